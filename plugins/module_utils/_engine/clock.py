@@ -1,0 +1,63 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import datetime as dt
+import email.utils
+import re
+import secrets
+import time
+
+UTC = dt.timezone.utc
+_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
+
+
+def now() -> dt.datetime:
+    """Return this host's time, in UTC."""
+    return dt.datetime.now(UTC)
+
+
+def monotonic() -> float:
+    """Return seconds that never go back, for durations and deadlines."""
+    return time.monotonic()
+
+
+def sleep(seconds: float) -> None:
+    """Wait; the only place that does."""
+    time.sleep(seconds)
+
+
+def to_text(moment: dt.datetime) -> str:
+    """Return `2026-11-20T02:00:00.000000Z` (UTC, microseconds), the form of every time in a repository."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def from_text(text: str) -> dt.datetime:
+    """Parse what `to_text` writes; fractions may be missing. Raises ValueError."""
+    pattern = "%Y-%m-%dT%H:%M:%S.%fZ" if "." in text else "%Y-%m-%dT%H:%M:%SZ"
+    return dt.datetime.strptime(text, pattern).replace(tzinfo=UTC)
+
+
+def from_http_date(text: str) -> dt.datetime:
+    """Parse an HTTP `Date` or `Last-Modified` header (RFC 9110, section 5.6.7). Raises ValueError."""
+    try:
+        return email.utils.parsedate_to_datetime(text).astimezone(UTC)
+    except (TypeError, IndexError) as error:
+        raise ValueError(f"not an HTTP date: {text!r}") from error
+
+
+def compact(moment: dt.datetime) -> str:
+    """Return `20261120T020000Z`, the form of a time in names."""
+    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def new_backup_id(moment: dt.datetime) -> str:
+    """Return a fresh id, `<UTC start>-<6 hex>`; `moment` is the repository server's clock."""
+    return f"{compact(moment)}-{secrets.token_hex(3)}"
+
+
+def is_backup_id(text: str) -> bool:
+    """Say whether `text` has the form of a backup id."""
+    return _ID.fullmatch(text) is not None

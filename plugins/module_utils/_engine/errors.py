@@ -1,0 +1,63 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DONE = 0
+FAILED = 1
+WRONG_USAGE = 2
+REFUSED = 3
+BUSY = 4
+INCOMPLETE = 5
+
+
+class LifeboatError(Exception):
+    """A failure that an operator can act on: what could not be done, why, and what to try next.
+
+    `exit_code` is what the host command ends with (see "Exit codes" in the README).
+    """
+
+    exit_code = FAILED
+
+    def __init__(self, problem: str, cause: str = "", remedy: str = "") -> None:
+        super().__init__(problem, cause, remedy)
+        self.problem = problem.rstrip(".")
+        self.cause = cause.rstrip(".")
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        first = f"{self.problem}: {self.cause}." if self.cause else f"{self.problem}."
+        return f"{first}\nRemedy: {self.remedy}" if self.remedy else first
+
+
+class UsageError(LifeboatError):
+    """An option or a configuration is wrong; nothing was done."""
+
+    exit_code = WRONG_USAGE
+
+
+class GuardRefusal(LifeboatError):
+    """A safety rule forbids the work; `guard` names the rule in results (design: "Guards fail, they never only warn")."""
+
+    exit_code = REFUSED
+
+    def __init__(self, guard: str, problem: str, cause: str = "", remedy: str = "") -> None:
+        super().__init__(problem, cause, remedy)
+        self.guard = guard
+
+
+class BusyError(LifeboatError):
+    """Somebody else holds the job or its maintenance lease."""
+
+    exit_code = BUSY
+
+
+class DamagedError(LifeboatError):
+    """Stored bytes are not what was written: missing, cut, changed, or not readable as what they claim to be."""
+
+
+class MissingPartError(LifeboatError):
+    """A library or program that the work needs is not installed."""
+
+    exit_code = WRONG_USAGE
