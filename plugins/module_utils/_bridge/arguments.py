@@ -1,0 +1,110 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Options that several modules share; each has a documentation fragment of the same name."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.module_utils.basic import env_fallback
+
+from .._engine.repository.bucket import BucketStore
+from .._engine.repository.directory import DirectoryStore
+from .._engine.repository.store import Store
+from .._engine.s3.client import S3Client
+from .._engine.s3.endpoint import Endpoint
+
+Spec = dict[str, t.Any]
+
+
+def _from_environment(*names: str) -> tuple[t.Any, list[str]]:
+    return (env_fallback, list(names))
+
+
+# Documented in the fragment _s3_connection.
+S3_CONNECTION: Spec = {
+    "endpoint_url": {"type": "str", "fallback": _from_environment("LIFEBOAT_S3_ENDPOINT", "AWS_ENDPOINT_URL")},
+    "access_key": {"type": "str", "fallback": _from_environment("AWS_ACCESS_KEY_ID")},
+    "secret_key": {"type": "str", "fallback": _from_environment("AWS_SECRET_ACCESS_KEY"), "no_log": True},
+    "session_token": {"type": "str", "fallback": _from_environment("AWS_SESSION_TOKEN"), "no_log": True},
+    "region": {
+        "type": "str",
+        "default": "us-east-1",
+        "fallback": _from_environment("AWS_REGION", "AWS_DEFAULT_REGION"),
+    },
+    "addressing_style": {"type": "str", "choices": ["auto", "path", "virtual"], "default": "auto"},
+    "ca_cert": {"type": "path", "fallback": _from_environment("AWS_CA_BUNDLE")},
+    "validate_certs": {"type": "bool", "default": True},
+    "allow_plaintext": {"type": "bool", "default": False},
+}
+# For AnsibleModule(argument_spec={**S3_CONNECTION, …}, **S3_CONNECTION_RULES).
+S3_CONNECTION_RULES: Spec = {"required_together": [["access_key", "secret_key"]]}
+
+# Documented in the fragment _repository; the suboptions of one place that holds backups.
+_REPOSITORY_OPTIONS: Spec = {
+    "options": {
+        "name": {"type": "str"},
+        "path": {"type": "path"},
+        "bucket": {"type": "str"},
+        "prefix": {"type": "str", "default": ""},
+        **S3_CONNECTION,
+    },
+    "mutually_exclusive": [["path", "bucket"]],
+    "required_one_of": [["path", "bucket"]],
+    "required_by": {"bucket": ["endpoint_url"]},
+    **S3_CONNECTION_RULES,
+}
+REPOSITORY: Spec = {"repository": {"type": "dict", "required": True, **_REPOSITORY_OPTIONS}}
+REPOSITORIES: Spec = {
+    "repositories": {"type": "list", "elements": "dict", "required": True, **_REPOSITORY_OPTIONS},
+}
+
+# Documented in the fragment _postgres_login; names and meanings as in the collection community.postgresql.
+POSTGRES_LOGIN: Spec = {
+    "login_host": {"type": "str", "default": "", "fallback": _from_environment("PGHOST")},
+    "login_port": {"type": "int", "default": 5432, "fallback": _from_environment("PGPORT")},
+    "login_user": {"type": "str", "default": "postgres", "fallback": _from_environment("PGUSER")},
+    "login_password": {"type": "str", "default": "", "no_log": True, "fallback": _from_environment("PGPASSWORD")},
+    "login_unix_socket": {"type": "str", "default": ""},
+    "ssl_mode": {
+        "type": "str",
+        "default": "prefer",
+        "choices": ["allow", "disable", "prefer", "require", "verify-ca", "verify-full"],
+        "fallback": _from_environment("PGSSLMODE"),
+    },
+    "ca_cert": {"type": "path", "fallback": _from_environment("PGSSLROOTCERT")},
+    "bin_dir": {"type": "path"},
+}
+
+
+def endpoint_from(params: t.Mapping[str, t.Any]) -> Endpoint:
+    """Return the S3 endpoint that the options of S3_CONNECTION describe."""
+    return Endpoint(
+        url=params["endpoint_url"],
+        region=params["region"],
+        access_key=params["access_key"] or "",
+        secret_key=params["secret_key"] or "",
+        session_token=params["session_token"] or "",
+        addressing_style=params["addressing_style"],
+        ca_file=params["ca_cert"] or "",
+        verify_tls=params["validate_certs"],
+        allow_plaintext=params["allow_plaintext"],
+    )
+
+
+def store_from(params: t.Mapping[str, t.Any]) -> Store:
+    """Return the store of one `repository` (a dictionary of the suboptions of REPOSITORY)."""
+    if params["path"]:
+        return DirectoryStore(params["path"])
+    return BucketStore(S3Client(endpoint_from(params)), params["bucket"], params["prefix"])
+
+
+def repository_name(params: t.Mapping[str, t.Any]) -> str:
+    """Return how results name one `repository`: its `name`, else its path or `s3://bucket/prefix`."""
+    if params["name"]:
+        return str(params["name"])
+    if params["path"]:
+        return str(params["path"])
+    return f"s3://{params['bucket']}/{params['prefix']}".rstrip("/")
