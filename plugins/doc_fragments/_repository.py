@@ -26,7 +26,7 @@ path:
 bucket:
   description:
     - Bucket that holds the repository.
-    - Needs O({option}[].endpoint_url).
+    - The options of the connection to its server stand beside it.
   type: str
 prefix:
   description:

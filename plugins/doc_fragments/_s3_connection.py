@@ -12,12 +12,14 @@ class ModuleDocFragment:
 options:
   endpoint_url:
     description:
-      - URL of the S3 server, such as V(https://minio.example.com:9000) or V(https://s3.eu-central-1.amazonaws.com).
+      - URL of the S3 server, such as V(https://minio.example.com:9000).
+      - By default it is AWS, in O(region).
       - The environment variables E(LIFEBOAT_S3_ENDPOINT) and E(AWS_ENDPOINT_URL) are used if the option is not set.
     type: str
   access_key:
     description:
       - Access key.
+      - If none is given, credentials are looked for as boto3 does (profiles, roles), which needs boto3.
       - The environment variable E(AWS_ACCESS_KEY_ID) is used if the option is not set.
     type: str
   secret_key:

@@ -53,7 +53,6 @@ _REPOSITORY_OPTIONS: Spec = {
     },
     "mutually_exclusive": [["path", "bucket"]],
     "required_one_of": [["path", "bucket"]],
-    "required_by": {"bucket": ["endpoint_url"]},
     **S3_CONNECTION_RULES,
 }
 REPOSITORY: Spec = {"repository": {"type": "dict", "required": True, **_REPOSITORY_OPTIONS}}
@@ -82,7 +81,7 @@ POSTGRES_LOGIN: Spec = {
 def endpoint_from(params: t.Mapping[str, t.Any]) -> Endpoint:
     """Return the S3 endpoint that the options of S3_CONNECTION describe."""
     return Endpoint(
-        url=params["endpoint_url"],
+        url=params["endpoint_url"] or "",
         region=params["region"],
         access_key=params["access_key"] or "",
         secret_key=params["secret_key"] or "",
