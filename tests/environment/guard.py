@@ -1,0 +1,106 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs one program and ends it when whoever started it is gone, however that ended. Run by processes.py.
+
+Standard input is a pipe whose other end the starter holds and never writes to, but for one byte: `k` says that the
+program shall outlive the starter. End of file, SIGTERM and SIGINT end the program: its stop signal first, SIGKILL after
+the grace. The exit code is the program's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+
+_PR_SET_PDEATHSIG = 1  # prctl(2): the signal that a process gets when its parent dies
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument(
+        "--report", type=int, required=True, help="descriptor that gets the process id, or why there is none"
+    )
+    parser.add_argument("--stop-signal", type=int, required=True)
+    parser.add_argument("--grace", type=float, required=True)
+    parser.add_argument("--user", help="uid:gid to run as")
+    parser.add_argument("argv", nargs="+")
+    return parser.parse_args(argv)
+
+
+def _start(options: argparse.Namespace) -> subprocess.Popen[bytes]:
+    uid, _, gid = (options.user or "").partition(":")
+
+    def die_with_guard() -> None:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, options.stop_signal)
+
+    return subprocess.Popen(
+        options.argv,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=die_with_guard if sys.platform == "linux" else None,
+        user=int(uid) if uid else None,
+        group=int(gid) if gid else None,
+        extra_groups=[] if uid else None,
+    )
+
+
+def _wait(child: subprocess.Popen[bytes], wakeup: int) -> None:
+    """Return when the child has ended, when the starter is gone, or on a signal."""
+    watched = [sys.stdin.fileno(), wakeup]
+    while child.poll() is None:
+        ready, _, _ = select.select(watched, [], [])
+        if wakeup in ready:
+            if any(number != signal.SIGCHLD for number in os.read(wakeup, 64)):
+                return
+        elif os.read(watched[0], 1) == b"k":
+            watched = [wakeup]
+        else:
+            return
+
+
+def _stop(child: subprocess.Popen[bytes], stop_signal: int, grace: float) -> None:
+    for number, patience in ((stop_signal, grace), (signal.SIGKILL, None)):
+        if child.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(patience)
+    deadline = time.monotonic() + grace
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        while time.monotonic() < deadline:  # what the program left of its own group
+            os.killpg(child.pid, signal.SIGKILL)
+            time.sleep(0.01)
+
+
+def main(argv: list[str]) -> int:
+    """Run the program that the options name and return its exit code, 128 + n when signal n ended it."""
+    options = _parse(argv)
+    wakeup, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    signal.set_wakeup_fd(write_end)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
+    with open(options.report, "w", encoding="utf-8") as report:
+        try:
+            child = _start(options)
+        except OSError as error:
+            report.write(f"{options.argv[0]}: {error.strerror}")
+            return 127
+        report.write(str(child.pid))
+    _wait(child, wakeup)
+    _stop(child, options.stop_signal, options.grace)
+    status = child.wait()
+    return status if status >= 0 else 128 - status
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
