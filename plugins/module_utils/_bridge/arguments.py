@@ -93,11 +93,16 @@ def endpoint_from(params: t.Mapping[str, t.Any]) -> Endpoint:
     )
 
 
+def client_from(params: t.Mapping[str, t.Any]) -> S3Client:
+    """Return a client for the S3 endpoint that the options of S3_CONNECTION describe."""
+    return S3Client(endpoint_from(params))
+
+
 def store_from(params: t.Mapping[str, t.Any]) -> Store:
     """Return the store of one `repository` (a dictionary of the suboptions of REPOSITORY)."""
     if params["path"]:
         return DirectoryStore(params["path"])
-    return BucketStore(S3Client(endpoint_from(params)), params["bucket"], params["prefix"])
+    return BucketStore(client_from(params), params["bucket"], params["prefix"])
 
 
 def repository_name(params: t.Mapping[str, t.Any]) -> str:

@@ -183,7 +183,7 @@ def _add_actions(node: ET.Element, rule: LifecycleRule) -> None:
 
 def from_xml(data: bytes) -> tuple[LifecycleRule, ...]:
     """Return the rules of a document from GET ?lifecycle, in its order. Raises DamagedError."""
-    return tuple(_rule(node) for node in xml_document.parse(data).findall("Rule"))
+    return tuple(_rule(node) for node in xml_document.parse(data, "LifecycleConfiguration").findall("Rule"))
 
 
 def _rule(node: ET.Element) -> LifecycleRule:

@@ -7,8 +7,10 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from ..errors import DamagedError
+from ..s3 import listing
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+_REMEDY = "check that the endpoint is an S3 server"
 
 
 def root(name: str) -> ET.Element:
@@ -23,20 +25,16 @@ def add(parent: ET.Element, name: str, text: str) -> None:
 
 def to_bytes(element: ET.Element) -> bytes:
     """Return the document as it is sent."""
-    return ET.tostring(element, encoding="utf-8")
+    data: bytes = ET.tostring(element, encoding="utf-8")
+    return data
 
 
-def parse(data: bytes) -> ET.Element:
-    """Return a server's document without namespaces (servers differ in whether they send one). Raises DamagedError."""
+def parse(data: bytes, name: str) -> ET.Element:
+    """Return a server's document whose root is `name`, with namespaces taken off. Raises DamagedError."""
     try:
-        found = ET.fromstring(data)
-    except ET.ParseError as error:
-        raise DamagedError(
-            "Cannot read the server's answer", f"it is no XML ({error})", "check that the endpoint is an S3 server"
-        ) from error
-    for element in found.iter():
-        element.tag = element.tag.rpartition("}")[2]
-    return found
+        return listing.parse_xml(data, name)
+    except listing.MalformedPage as error:
+        raise DamagedError("Cannot read the server's answer", str(error), _REMEDY) from error
 
 
 class Reader:
@@ -60,9 +58,7 @@ class Reader:
         try:
             return int(text) if text else None
         except ValueError as error:
-            raise DamagedError(
-                "Cannot read the server's answer", f"{path} is {text!r}", "check that the endpoint is an S3 server"
-            ) from error
+            raise DamagedError("Cannot read the server's answer", f"{path} is {text!r}", _REMEDY) from error
 
     def tags(self, path: str) -> list[tuple[str, str]]:
         """Return key and value of each tag at `path`."""
