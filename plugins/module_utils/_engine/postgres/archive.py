@@ -1,0 +1,66 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import typing as t
+from dataclasses import dataclass
+
+from ..errors import DamagedError
+from .output import ToolOutput
+from .tools import Tool
+
+_MAGIC = b"PGDMP"  # first bytes of pg_dump's custom format (pg_backup_archiver.c, ReadHead)
+
+
+@dataclass(frozen=True)
+class ScriptOptions:
+    """Which parts of an archive are looked at or restored."""
+
+    schema_only: bool = False
+    no_owner: bool = False
+    no_privileges: bool = False
+
+    def arguments(self) -> list[str]:
+        """Return the options of pg_restore that mean the same."""
+        optional: t.Sequence[tuple[bool, str]] = (
+            (self.schema_only, "--schema-only"),
+            (self.no_owner, "--no-owner"),
+            (self.no_privileges, "--no-privileges"),
+        )
+        return [argument for is_set, argument in optional if is_set]
+
+
+def refuse_foreign_format(path: str) -> None:
+    """Raise DamagedError unless the file begins like an archive of pg_dump's custom format."""
+    with open(path, "rb") as file:
+        first = file.read(len(_MAGIC))
+    if first != _MAGIC:
+        raise DamagedError(
+            f"Cannot read {os.path.basename(path)} as a database archive",
+            f"it begins with {first!r} instead of {_MAGIC!r}",
+            "take another copy or another backup",
+        )
+
+
+def script_of_file(path: str, pg_restore: Tool, options: ScriptOptions) -> ToolOutput:
+    """Return the SQL script of an archive, while pg_restore writes it: every byte of the archive is read on the way."""
+    refuse_foreign_format(path)
+    return ToolOutput(
+        [pg_restore.path, "--file=-", *options.arguments(), path],
+        {},
+        f"Cannot read {os.path.basename(path)} as a database archive",
+        "take another copy or another backup",
+    )
+
+
+def script_of_stream(descriptor: int, pg_restore: Tool, options: ScriptOptions, database: str) -> ToolOutput:
+    """Return the SQL script of an archive that comes in by a file descriptor."""
+    return ToolOutput(
+        [pg_restore.path, "--file=-", *options.arguments()],
+        {},
+        f"Cannot take the fingerprint of database {database}",
+        stdin=descriptor,
+    )

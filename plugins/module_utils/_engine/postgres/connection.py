@@ -1,0 +1,191 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import typing as t
+from dataclasses import dataclass, field
+
+from .. import clock
+from ..errors import LifeboatError, MissingPartError
+from .quoting import conninfo
+
+try:
+    import psycopg2
+    import psycopg2.extensions
+except ImportError:  # pragma: no cover - depends on the host
+    psycopg2 = None  # type: ignore[assignment]
+
+APPLICATION_NAME = "lifeboat"
+
+
+@dataclass(frozen=True)
+class Server:
+    """How to reach one PostgreSQL server."""
+
+    host: str = "/var/run/postgresql"  # name, address, or folder of the socket (begins with a slash)
+    port: int = 5432
+    user: str = ""  # role to log in as; empty: the name of the operating system's user
+    password: str = field(default="", repr=False)  # empty: none, or what libpq finds in ~/.pgpass
+    maintenance_database: str = "postgres"  # a database to be connected to while others are looked at or renamed
+    ssl_mode: str = "prefer"  # libpq's sslmode
+    ca_file: str = ""  # certificate authority for verify-ca and verify-full; empty: libpq's default
+    bin_dir: str = ""  # folder of the client tools; empty: the usual places
+    connect_timeout_s: int = 10
+
+    @property
+    def is_local(self) -> bool:
+        """Say whether the server's socket is on this host."""
+        return self.host.startswith("/")
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that lead a client tool to this server; the password travels only here.
+
+        `PGTZ` pins the time zone, because times with time zone are written in the session's zone and pg_dump does not
+        set it: the same data would give another dump on a server with other settings.
+        """
+        variables = {
+            "PGHOST": self.host,
+            "PGPORT": str(self.port),
+            "PGUSER": self.user,
+            "PGPASSWORD": self.password,
+            "PGSSLMODE": self.ssl_mode,
+            "PGSSLROOTCERT": self.ca_file,
+            "PGCONNECT_TIMEOUT": str(self.connect_timeout_s),
+            "PGAPPNAME": APPLICATION_NAME,
+            "PGTZ": "UTC",
+        }
+        return {name: value for name, value in variables.items() if value}
+
+    def option_for(self, database: str) -> str:
+        """Return the argument that makes a client tool connect to exactly this database."""
+        return f"--dbname={conninfo(database)}"
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class Session:
+    """A connection to one database; every statement is its own transaction unless `transaction()` is used."""
+
+    def __init__(self, connection: t.Any, server: Server, database: str) -> None:
+        self._connection = connection
+        self.server = server
+        self.database = database
+
+    @property
+    def version_number(self) -> int:
+        """Return the server's version, such as 150018 for 15.18."""
+        return int(self._connection.server_version)
+
+    def rows(self, query: str, *values: t.Any) -> list[tuple[t.Any, ...]]:
+        """Run a query and return its rows. Raises LifeboatError with the server's words."""
+        with self._cursor(query, values) as cursor:
+            return list(cursor.fetchall())
+
+    def value(self, query: str, *values: t.Any) -> t.Any:
+        """Run a query and return the first column of its first row, None if there is none."""
+        found = self.rows(query, *values)
+        return found[0][0] if found else None
+
+    def names(self, query: str, *values: t.Any) -> list[str]:
+        """Run a query and return its first column as texts."""
+        return [str(row[0]) for row in self.rows(query, *values)]
+
+    def run(self, statement: str) -> None:
+        """Run a statement that returns nothing; names and values in it are quoted by the caller."""
+        with self._cursor(statement, ()):
+            pass
+
+    @contextlib.contextmanager
+    def transaction(self) -> t.Iterator[None]:
+        """Run the statements of the block as one transaction."""
+        self.run("BEGIN")
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(LifeboatError):
+                self.run("ROLLBACK")
+            raise
+        self.run("COMMIT")
+
+    @contextlib.contextmanager
+    def _cursor(self, statement: str, values: tuple[t.Any, ...]) -> t.Iterator[t.Any]:
+        try:
+            with self._connection.cursor() as cursor:
+                # None, not an empty tuple: only then does the driver leave percent signs alone.
+                cursor.execute(statement, values or None)
+                yield cursor
+        except psycopg2.Error as error:
+            raise LifeboatError(
+                f"Cannot work on database {self.database} of {self.server}", _words(error), "see the server's log"
+            ) from error
+
+    def close(self) -> None:
+        """End the connection; does nothing when it has ended."""
+        self._connection.close()
+
+
+@contextlib.contextmanager
+def connect(server: Server, database: str) -> t.Iterator[Session]:
+    """Connect to one database by its exact name for the duration of the block.
+
+    Raises MissingPartError without psycopg2, LifeboatError when the server refuses.
+    """
+    if psycopg2 is None:
+        raise MissingPartError(
+            "Cannot connect to PostgreSQL", "the Python library psycopg2 is not installed", "install python3-psycopg2"
+        )
+    session = Session(_open(server, database), server, database)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def _open(server: Server, database: str) -> t.Any:
+    try:
+        connection = psycopg2.connect(
+            dbname=database,
+            host=server.host,
+            port=server.port,
+            user=server.user or None,
+            password=server.password or None,
+            sslmode=server.ssl_mode,
+            sslrootcert=server.ca_file or None,
+            connect_timeout=server.connect_timeout_s,
+            application_name=APPLICATION_NAME,
+            client_encoding="UTF8",
+            options="-c statement_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off",
+        )
+    except (psycopg2.Error, ValueError) as error:
+        raise LifeboatError(
+            f"Cannot connect to database {database} of PostgreSQL at {server}", _words(error), _login_remedy(str(error))
+        ) from error
+    connection.autocommit = True
+    if connection.get_parameter_status("server_encoding") == "SQL_ASCII":
+        # Such a server converts nothing and promises nothing about its bytes: Latin-1 decodes them all.
+        connection.set_client_encoding("LATIN1")
+    return connection
+
+
+def server_time(server: Server) -> dt.datetime:
+    """Return the time of the server's own clock, in UTC."""
+    with connect(server, server.maintenance_database) as session:
+        moment = session.value("SELECT clock_timestamp()")
+    return t.cast("dt.datetime", moment).astimezone(clock.UTC)
+
+
+def _login_remedy(words: str) -> str:
+    if "authentication failed" in words or "no password supplied" in words:
+        return "check the login user and password, and pg_hba.conf"
+    if "does not exist" in words:
+        return "check the names of the database and of the login user"
+    return "check the host, the port and that the server runs"
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,75 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from .connection import Server
+from .output import ToolOutput
+from .tools import Tool
+
+
+@dataclass(frozen=True)
+class DumpOptions:
+    """What to save of a database, and how patiently."""
+
+    lock_timeout_s: int = 300  # give up when a table stays locked longer, instead of queueing everybody behind us
+    with_subscriptions: bool = True  # False: leave them out on purpose (only a superuser may read them)
+    with_unlogged_data: bool = True  # False on a standby, where unlogged tables cannot be read
+    schema_only: bool = False
+
+
+class Dump(ToolOutput):
+    """A database as an archive in PostgreSQL's custom format, uncompressed, while pg_dump writes it; see ToolOutput for
+    the end."""
+
+    def __init__(self, server: Server, database: str, pg_dump: Tool, options: DumpOptions | None = None) -> None:
+        super().__init__(
+            dump_command(server, database, pg_dump, options or DumpOptions()),
+            server.environment(),
+            f"Cannot back up database {database}",
+            "see the server's log; the previous backups are untouched",
+        )
+
+
+class Globals(ToolOutput):
+    """Roles, memberships, role settings and tablespaces of a whole server as SQL, without passwords."""
+
+    def __init__(self, server: Server, pg_dumpall: Tool, options: DumpOptions | None = None) -> None:
+        timeout_s = (options or DumpOptions()).lock_timeout_s
+        super().__init__(
+            [
+                pg_dumpall.path,
+                "--globals-only",
+                "--no-role-passwords",  # else only a superuser could read them, and they would lie in every backup
+                "--no-sync",
+                f"--lock-wait-timeout={timeout_s * 1000}",
+                "--no-password",
+                server.option_for(server.maintenance_database),
+            ],
+            server.environment(),
+            f"Cannot back up the roles of {server}",
+            "see the server's log",
+        )
+
+
+def dump_command(server: Server, database: str, pg_dump: Tool, options: DumpOptions) -> list[str]:
+    """Return the arguments of pg_dump; no secret is among them."""
+    optional: t.Sequence[tuple[bool, str]] = (
+        (not options.with_subscriptions, "--no-subscriptions"),
+        (not options.with_unlogged_data, "--no-unlogged-table-data"),
+        (options.schema_only, "--schema-only"),
+    )
+    return [
+        pg_dump.path,
+        "--format=custom",
+        "--compress=0",  # the stream is compressed later, by all cores and with checksums
+        "--no-sync",
+        "--no-password",
+        f"--lock-wait-timeout={options.lock_timeout_s * 1000}",
+        *(argument for is_set, argument in optional if is_set),
+        server.option_for(database),
+    ]

@@ -1,0 +1,121 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import shutil
+import typing as t
+from dataclasses import dataclass
+
+from ..child import output_of
+from ..errors import LifeboatError, MissingPartError
+
+# Where Debian and the PostgreSQL project's RPM packages put each major's programs.
+_PACKAGE_FOLDERS = ("/usr/lib/postgresql/{major}/bin", "/usr/pgsql-{major}/bin")
+_VERSION = re.compile(r"\(PostgreSQL\) (\d+)(?:\.(\d+))?")
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One of PostgreSQL's programs."""
+
+    name: str
+    path: str
+    major: int
+    version: str  # as it names itself, such as `15.18`
+
+
+@dataclass(frozen=True)
+class ClientTools:
+    """The programs that dump from and restore into servers of one major."""
+
+    pg_dump: Tool
+    pg_dumpall: Tool
+    pg_restore: Tool
+    warnings: tuple[str, ...] = ()
+
+
+def version_text(number: int) -> str:
+    """Return `15.18` for 150018, the form of `server_version_num` since PostgreSQL 10."""
+    return f"{number // 10000}.{number % 10000}"
+
+
+def client_tools(server_version: int, bin_dir: str, purpose: str) -> ClientTools:
+    """Find pg_dump, pg_dumpall and pg_restore for a server of version `server_version` (such as 150018).
+
+    `purpose` begins the message of a failure, such as `Cannot back up database lab`. Raises MissingPartError when a
+    program is not there, LifeboatError when it is older than the server: an older client does not know what to save.
+    """
+    found = [
+        find_tool(name, server_version // 10000, bin_dir, purpose) for name in ("pg_dump", "pg_dumpall", "pg_restore")
+    ]
+    for tool in found:
+        _refuse_older(tool, server_version, purpose)
+    newer = tuple(
+        f"{tool.name} {tool.version} is newer than the server ({version_text(server_version)}): "
+        "what it writes may not restore into this server's major"
+        for tool in found[:1]
+        if tool.major > server_version // 10000
+    )
+    return ClientTools(found[0], found[1], found[2], newer)
+
+
+def find_tool(name: str, major: int, bin_dir: str, purpose: str) -> Tool:
+    """Find one program: in `bin_dir` if given, else that of `major` where packages put it, else on PATH, else the next
+    newer one.
+
+    Raises MissingPartError, with the package to install as the remedy.
+    """
+    candidates = [os.path.join(bin_dir, name)] if bin_dir else list(_usual_places(name, major))
+    tools = [_inspect(name, path) for path in candidates if os.access(path, os.X_OK) and os.path.isfile(path)]
+    if not tools:
+        where = bin_dir or "the usual folders and on PATH"
+        raise MissingPartError(
+            purpose,
+            f"{name} was not found in {where}",
+            f"install {_package(name, major)} or say with bin_dir in which folder the programs lie",
+        )
+    matching = [tool for tool in tools if tool.major == major]
+    newer = sorted((tool for tool in tools if tool.major > major), key=lambda tool: tool.major)
+    return (matching or newer or tools)[0]
+
+
+def _usual_places(name: str, major: int) -> t.Iterator[str]:
+    seen = set()
+    for folder in _PACKAGE_FOLDERS:
+        seen.add(folder.format(major=major))
+        yield os.path.join(folder.format(major=major), name)
+    on_path = shutil.which(name)
+    if on_path:
+        yield on_path
+    for folder in _PACKAGE_FOLDERS:
+        for other in sorted(glob.glob(folder.format(major="[0-9]*"))):
+            if other not in seen:
+                yield os.path.join(other, name)
+
+
+def _inspect(name: str, path: str) -> Tool:
+    text = output_of([path, "--version"], f"Cannot ask {path} for its version", "reinstall it")
+    match = _VERSION.search(text)
+    if match is None:
+        raise LifeboatError(f"Cannot use {path}", f"it calls itself {text.strip()[:80]!r}", "reinstall it")
+    version = match.group(1) + (f".{match.group(2)}" if match.group(2) else "")
+    return Tool(name, path, int(match.group(1)), version)
+
+
+def _refuse_older(tool: Tool, server_version: int, purpose: str) -> None:
+    major = server_version // 10000
+    if tool.major < major:
+        raise LifeboatError(
+            purpose,
+            f"{tool.name} {tool.version} is older than the server ({version_text(server_version)})",
+            f"install {_package(tool.name, major)} or set option bin_dir to the folder of its programs",
+        )
+
+
+def _package(name: str, major: int) -> str:
+    return f"postgresql-{major}" if name in ("initdb", "postgres") else f"postgresql-client-{major}"
