@@ -40,7 +40,7 @@ def free_port() -> int:
 
 
 class Server:
-    """A server process in a folder of its own, on loopback; `with` starts and stops it, and it never outlives this process unless told to.
+    """A server process in a folder of its own, on loopback; `with` starts and stops it, and it ends when we do.
 
     The subclasses say how to start it and how to see that it serves. The folder may be kept, and started from again.
     """

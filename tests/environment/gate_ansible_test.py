@@ -1,0 +1,170 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Gates that ansible-test runs: sanity on every supported Python, units, integration; and the oldest ansible-core."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import collection_root
+import interpreters
+import virtualenvs
+from cache import SetupError, cache_folder, lock
+from gate_checks import development
+from gate_package import smoke
+from gate_runner import GateFailure, Workplace
+from run import variables
+from servers import MinioServer, PostgresServer
+
+HOST_MINORS = (9, 10, 12, 13)  # Python 3.x of hosts that have sanity's compile and import tests to themselves
+_PIP_BOOTSTRAPS = ("20_3_4", "23_1_2", "24_2", "25_2")  # the get-pip scripts that ansible-core 2.16 to 2.21 ask for
+_GET_PIP = Path(__file__).resolve().parent / "get_pip.py"
+
+
+class AnsibleTest:
+    """ansible-test on a copy of the collection.
+
+    It has a home of its own in the cache: there it keeps its virtual environments, finds a stand-in for the get-pip
+    script that it would download, and pip's settings, for it passes no variable on to pip.
+    """
+
+    def __init__(self, place: Workplace, environment: Path, python: Path, home: str, root: Path) -> None:
+        self.collection = collection_root.copied(root)
+        self.home = cache_folder() / "ansible-test" / f"{environment.name}-{home}"
+        self._place = place
+        self._version = _version_of(python)
+        links = root / "python"
+        links.mkdir()
+        (links / f"python{self._version}").symlink_to(python)
+        self._variables = variables(environment, root)
+        for name in ("PYTHONPATH", "ANSIBLE_HOME", "ANSIBLE_NOCOLOR"):
+            del self._variables[name]
+        if python.parent != environment / "bin":
+            self._variables["PATH"] = f"{links}{os.pathsep}{self._variables['PATH']}"
+        self._variables["HOME"] = str(self.home)
+        self._furnish(environment)
+
+    def _furnish(self, environment: Path) -> None:
+        bootstraps = self.home / ".ansible" / "test" / "cache"
+        bootstraps.mkdir(parents=True, exist_ok=True)
+        for version in _PIP_BOOTSTRAPS:
+            (bootstraps / f"get_pip_{version}.py").write_bytes(_GET_PIP.read_bytes())
+        settings = self.home / ".config" / "pip" / "pip.conf"
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        settings.touch(mode=0o600)  # an index may have a password in its address
+        settings.write_text(_pip_settings(environment), encoding="utf-8")
+
+    def run(self, *words: str) -> str:
+        """Run a subcommand with the chosen Python and return what it said. Raises GateFailure."""
+        command, *options = words
+        with lock(self.home):
+            return self._place.run(
+                *("ansible-test", command, "--local", "--color", "no", "--python", self._version, *options),
+                cwd=self.collection,
+                env=self._variables,
+            )
+
+
+def _version_of(python: Path) -> str:
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _pip_settings(environment: Path) -> str:
+    """Return a pip.conf that says what pip's files and variables say to us now."""
+    command = [str(environment / "bin" / "python"), "-m", "pip", "config", "list"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    lines = ["[global]"]
+    for name, value in re.findall(r"^(?:global|install|:env:)\.([a-z-]+)='(.*)'$", listed, re.MULTILINE):
+        lines.append(f"{name} = {value}")
+    return "\n".join(dict.fromkeys(lines)) + "\n"
+
+
+def _development_test(place: Workplace, home: str) -> AnsibleTest:
+    environment = development()
+    return AnsibleTest(place, environment, environment / "bin" / "python", home, place.scratch)
+
+
+def sanity(place: Workplace) -> str:
+    """Every sanity test passes, and nothing is ignored."""
+    tester = _development_test(place, "sanity")
+    _refuse_ignores(tester.collection)
+    tester.run("sanity")
+    return ""
+
+
+def _refuse_ignores(collection: Path) -> None:
+    for path in (collection / "tests" / "sanity").glob("ignore*.txt"):
+        if path.read_text(encoding="utf-8").strip():
+            raise GateFailure(f"tests/sanity/{path.name} ignores findings: fix them instead")
+
+
+def sanity_on_hosts(place: Workplace) -> str:
+    """The collection compiles and imports on every Python that hosts run."""
+    missing = []
+    for minor in HOST_MINORS:
+        python = interpreters.find(minor)
+        if python is None:
+            missing.append(f"3.{minor}")
+            continue
+        tester = AnsibleTest(place, development(), python, f"3.{minor}", place.scratch / f"3.{minor}")
+        tester.run("sanity", "--test", "compile", "--test", "import")
+    if missing:
+        note = f"NOT CHECKED, no interpreter: {', '.join(missing)}"
+        if len(missing) == len(HOST_MINORS):
+            raise SetupError(f"{note}. Remedy: install some of them, by pyenv for example.")
+        return note
+    return ", ".join(f"3.{minor}" for minor in HOST_MINORS)
+
+
+def units(place: Workplace) -> str:
+    """The unit tests pass the way ansible-test runs them."""
+    said = _development_test(place, "units").run("units")
+    counts = re.findall(r"(\d+ passed)", said)
+    if not counts:
+        raise GateFailure("ansible-test units ran no test")
+    return str(counts[-1])
+
+
+def oldest_core(place: Workplace) -> str:
+    """The oldest ansible-core that the collection supports finds nothing either, and runs a playbook."""
+    environment = virtualenvs.ensure(virtualenvs.OLDEST_CORE)
+    tester = AnsibleTest(place, environment, environment / "bin" / "python", "sanity", place.scratch)
+    tester.run("sanity")
+    smoke(place, environment, place.scratch)
+    version = place.run(environment / "bin" / "ansible", "--version", env=virtualenvs.variables(environment))
+    return version.splitlines()[0]
+
+
+def integration(place: Workplace) -> str:
+    """Every integration target passes on a MinIO and a PostgreSQL server of its own."""
+    tester = _development_test(place, "integration")
+    targets = sorted(path.parent.name for path in tester.collection.glob("tests/integration/targets/*/aliases"))
+    if not targets:
+        raise GateFailure("there is no integration target")
+    minio = MinioServer(place.scratch / "minio")
+    postgres = PostgresServer(place.scratch / "pg", password="lifeboat-integration")  # noqa: S106
+    with minio, postgres:
+        settings = {
+            "lifeboat_s3_endpoint": minio.endpoint,
+            "lifeboat_s3_access_key": minio.access_key,
+            "lifeboat_s3_secret_key": minio.secret_key,
+            "lifeboat_pg_host": str(postgres.socket_dir),
+            "lifeboat_pg_port": postgres.port,
+            "lifeboat_pg_user": postgres.user,
+            "lifeboat_pg_password": postgres.password,
+            "lifeboat_pg_bin_dir": str(postgres.bin_dir),
+        }
+        config = tester.collection / "tests" / "integration" / "integration_config.yml"
+        config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")  # JSON is YAML
+        said = tester.run("integration", *targets)
+    ran = set(re.findall(r"Running (\S+) integration test", said))
+    if ran != set(targets):
+        raise GateFailure(f"ansible-test did not run {', '.join(sorted(set(targets) - ran))}")
+    return f"{len(targets)} targets"

@@ -1,0 +1,103 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Gates that read the sources: style, types, documentation, changelog; and the tests that pytest runs."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import collection_root
+import virtualenvs
+from cache import CHECKOUT, cache_folder
+from gate_runner import GateFailure, Workplace
+from run import variables
+
+_PACKAGE = "ansible_collections.lifeboat.recovery.plugins"
+_PYTEST_SUMMARY = re.compile(r"^=*\s*((?:\d+ [a-z]+(?:, )?)+) in [0-9.]+s.*$", re.MULTILINE)
+
+
+def development() -> Path:
+    """Return the development environment, which the caller made before any gate ran."""
+    return virtualenvs.ensure(virtualenvs.DEVELOPMENT)
+
+
+def linked_variables() -> dict[str, str]:
+    """Return the variables of commands that run on the checkout itself."""
+    return variables(development(), collection_root.linked())
+
+
+def style(place: Workplace) -> str:
+    """ruff finds nothing, and would format nothing."""
+    ruff = development() / "bin" / "ruff"
+    place.run(ruff, "check", ".")
+    place.run(ruff, "format", "--check", ".")
+    return ""
+
+
+def types(place: Workplace) -> str:
+    """mypy --strict on the engine and on this tooling; everything else is annotated and checked."""
+    root = collection_root.linked()
+    mypy = [development() / "bin" / "mypy", "--config-file", CHECKOUT / ".mypy.ini"]
+    mypy += ["--cache-dir", cache_folder() / "mypy", "--explicit-package-bases"]
+    env = {**linked_variables(), "MYPYPATH": str(root)}
+    place.run(*mypy, "--strict", "-p", f"{_PACKAGE}.module_utils._engine", cwd=root, env=env)
+    place.run(*mypy, "-p", f"{_PACKAGE}.module_utils._bridge", "-p", f"{_PACKAGE}.modules", cwd=root, env=env)
+    tooling = CHECKOUT / "tests" / "environment"
+    env["MYPYPATH"] = str(tooling)
+    place.run(*mypy, "--strict", *sorted(tooling.glob("*.py")), cwd=tooling, env=env)
+    return ""
+
+
+def lint(place: Workplace) -> str:
+    """ansible-lint finds nothing with its strictest profile, without the network."""
+    collection = collection_root.copied(place.scratch)
+    env = variables(development(), place.scratch)
+    said = place.run("ansible-lint", "--offline", "--profile", "production", "--strict", cwd=collection, env=env)
+    return _last_match(r"on (\d+ files)", said)
+
+
+def docs(place: Workplace) -> str:
+    """The documentation of modules and roles is complete, and its references lead somewhere."""
+    collection = collection_root.copied(place.scratch)
+    options = ["--plugin-docs", "--validate-collection-refs=self", "--check-extra-docs-refs"]
+    env = variables(development(), place.scratch)
+    place.run("antsibull-docs", "lint-collection-docs", *options, ".", cwd=collection, env=env)
+    return f"{len(list((collection / 'plugins' / 'modules').glob('*.py')))} modules"
+
+
+def changelog(place: Workplace) -> str:
+    """The changelog is valid, was rendered, and names every module."""
+    collection = collection_root.copied(place.scratch)
+    place.run("antsibull-changelog", "lint", cwd=collection, env=variables(development(), place.scratch))
+    rendered = (collection / "CHANGELOG.md").read_text(encoding="utf-8").replace("\\", "")
+    modules = [path.stem for path in sorted((collection / "plugins" / "modules").glob("*.py"))]
+    missing = [name for name in modules if f"lifeboat.recovery.{name} " not in rendered]
+    if missing:
+        raise GateFailure(f"CHANGELOG.md does not name {', '.join(missing)}: run make changelog")
+    return ""
+
+
+def unit(place: Workplace) -> str:
+    """The unit tests pass: no server, no network."""
+    return run_pytest(place, "tests/unit", "-n", str(min(4, os.cpu_count() or 1)))
+
+
+def functional(place: Workplace) -> str:
+    """The tests on real PostgreSQL and MinIO servers pass."""
+    return run_pytest(place, "tests/functional", "-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadgroup")
+
+
+def run_pytest(place: Workplace, *words: str) -> str:
+    """Run pytest on the checkout and return its counts; no test at all is a failure, as pytest itself has it."""
+    options = ["-q", "-ra", "-p", "no:cacheprovider", "--basetemp", place.scratch / "t"]
+    said = place.run("pytest", *words, *options, env=linked_variables())
+    return _last_match(_PYTEST_SUMMARY, said)
+
+
+def _last_match(pattern: str | re.Pattern[str], text: str) -> str:
+    found = re.findall(pattern, text)
+    return str(found[-1]) if found else ""

@@ -1,0 +1,102 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The gate on whole hosts: Molecule's scenarios in containers that run systemd."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+import typing as t
+from pathlib import Path
+
+import collection_root
+import minio_binary
+from cache import CHECKOUT, SetupError
+from gate_checks import development
+from gate_runner import GateFailure, Workplace
+from processes import GuardedProcess
+from run import variables
+
+_DAEMON_START_S = 60.0
+_DAEMON_STOP_S = 30.0
+_SCENARIOS = CHECKOUT / "extensions" / "molecule"
+
+
+def molecule(place: Workplace) -> str:
+    """Every scenario passes: prepare, converge, converge again without a change, verify. Hosts are always removed."""
+    names = sorted(path.parent.name for path in _SCENARIOS.glob("*/molecule.yml"))
+    names.remove("default")
+    if not names:
+        raise GateFailure("there is no scenario beside the default one, which makes the hosts")
+    with docker_daemon(place):
+        image = place.run(sys.executable, Path(__file__).with_name("host_image.py")).split()[-1]
+        root = collection_root.linked()
+        env = _variables(place, root, image)
+        collection = root / collection_root.PLACE
+        try:
+            place.run("molecule", "test", "--all", cwd=collection, env=env)
+        finally:
+            place.run("molecule", "destroy", "--scenario-name", "default", cwd=collection, env=env)
+    return ", ".join(names)
+
+
+def _variables(place: Workplace, root: Path, image: str) -> dict[str, str]:
+    programs = place.scratch / "bin"
+    programs.mkdir()
+    shutil.copy2(minio_binary.find(), programs / "minio")
+    return {
+        **variables(development(), root),
+        "LIFEBOAT_HOST_IMAGE": image,
+        "LIFEBOAT_HOST_PROGRAMS": str(programs),  # mounted into the hosts
+        "MOLECULE_EPHEMERAL_DIRECTORY": str(place.scratch / "molecule"),
+    }
+
+
+@contextlib.contextmanager
+def docker_daemon(place: Workplace) -> t.Iterator[None]:
+    """Have a Docker daemon: the one that runs, else one of our own for as long as this lasts. Raises SetupError."""
+    if shutil.which("docker") is None:
+        raise SetupError("docker is not on PATH.\nRemedy: install docker.io, or leave this gate out: SKIP=molecule.")
+    if _answers():
+        yield
+        return
+    dockerd = shutil.which("dockerd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    if dockerd is None or os.geteuid() != 0:
+        raise SetupError(
+            "no Docker daemon answers, and only root could start one.\n"
+            "Remedy: start it, let this user speak to it, or leave this gate out: SKIP=molecule."
+        )
+    log = place.log.with_name("dockerd.log")
+    for firewall in (None, "iptables-legacy"):  # kernels without nf_tables need the older one
+        if firewall and not _choose_firewall(firewall):
+            continue
+        with GuardedProcess([dockerd], log=log, grace_s=_DAEMON_STOP_S) as process:
+            if _comes_up(process):
+                yield
+                return
+    raise SetupError(f"dockerd does not come up: see {log}")
+
+
+def _answers() -> bool:
+    return subprocess.run(["docker", "version"], capture_output=True, check=False).returncode == 0
+
+
+def _comes_up(process: GuardedProcess) -> bool:
+    deadline = time.monotonic() + _DAEMON_START_S
+    while process.poll() is None and time.monotonic() < deadline:
+        if _answers():
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def _choose_firewall(name: str) -> bool:
+    path = shutil.which(name, path="/usr/sbin:/sbin")
+    command = ["update-alternatives", "--set", "iptables", path or name]
+    return path is not None and subprocess.run(command, capture_output=True, check=False).returncode == 0
