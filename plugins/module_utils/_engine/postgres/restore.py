@@ -1,0 +1,162 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from dataclasses import dataclass, field
+
+from .. import clock
+from ..child import Child
+from ..errors import DamagedError, LifeboatError
+from ..steps import reached
+from .archive import ScriptOptions, refuse_foreign_format
+from .comparison import Comparison, compare
+from .connection import Server, connect
+from .description import Description
+from .dump import DumpOptions
+from .fingerprint import Fingerprint, fingerprint_of_archive, fingerprint_of_database
+from .output import judge_words
+from .properties import apply, create_statement, property_statements, reading_settings
+from .quoting import identifier
+from .tools import ClientTools
+
+_SHOWN = 5  # differences in an error's text
+_TEMPORARY = "lifeboat_restore_"
+
+# Settings of the login role must not stop a restore.
+_SESSION = "-c default_transaction_read_only=off -c statement_timeout=0 -c lock_timeout=0"
+
+
+@dataclass(frozen=True)
+class RestoreOptions:
+    """What to restore and how."""
+
+    script: ScriptOptions = field(default_factory=ScriptOptions)
+    jobs: int = 1  # connections that load tables and build indexes at once
+    with_tablespaces: bool = True  # False: everything into the default tablespace
+    with_settings: bool = True  # settings, limits, privileges and comment of the database itself
+    analyze: bool = True  # gather statistics, without which the first queries are slow
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A database that was restored under a temporary name and found equal to its archive."""
+
+    name: str  # temporary
+    fingerprint: Fingerprint  # of the archive, with sums
+    comparison: Comparison
+    load_s: float  # pg_restore alone
+    compare_s: float  # both fingerprints
+    total_s: float
+    warnings: tuple[str, ...]
+
+
+def restore_database(
+    server: Server,
+    archive_path: str,
+    source: Description,
+    tools: ClientTools,
+    options: RestoreOptions | None = None,
+    *,
+    expected: Fingerprint | None = None,
+) -> Restored:
+    """Restore an archive into a new database with a temporary name and compare it with the archive.
+
+    `source` is what `describe_database` returned when the archive was written; `expected` the archive's fingerprint
+    with sums, read from the archive when None. On any failure the new database is dropped and nothing else was touched.
+    Raises DamagedError when the restored data are not those of the archive.
+    """
+    chosen = options or RestoreOptions()
+    refuse_foreign_format(archive_path)
+    name = _TEMPORARY + secrets.token_hex(4)
+    begun = clock.monotonic()
+    with connect(server, server.maintenance_database) as session:
+        version = session.version_number
+        statement = create_statement(
+            name, source, server_version=version, owner=not chosen.script.no_owner, tablespace=chosen.with_tablespaces
+        )
+        session.run(statement)
+        reached("restore.created")
+    try:
+        warnings, load_s = _fill(server, name, archive_path, source, tools, chosen)
+        compare_begun = clock.monotonic()
+        archive = expected or fingerprint_of_archive(archive_path, tools.pg_restore, chosen.script, with_sums=True)
+        comparison = _compared(server, name, archive, source, tools, chosen, version)
+    except BaseException:
+        with contextlib.suppress(LifeboatError):
+            drop_database(server, name)
+        raise
+    now = clock.monotonic()
+    return Restored(name, archive, comparison, load_s, now - compare_begun, now - begun, warnings)
+
+
+def drop_database(server: Server, name: str) -> None:
+    """Drop a database and end whatever is connected to it; does nothing when it is not there."""
+    with connect(server, server.maintenance_database) as session:
+        session.run(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)")
+    reached("restore.dropped")
+
+
+def _fill(
+    server: Server, name: str, archive_path: str, source: Description, tools: ClientTools, options: RestoreOptions
+) -> tuple[tuple[str, ...], float]:
+    with connect(server, server.maintenance_database) as session:
+        apply(session, reading_settings(name, source))
+    begun = clock.monotonic()
+    warnings = _run_pg_restore(server, name, archive_path, tools, options)
+    load_s = clock.monotonic() - begun
+    reached("restore.loaded")
+    with connect(server, name) as session:
+        if options.analyze and not options.script.schema_only:
+            session.run("ANALYZE")
+    with connect(server, server.maintenance_database) as session:
+        if options.with_settings:
+            apply(session, property_statements(name, source, privileges=not options.script.no_privileges))
+    return warnings, load_s
+
+
+def _run_pg_restore(
+    server: Server, name: str, archive_path: str, tools: ClientTools, options: RestoreOptions
+) -> tuple[str, ...]:
+    # Not in a single transaction: the database is new and dropped on failure anyway, and thousands of tables at once
+    # would exhaust the server's lock table.
+    argv = [tools.pg_restore.path, "--exit-on-error", "--no-password", server.option_for(name)]
+    argv += options.script.arguments()
+    if options.jobs > 1:
+        argv.append(f"--jobs={options.jobs}")
+    if not options.with_tablespaces:
+        argv.append("--no-tablespaces")
+    problem = "Cannot restore the archive"
+    environment = {**server.environment(), "PGOPTIONS": _SESSION}
+    del environment["PGTZ"]  # constraints may depend on the time zone that the database is set to
+    with Child([*argv, archive_path], environment=environment) as child:
+        child.check(problem, "nothing that existed was touched; mend what the server says and start again")
+        return judge_words(child.stderr(), problem)
+
+
+def _compared(
+    server: Server,
+    name: str,
+    archive: Fingerprint,
+    source: Description,
+    tools: ClientTools,
+    options: RestoreOptions,
+    version: int,
+) -> Comparison:
+    restored = fingerprint_of_database(
+        server, name, tools, options.script, DumpOptions(schema_only=options.script.schema_only)
+    )
+    reached("restore.compared")
+    same_major = int(source["server_version_number"]) // 10000 == version // 10000
+    comparison = compare(archive, restored, same_major=same_major)
+    if not comparison.is_equal:
+        shown = "; ".join(comparison.differences[:_SHOWN])
+        raise DamagedError(
+            "Cannot accept the restored database",
+            f"it differs from its archive: {shown}",
+            "take another backup, and keep this archive for the search",
+        )
+    return comparison

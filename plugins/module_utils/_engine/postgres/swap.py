@@ -1,0 +1,113 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+from dataclasses import dataclass
+
+from .. import clock
+from ..errors import GuardRefusal, LifeboatError
+from ..steps import reached
+from .connection import Server, Session, connect
+from .quoting import identifier
+from .target import other_than
+
+_NAME_LIMIT = 63  # bytes of an identifier (NAMEDATALEN - 1); the server would cut a longer name silently
+_LEAVING_S = 30.0  # sessions that were ended get this long to go
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """A database that stands where another one stood."""
+
+    name: str
+    previous: str  # name under which the former one is kept, closed to connections; empty: there is none
+
+
+def previous_name(name: str, moment: str) -> str:
+    """Return `<name>_before_<moment>`, the name cut between characters so that the whole fits in 63 bytes."""
+    suffix = f"_before_{moment}"
+    kept = name.encode()[: _NAME_LIMIT - len(suffix)].decode("utf-8", "ignore")
+    return kept + suffix
+
+
+def swap(server: Server, name: str, new: str, *, keep_previous: bool = True) -> Swapped:
+    """Give the database `new` the name `name`; one that has it already is closed, emptied of sessions and renamed.
+
+    Both renames are one transaction. On failure the former one has its name and is open again. It stays under
+    `previous` until somebody drops it, or is dropped at once without `keep_previous`. Raises GuardRefusal for a
+    database that holds the server together, LifeboatError when sessions do not end.
+    """
+    if name in ("template0", "template1"):
+        raise GuardRefusal("template_database", f"Cannot replace database {name}", "new databases are made from it")
+    with connect(server, other_than(server, name)) as session:
+        rows = session.rows("SELECT datallowconn FROM pg_database WHERE datname = %s", name)
+        if not rows:
+            session.run(f"ALTER DATABASE {identifier(new)} RENAME TO {identifier(name)}")
+            reached("swap.renamed")
+            return Swapped(name, "")
+        previous = _free_name(session, name)
+        _exchange(session, name, new, previous, was_open=bool(rows[0][0]))
+        if not keep_previous:
+            session.run(f"DROP DATABASE {identifier(previous)} WITH (FORCE)")
+            reached("swap.dropped")
+            previous = ""
+        return Swapped(name, previous)
+
+
+def _exchange(session: Session, name: str, new: str, previous: str, *, was_open: bool) -> None:
+    _set_open(session, name, False)
+    try:
+        reached("swap.closed")
+        for database in (name, new):
+            _end_sessions(session, database)
+        with session.transaction():
+            session.run(f"ALTER DATABASE {identifier(name)} RENAME TO {identifier(previous)}")
+            reached("swap.first_rename")
+            session.run(f"ALTER DATABASE {identifier(new)} RENAME TO {identifier(name)}")
+        reached("swap.renamed")
+    except BaseException:
+        if was_open:
+            # By a new connection: the failure may be that of the old one.
+            with contextlib.suppress(LifeboatError), connect(session.server, session.database) as another:
+                _set_open(another, name, True)
+        raise
+
+
+def _set_open(session: Session, name: str, is_open: bool) -> None:
+    session.run(f"ALTER DATABASE {identifier(name)} ALLOW_CONNECTIONS {'true' if is_open else 'false'}")
+
+
+def _end_sessions(session: Session, database: str) -> None:
+    deadline = clock.monotonic() + _LEAVING_S
+    while True:
+        left = session.rows(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
+            database,
+        )
+        if not left:
+            return
+        if clock.monotonic() > deadline:
+            raise LifeboatError(
+                f"Cannot swap database {database}",
+                f"{len(left)} sessions do not end",
+                "stop the applications and start again",
+            )
+        clock.sleep(0.05)
+
+
+def _free_name(session: Session, name: str) -> str:
+    taken = set(session.names("SELECT datname FROM pg_database"))
+    return next(candidate for candidate in _candidates(name) if candidate not in taken)
+
+
+def _candidates(name: str) -> t.Iterator[str]:
+    moment = clock.compact(clock.now())
+    yield previous_name(name, moment)
+    number = 2
+    while True:
+        yield previous_name(name, f"{moment}_{number}")
+        number += 1
