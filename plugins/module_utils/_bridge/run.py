@@ -51,6 +51,7 @@ def run(module: AnsibleModule, plan: t.Callable[[Params], P], apply: t.Callable[
     except LifeboatError as error:
         fail(module, error)
     answer["changed"] = planned.changed
+    _warn(module, answer)
     if module._diff:
         before, after = planned.diff()
         answer["diff"] = {"before": before, "after": after}
@@ -64,7 +65,13 @@ def report(module: AnsibleModule, read: t.Callable[[Params], Result]) -> t.NoRet
     except LifeboatError as error:
         fail(module, error)
     answer["changed"] = False
+    _warn(module, answer)
     module.exit_json(**answer)
+
+
+def _warn(module: AnsibleModule, answer: dict[str, t.Any]) -> None:
+    for warning in answer.pop("warnings", ()):
+        module.warn(warning)
 
 
 def fail(module: AnsibleModule, error: LifeboatError, result: Result | None = None) -> t.NoReturn:
