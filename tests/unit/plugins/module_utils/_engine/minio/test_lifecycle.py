@@ -38,7 +38,7 @@ def test_what_is_written_reads_back_equal():
     assert lifecycle.from_xml(lifecycle.to_xml(RULES)) == RULES
 
 
-@pytest.mark.parametrize("order", itertools.permutations(RULES[:4]))
+@pytest.mark.parametrize("order", list(itertools.permutations(RULES[:4])))
 def test_the_order_of_rules_does_not_matter(order):
     assert lifecycle.same(RULES[:4], order)
 
