@@ -30,25 +30,25 @@ _OPTIONS = [
     "--dpkgopt=path-include=/usr/share/doc/*/copyright",
 ]
 # No cluster at build time: every container would have the same system identifier.
-_BEFORE_PACKAGES = """
-mkdir -p "$1/etc/postgresql-common/createcluster.d"
-echo "create_main_cluster = false" > "$1/etc/postgresql-common/createcluster.d/no-cluster.conf"
-"""
-# systemd writes a new machine id into an empty file. Units that cannot work in a container would make the state
-# "degraded". Lists of packages are old tomorrow.
-_AT_THE_END = """
-rm -f "$1/etc/machine-id" "$1/etc/hostname" && : > "$1/etc/machine-id"
-for unit in systemd-udevd.service systemd-udev-trigger.service systemd-remount-fs.service systemd-logind.service \
-    getty.target console-getty.service systemd-firstboot.service
-do ln -sf /dev/null "$1/etc/systemd/system/$unit"; done
-rm -rf "$1"/var/cache/apt/*.bin "$1"/var/lib/apt/lists/*
-"""
+_BEFORE_PACKAGES = [
+    'mkdir -p "$1/etc/postgresql-common/createcluster.d"',
+    'echo "create_main_cluster = false" > "$1/etc/postgresql-common/createcluster.d/no-cluster.conf"',
+]
+# These cannot work in a container, where they would make the state "degraded".
+_MASKED = "systemd-udevd.service systemd-udev-trigger.service systemd-remount-fs.service systemd-logind.service "
+_MASKED += "systemd-firstboot.service console-getty.service getty.target"
+_AT_THE_END = [
+    # systemd writes a new machine id into an empty file.
+    'rm -f "$1/etc/machine-id" "$1/etc/hostname" && : > "$1/etc/machine-id"',
+    f'for unit in {_MASKED}; do ln -sf /dev/null "$1/etc/systemd/system/$unit"; done',
+    'rm -rf "$1"/var/cache/apt/*.bin "$1"/var/lib/apt/lists/*',
+]
 _IMPORT = ["--change", 'CMD ["/lib/systemd/systemd"]', "--change", "ENV container=docker LANG=C.UTF-8"]
 
 
 def tag() -> str:
     """Return the image's name: another recipe is another image."""
-    recipe = "\0".join([SUITE, *_OPTIONS, _BEFORE_PACKAGES, _AT_THE_END, *_IMPORT])
+    recipe = "\0".join([SUITE, *_OPTIONS, *_BEFORE_PACKAGES, *_AT_THE_END, *_IMPORT])
     return f"lifeboat-host:{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
 
 
@@ -67,7 +67,8 @@ def _make(name: str) -> None:
         raise SetupError("the image of a test host is made by mmdebstrap, as root.\nRemedy: run this once as root.")
     with tempfile.TemporaryDirectory(prefix="lifeboat-image-") as folder:
         archive = Path(folder) / "root.tar"
-        hooks = [f"--essential-hook={_BEFORE_PACKAGES}", f"--customize-hook={_AT_THE_END}"]
+        hooks = [f"--essential-hook={command}" for command in _BEFORE_PACKAGES]
+        hooks += [f"--customize-hook={command}" for command in _AT_THE_END]
         _run(["mmdebstrap", "--mode=root", *_OPTIONS, *hooks, SUITE, str(archive), _mirror()])
         _run(["docker", "import", *_IMPORT, str(archive), name])
 
