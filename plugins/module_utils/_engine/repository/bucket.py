@@ -32,7 +32,7 @@ from .store import (
 _DENIED_CODES = frozenset(
     ("AccessDenied", "AllAccessDisabled", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch")
 )
-_NEVER_CONNECTED = frozenset((failure.NOT_CONNECTED, failure.UNTRUSTED))
+_NEVER_CONNECTED = frozenset((failure.NOT_CONNECTED, failure.UNTRUSTED, failure.NO_TLS))
 _TIME_PROBE = "lifeboat.json"  # asked for when only the server's clock matters; need not be there
 
 

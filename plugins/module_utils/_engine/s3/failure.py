@@ -7,6 +7,7 @@ from __future__ import annotations
 import html
 import http.client
 import re
+import socket
 import ssl
 import typing as t
 
@@ -18,6 +19,7 @@ LOST_ANSWER = "LostAnswer"  # sent, perhaps in part; no answer, or none that mak
 BAD_ANSWER = "BadAnswer"  # answered, but not with what was asked for
 ALTERED = "Altered"  # the bytes that arrived are not those that were sent
 UNTRUSTED = "UntrustedCertificate"
+NO_TLS = "NoTLS"
 
 _TRANSIENT_STATUS = frozenset((429, 500, 502, 503, 504))
 _TRANSIENT_CODES = frozenset(
@@ -53,6 +55,7 @@ _REMEDIES = {
     LOST_ANSWER: "check the network and whether the server runs",
     BAD_ANSWER: "check that url is the S3 port of an S3 server, not its console or a web page",
     ALTERED: "check the network and the server's memory and disks; then try again",
+    NO_TLS: "check url: use the server's TLS port, or http where that is allowed",
     UNTRUSTED: "set ca_file to the authority that signed the server's certificate",
 }
 
@@ -120,8 +123,10 @@ def from_exception(problem: str, error: BaseException, was_sent: bool) -> S3Erro
     """Make an error of a failed connection, one that was cut, or an answer that is no HTTP."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return S3Error(problem, 0, UNTRUSTED, f"the server's certificate is not trusted: {error.verify_message}")
+    if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+        return S3Error(problem, 0, NO_TLS, "the server does not speak TLS at this port")
     words = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    if isinstance(error, TimeoutError):
+    if isinstance(error, (TimeoutError, socket.timeout)):  # two classes before Python 3.10
         words = "no answer in time" if was_sent else "no connection in time"
     elif isinstance(error, http.client.IncompleteRead):
         words = f"the answer ended early, after {len(error.partial)} bytes"

@@ -44,16 +44,18 @@ class MalformedPage(ValueError):
     """A page of a listing is not what an S3 server sends."""
 
 
-# The order of elements that MinIO, Versity Gateway and AWS use; all others are left to the XML parser.
+# The order of elements and the signs that MinIO, Versity Gateway and AWS use; all others are left to the XML parser.
+_QUOTE = rb"(?:&#34;|&quot;|\")?"
 _CONTENTS = re.compile(
-    rb"<Contents><Key>([^<&]*)</Key><LastModified>([^<&]*)</LastModified><ETag>([^<]*)</ETag>"
+    rb"<Contents><Key>([!-%'-;=-~]*)</Key><LastModified>([0-9TZ:.-]+)</LastModified>"
+    rb"<ETag>" + _QUOTE + rb"([0-9A-Za-z-]*)" + _QUOTE + rb"</ETag>"
     rb"(?:<Checksum[A-Za-z]+>[^<]*</Checksum[A-Za-z]+>)*<Size>([0-9]+)</Size>"
     rb"(?:<StorageClass>[^<]*</StorageClass>)?"
     rb"(?:<Owner>(?:<ID>[^<]*</ID>|<ID/>)?(?:<DisplayName>[^<]*</DisplayName>|<DisplayName/>)?</Owner>)?"
     rb"(?:<StorageClass>[^<]*</StorageClass>)?</Contents>"
 )
 _TRUNCATED = re.compile(rb"<IsTruncated>(true|false)</IsTruncated>")
-_TOKEN = re.compile(rb"<NextContinuationToken>([^<&]*)</NextContinuationToken>")
+_TOKEN = re.compile(rb"<NextContinuationToken>([!-%'-;=-~]*)</NextContinuationToken>")
 _END = b"</ListBucketResult>"
 
 
@@ -83,9 +85,7 @@ def _plain_objects(body: bytes) -> Page | None:
         return None
     try:
         entries = [
-            Listed(
-                _decoded(key.decode("ascii")), int(size), _etag(etag.decode("ascii")), _time(modified.decode("ascii"))
-            )
+            Listed(_decoded(key.decode("ascii")), int(size), etag.decode("ascii"), _time(modified.decode("ascii")))
             for key, modified, etag, size in found
         ]
         marker = (tokens[0].decode("ascii"),) if tokens else ()
@@ -169,7 +169,7 @@ def _decoded(text: str) -> str:
 
 
 def _etag(text: str) -> str:
-    return text.replace("&#34;", "").replace("&quot;", "").strip('"')
+    return text.strip('"')
 
 
 def _time(text: str) -> dt.datetime:

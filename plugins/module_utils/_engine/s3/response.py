@@ -58,9 +58,11 @@ class LeanResponse(http.client.HTTPResponse):
     def _begin_again(self, lines: list[bytes]) -> None:
         replay = _Replay(lines, self.fp)
         self.fp = t.cast(t.Any, replay)
-        super().begin()
-        if self.fp is t.cast(t.Any, replay):
-            self.fp = replay.stream
+        try:
+            super().begin()
+        finally:
+            if self.fp is t.cast(t.Any, replay):
+                self.fp = replay.stream
         lengths = self.headers.get_all("content-length") or []
         if len(set(lengths)) > 1:
             raise http.client.HTTPException("the answer has two different lengths")
