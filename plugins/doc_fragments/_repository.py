@@ -6,43 +6,6 @@
 
 from __future__ import annotations
 
-import textwrap
-
-from ansible_collections.lifeboat.recovery.plugins.doc_fragments._s3_connection import (
-    ModuleDocFragment as _Connection,
-)
-
-_PLACE = r"""
-name:
-  description:
-    - What messages and results call this repository.
-    - By default its O({option}[].path), or C(s3://bucket/prefix).
-  type: str
-path:
-  description:
-    - Directory that is the repository, on the host that the task runs on, such as a local disk or an NFS mount.
-    - Exactly one of O({option}[].path) and O({option}[].bucket) is needed.
-  type: path
-bucket:
-  description:
-    - Bucket that holds the repository.
-    - The options of the connection to its server stand beside it.
-  type: str
-prefix:
-  description:
-    - Under which prefix the repository lies in O({option}[].bucket).
-  type: str
-  default: ""
-"""
-_CONNECTION = _Connection.DOCUMENTATION.replace("\noptions:\n", "", 1)
-
-
-def _suboptions(option: str) -> str:
-    """Return the suboptions of one place that holds backups, indented as `suboptions` of an option."""
-    place = _PLACE.replace("{option}", option).lstrip("\n")
-    connection = textwrap.dedent(_CONNECTION).replace("O(", f"O({option}[].")
-    return textwrap.indent(place + connection, " " * 6)
-
 
 class ModuleDocFragment:
     # For modules that work on one repository (the specification REPOSITORY).
@@ -54,7 +17,82 @@ options:
     type: dict
     required: true
     suboptions:
-""" + _suboptions("repository").replace("repository[].", "repository.")
+      name:
+        description:
+          - What messages and results call this repository.
+          - By default its O(repository.path), or C(s3://bucket/prefix).
+        type: str
+      path:
+        description:
+          - Directory that is the repository, on the host that the task runs on, such as a local disk or an NFS mount.
+          - Exactly one of O(repository.path) and O(repository.bucket) is needed.
+        type: path
+      bucket:
+        description:
+          - Bucket that holds the repository.
+          - The options of the connection to its server stand beside it.
+        type: str
+      prefix:
+        description:
+          - Under which prefix the repository lies in O(repository.bucket).
+        type: str
+        default: ""
+      endpoint_url:
+        description:
+          - URL of the S3 server, such as V(https://minio.example.com:9000).
+          - By default it is AWS, in O(repository.region).
+          - The environment variables E(LIFEBOAT_S3_ENDPOINT) and E(AWS_ENDPOINT_URL) are used if the option is not set.
+        type: str
+      access_key:
+        description:
+          - Access key.
+          - If none is given, credentials are looked for as boto3 does (profiles, roles), which needs boto3.
+          - The environment variable E(AWS_ACCESS_KEY_ID) is used if the option is not set.
+        type: str
+      secret_key:
+        description:
+          - Secret key that belongs to O(repository.access_key).
+          - The environment variable E(AWS_SECRET_ACCESS_KEY) is used if the option is not set.
+        type: str
+      session_token:
+        description:
+          - Token of temporary credentials.
+          - The environment variable E(AWS_SESSION_TOKEN) is used if the option is not set.
+        type: str
+      region:
+        description:
+          - Region for which requests are signed.
+          - The environment variables E(AWS_REGION) and E(AWS_DEFAULT_REGION) are used if the option is not set.
+        type: str
+        default: us-east-1
+      addressing_style:
+        description:
+          - Where the bucket goes in a request.
+          - V(path) puts it into the path, as MinIO and most servers of your own want it.
+          - V(virtual) puts it before the host name, as AWS wants it.
+          - V(auto) uses V(virtual) for AWS, and V(path) for everything else.
+        type: str
+        choices: [auto, path, virtual]
+        default: auto
+      ca_cert:
+        description:
+          - Path of a PEM file with the certificates of the authorities to trust.
+          - The trust store of the system is used if the option is not set.
+          - The environment variable E(AWS_CA_BUNDLE) is used if the option is not set.
+        type: path
+      validate_certs:
+        description:
+          - Whether the certificate of the server must be valid.
+          - Set it to V(false) only for servers of a laboratory.
+        type: bool
+        default: true
+      allow_plaintext:
+        description:
+          - Whether O(repository.endpoint_url) may begin with C(http) although the server is on another host.
+          - Plain HTTP to the loopback addresses of this host is always allowed.
+        type: bool
+        default: false
+"""
 
     # For modules that work on several (the specification REPOSITORIES).
     SEVERAL = r"""
@@ -66,4 +104,79 @@ options:
     elements: dict
     required: true
     suboptions:
-""" + _suboptions("repositories").replace("repositories[].", "repositories.")
+      name:
+        description:
+          - What messages and results call this repository.
+          - By default its O(repositories.path), or C(s3://bucket/prefix).
+        type: str
+      path:
+        description:
+          - Directory that is the repository, on the host that the task runs on, such as a local disk or an NFS mount.
+          - Exactly one of O(repositories.path) and O(repositories.bucket) is needed.
+        type: path
+      bucket:
+        description:
+          - Bucket that holds the repository.
+          - The options of the connection to its server stand beside it.
+        type: str
+      prefix:
+        description:
+          - Under which prefix the repository lies in O(repositories.bucket).
+        type: str
+        default: ""
+      endpoint_url:
+        description:
+          - URL of the S3 server, such as V(https://minio.example.com:9000).
+          - By default it is AWS, in O(repositories.region).
+          - The environment variables E(LIFEBOAT_S3_ENDPOINT) and E(AWS_ENDPOINT_URL) are used if the option is not set.
+        type: str
+      access_key:
+        description:
+          - Access key.
+          - If none is given, credentials are looked for as boto3 does (profiles, roles), which needs boto3.
+          - The environment variable E(AWS_ACCESS_KEY_ID) is used if the option is not set.
+        type: str
+      secret_key:
+        description:
+          - Secret key that belongs to O(repositories.access_key).
+          - The environment variable E(AWS_SECRET_ACCESS_KEY) is used if the option is not set.
+        type: str
+      session_token:
+        description:
+          - Token of temporary credentials.
+          - The environment variable E(AWS_SESSION_TOKEN) is used if the option is not set.
+        type: str
+      region:
+        description:
+          - Region for which requests are signed.
+          - The environment variables E(AWS_REGION) and E(AWS_DEFAULT_REGION) are used if the option is not set.
+        type: str
+        default: us-east-1
+      addressing_style:
+        description:
+          - Where the bucket goes in a request.
+          - V(path) puts it into the path, as MinIO and most servers of your own want it.
+          - V(virtual) puts it before the host name, as AWS wants it.
+          - V(auto) uses V(virtual) for AWS, and V(path) for everything else.
+        type: str
+        choices: [auto, path, virtual]
+        default: auto
+      ca_cert:
+        description:
+          - Path of a PEM file with the certificates of the authorities to trust.
+          - The trust store of the system is used if the option is not set.
+          - The environment variable E(AWS_CA_BUNDLE) is used if the option is not set.
+        type: path
+      validate_certs:
+        description:
+          - Whether the certificate of the server must be valid.
+          - Set it to V(false) only for servers of a laboratory.
+        type: bool
+        default: true
+      allow_plaintext:
+        description:
+          - Whether O(repositories.endpoint_url) may begin with C(http) although the server is on another host.
+          - Plain HTTP to the loopback addresses of this host is always allowed.
+        type: bool
+        default: false
+"""

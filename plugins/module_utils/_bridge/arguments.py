@@ -26,7 +26,7 @@ def _from_environment(*names: str) -> tuple[t.Any, list[str]]:
 # Documented in the fragment _s3_connection.
 S3_CONNECTION: Spec = {
     "endpoint_url": {"type": "str", "fallback": _from_environment("LIFEBOAT_S3_ENDPOINT", "AWS_ENDPOINT_URL")},
-    "access_key": {"type": "str", "fallback": _from_environment("AWS_ACCESS_KEY_ID")},
+    "access_key": {"type": "str", "no_log": False, "fallback": _from_environment("AWS_ACCESS_KEY_ID")},
     "secret_key": {"type": "str", "fallback": _from_environment("AWS_SECRET_ACCESS_KEY"), "no_log": True},
     "session_token": {"type": "str", "fallback": _from_environment("AWS_SESSION_TOKEN"), "no_log": True},
     "region": {
