@@ -167,7 +167,7 @@ class BucketStore(Store):
         try:
             return self._client.get_object(self._bucket, path, offset=offset, length=length, version_id=version_id)
         except S3Error as error:
-            if error.status == 416 and _is_end(error, offset):
+            if error.status == 416 and self._ends_at(path, version_id, offset):
                 return None
             if not _is_missing(error):
                 raise
@@ -178,7 +178,12 @@ class BucketStore(Store):
                     "there is no such file",
                     "restore from another copy of this backup",
                 ) from error
-        return self._client.get_object(self._bucket, path, offset=offset, length=length, version_id=oldest)
+        return self._download(key, offset, length, oldest)
+
+    def _ends_at(self, path: str, version_id: str, offset: int) -> bool:
+        """Say whether a range was refused because it begins just where the file ends; MinIO's refusal does not tell."""
+        found = self._client.head(self._bucket, path, version_id=version_id)
+        return found is not None and found.size == offset
 
     def _oldest_version(self, path: str) -> str:
         oldest = ""
@@ -235,11 +240,6 @@ def _entry(key: str, found: Stored) -> Entry:
 
 def _is_missing(error: S3Error) -> bool:
     return error.is_missing_key and error.code != "NoSuchBucket"
-
-
-def _is_end(error: S3Error, offset: int) -> bool:
-    """Say whether a range was refused because it begins just where the file ends."""
-    return error.fields.get("content-range", "").rpartition("/")[2] == str(offset)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,75 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.endpoint import Endpoint
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "environment"))
+
+import servers
+
+_numbers = itertools.count(1)
+VERSIONED = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
+
+
+def endpoint_of(server: servers.MinioServer, **changes: t.Any) -> Endpoint:
+    """Return how the engine reaches a test server as its root user."""
+    given = Endpoint(
+        server.endpoint,
+        access_key=server.access_key,
+        secret_key=server.secret_key,
+        ca_file=str(server.ca_file or ""),
+        max_attempts=3,
+    )
+    return dataclasses.replace(given, **changes)
+
+
+@pytest.fixture(scope="module")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[servers.MinioServer]:
+    with servers.MinioServer(tmp_path_factory.mktemp("minio")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def s3_tls_server(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[servers.MinioServer]:
+    with servers.MinioServer(tmp_path_factory.mktemp("minio-tls"), tls=True) as running:
+        yield running
+
+
+@pytest.fixture
+def s3(s3_server: servers.MinioServer) -> t.Iterator[S3Client]:
+    client = S3Client(endpoint_of(s3_server))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def s3_tls(s3_tls_server: servers.MinioServer) -> t.Iterator[S3Client]:
+    client = S3Client(endpoint_of(s3_tls_server))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def bucket(s3: S3Client) -> str:
+    """Return a fresh bucket without versions."""
+    name = f"plain-{next(_numbers)}"
+    s3.create_bucket(name)
+    return name
+
+
+@pytest.fixture
+def versioned_bucket(s3: S3Client, bucket: str) -> str:
+    """Return a fresh bucket with versions."""
+    s3.document("PUT", bucket, "versioning", VERSIONED)
+    return bucket
