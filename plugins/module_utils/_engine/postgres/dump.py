@@ -19,7 +19,6 @@ class DumpOptions:
     lock_timeout_s: int = 300  # give up when a table stays locked longer, instead of queueing everybody behind us
     with_subscriptions: bool = True  # False: leave them out on purpose (only a superuser may read them)
     with_unlogged_data: bool = True  # False on a standby, where unlogged tables cannot be read
-    schema_only: bool = False
 
 
 class Dump(ToolOutput):
@@ -61,7 +60,6 @@ def dump_command(server: Server, database: str, pg_dump: Tool, options: DumpOpti
     optional: t.Sequence[tuple[bool, str]] = (
         (not options.with_subscriptions, "--no-subscriptions"),
         (not options.with_unlogged_data, "--no-unlogged-table-data"),
-        (options.schema_only, "--schema-only"),
     )
     return [
         pg_dump.path,

@@ -26,8 +26,10 @@ _UNREADABLE_SCHEMAS = f"""
        AND c.relkind IN ('r', 'p', 'S') AND NOT has_schema_privilege(n.oid, 'USAGE') ORDER BY 1"""
 _UNREADABLE_TABLES = f"""
     SELECT {_NAME} {_OURS} AND c.relkind IN ('r', 'p') AND NOT has_table_privilege(c.oid, 'SELECT') ORDER BY 1"""
+# CASE, because the server may ask in any order, and refuses the question for what is no sequence.
 _UNREADABLE_SEQUENCES = f"""
-    SELECT {_NAME} {_OURS} AND c.relkind = 'S' AND NOT has_sequence_privilege(c.oid, 'SELECT') ORDER BY 1"""
+    SELECT {_NAME} {_OURS}
+       AND CASE WHEN c.relkind = 'S' THEN NOT has_sequence_privilege(c.oid, 'SELECT') END ORDER BY 1"""
 _FILTERED_TABLES = f"""
     SELECT {_NAME} {_OURS} AND c.relkind IN ('r', 'p') AND c.relrowsecurity AND row_security_active(c.oid) ORDER BY 1"""
 _UNLOGGED = f"SELECT {_NAME} {_OURS} AND c.relkind = 'r' AND c.relpersistence = 'u' ORDER BY 1"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import typing as t
 from dataclasses import dataclass, field
 
 from .. import clock
@@ -16,7 +17,6 @@ from .archive import ScriptOptions, refuse_foreign_format
 from .comparison import Comparison, compare
 from .connection import Server, connect
 from .description import Description
-from .dump import DumpOptions
 from .fingerprint import Fingerprint, fingerprint_of_archive, fingerprint_of_database
 from .output import judge_words
 from .properties import apply, create_statement, property_statements, reading_settings
@@ -62,12 +62,13 @@ def restore_database(
     options: RestoreOptions | None = None,
     *,
     expected: Fingerprint | None = None,
+    accept_differences: bool = False,
 ) -> Restored:
     """Restore an archive into a new database with a temporary name and compare it with the archive.
 
     `source` is what `describe_database` returned when the archive was written; `expected` the archive's fingerprint
     with sums, read from the archive when None. On any failure the new database is dropped and nothing else was touched.
-    Raises DamagedError when the restored data are not those of the archive.
+    Raises DamagedError when the restored data are not those of the archive, unless `accept_differences`.
     """
     chosen = options or RestoreOptions()
     refuse_foreign_format(archive_path)
@@ -85,6 +86,8 @@ def restore_database(
         compare_begun = clock.monotonic()
         archive = expected or fingerprint_of_archive(archive_path, tools.pg_restore, chosen.script, with_sums=True)
         comparison = _compared(server, name, archive, source, tools, chosen, version)
+        if not (comparison.is_equal or accept_differences):
+            _refuse(comparison)
     except BaseException:
         with contextlib.suppress(LifeboatError):
             drop_database(server, name)
@@ -146,17 +149,16 @@ def _compared(
     options: RestoreOptions,
     version: int,
 ) -> Comparison:
-    restored = fingerprint_of_database(
-        server, name, tools, options.script, DumpOptions(schema_only=options.script.schema_only)
-    )
+    restored = fingerprint_of_database(server, name, tools, options.script)
     reached("restore.compared")
     same_major = int(source["server_version_number"]) // 10000 == version // 10000
-    comparison = compare(archive, restored, same_major=same_major)
-    if not comparison.is_equal:
-        shown = "; ".join(comparison.differences[:_SHOWN])
-        raise DamagedError(
-            "Cannot accept the restored database",
-            f"it differs from its archive: {shown}",
-            "take another backup, and keep this archive for the search",
-        )
-    return comparison
+    return compare(archive, restored, same_major=same_major)
+
+
+def _refuse(comparison: Comparison) -> t.NoReturn:
+    shown = "; ".join(comparison.differences[:_SHOWN])
+    raise DamagedError(
+        "Cannot accept the restored database",
+        f"it differs from its archive: {shown}",
+        "take another backup, and keep this archive for the search",
+    )
