@@ -55,6 +55,20 @@ class AdminClient:
         """Close idle connections."""
         self._connections.close()
 
+    def is_there(self) -> bool:
+        """Say whether the endpoint has this API, by a request that every user may send. Raises S3Error without an answer.
+
+        Ask before anything else where the make of the server is not known: to other S3 servers the paths of this API
+        are keys in a bucket named `minio`, and a PUT would write there.
+        """
+        problem = "Cannot ask for the admin API"
+        try:
+            return "AccountName" in self._json(problem, self._request(problem, "GET", "accountinfo", ()))
+        except AdminError as error:
+            if error.status >= http.client.INTERNAL_SERVER_ERROR and error.status != http.client.NOT_IMPLEMENTED:
+                raise
+            return False
+
     def quota(self, bucket: str) -> int:
         """Return the hard quota of a bucket in bytes, 0 when there is none. Raises AdminError."""
         problem = f"Cannot read the quota of bucket {bucket}"

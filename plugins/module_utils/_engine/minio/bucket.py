@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ..errors import GuardRefusal
+from ..errors import GuardRefusal, UsageError
 from . import bucket_removal, bucket_settings
 from .bucket_api import BucketApi
 from .bucket_settings import Found, SettingsPlan, Wanted, shown
@@ -92,6 +92,12 @@ def plan_present(api: BucketApi, wanted: Wanted) -> PresentPlan:
     """Read what is wanted to be set, and plan. Raises LifeboatError when the server would refuse something."""
     bucket_settings.check_name(wanted.name)
     presence = api.presence(wanted.name)
+    if wanted.quota is not None and not api.has_quotas(presence.is_minio):
+        raise UsageError(
+            f"Cannot set the quota of bucket {wanted.name}",
+            "the server has no quotas: it does not answer as MinIO does",
+            "leave quota out, or check endpoint_url and the rights of access_key",
+        )
     found: Found | None = None
     if presence.exists:
         names = set(wanted.names())

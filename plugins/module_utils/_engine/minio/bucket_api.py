@@ -73,6 +73,10 @@ class BucketApi:
         unread = dict.fromkeys(("object_lock", *SETTINGS), None)
         return Found(is_minio, **{**unread, **values})
 
+    def has_quotas(self, is_minio: bool) -> bool:
+        """Say whether the server has quotas; one that does not name itself MinIO, as behind a proxy, is asked."""
+        return is_minio or bool(self._with_admin(lambda admin: admin.is_there()))
+
     def has_object_lock(self, bucket: str) -> bool:
         """Say whether versions in the bucket can be locked; False where the server does not know object lock."""
         try:
@@ -86,7 +90,7 @@ class BucketApi:
         """Return the named settings of a bucket; what the server does not have is None. Raises LifeboatError."""
         found = self.read(bucket, (), is_minio)
         for name in names:
-            if name == "quota" and not is_minio:
+            if name == "quota" and not self.has_quotas(is_minio):
                 continue
             try:
                 found = dataclasses.replace(found, **{name: getattr(self.read(bucket, [name], is_minio), name)})
