@@ -59,11 +59,11 @@ def _compare(options: argparse.Namespace) -> int:
     shared = Path("/dev/shm")
     is_tmpfs = shared.is_dir() and os.access(shared, os.W_OK)
     results: dict[str, list[dict[str, float]]] = {"lifeboat": [], "boto3": []}
-    with tempfile.TemporaryDirectory(prefix="lifeboat-bench-", dir=shared if is_tmpfs else None) as folder:
-        with MinioServer(Path(folder)) as server:
-            for number in range(options.rounds):
-                for name in ("lifeboat", "boto3") if number % 2 == 0 else ("boto3", "lifeboat"):
-                    results[name].append(_in_own_process(options, server, name, f"{name}-{number}"))
+    scratch = tempfile.TemporaryDirectory(prefix="lifeboat-bench-", dir=shared if is_tmpfs else None)
+    with scratch as folder, MinioServer(Path(folder)) as server:
+        for number in range(options.rounds):
+            for name in ("lifeboat", "boto3") if number % 2 == 0 else ("boto3", "lifeboat"):
+                results[name].append(_in_own_process(options, server, name, f"{name}-{number}"))
     _report(options, results, f"one MinIO on loopback, data on {'tmpfs (/dev/shm)' if is_tmpfs else 'DISK'}")
     return 0
 

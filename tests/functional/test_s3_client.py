@@ -19,6 +19,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import c
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import UsageError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client, S3Error
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.multipart import MIB, MultipartUpload
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.response import LeanResponse
 
 pytest_plugins = ("ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures",)
 pytestmark = pytest.mark.xdist_group("s3_client")
@@ -132,6 +133,19 @@ def test_the_server_refuses_bytes_that_do_not_have_their_checksum(s3: S3Client, 
     with pytest.raises(S3Error) as caught:
         s3.put_object(bucket, "key", b"x", {"x-amz-checksum-sha256": "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="})
     assert caught.value.status == 400
+    assert s3.head(bucket, "key") is None
+
+
+def test_answers_of_a_real_server_are_read_by_the_short_loop(
+    s3: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*_: object) -> t.NoReturn:
+        raise AssertionError("the slow parser was used")
+
+    monkeypatch.setattr(LeanResponse, "_begin_again", slow)
+    s3.put_object(bucket, "key", b"x")
+    assert s3.get_bytes(bucket, "key", 10)[0] == b"x"
+    s3.delete(bucket, "key")
     assert s3.head(bucket, "key") is None
 
 

@@ -5,11 +5,15 @@
 from __future__ import annotations
 
 import http.client
+import io
 import re
 import typing as t
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: ([^\r\n]*))?\r\n")
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*?)[ \t]*\r\n")
+_STATUS_LINE = re.compile(r"HTTP/1\.1 ([2-5][0-9][0-9])(?: ([^\r\n]*))?\r\n")
+_FIELD = re.compile(r"^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*?)[ \t]*\r\n", re.MULTILINE)
+# Lists by their definition, and of no use here: MinIO repeats "Vary" in every answer.
+_REPEATABLE = frozenset(("allow", "cache-control", "server-timing", "set-cookie", "vary", "via"))
+_NO_MESSAGE = http.client.HTTPMessage()
 _LONGEST_LINE = 65536  # bytes, as the standard library has it
 _MOST_LINES = 100
 _BODYLESS = frozenset((204, 304))
@@ -27,23 +31,23 @@ class LeanResponse(http.client.HTTPResponse):
 
     def begin(self) -> None:
         """Read the head of the answer. Raises http.client.HTTPException and OSError as the standard library does."""
-        stream = self.fp
-        lines = _head(stream)
-        status = _STATUS_LINE.fullmatch(lines[0])
-        fields = _fields(lines[1:]) if status else None
-        if status is None or fields is None or not self._adopt(int(status.group(1)), status.group(2) or b"", fields):
-            self._begin_again(lines)
+        head = _head(self.fp)
+        text = head.decode("latin-1")
+        status = _STATUS_LINE.match(text)
+        fields = _fields(text[status.end() :]) if status else None
+        if status is None or fields is None or not self._adopt(int(status.group(1)), status.group(2) or "", fields):
+            self._begin_again(head)
 
-    def _adopt(self, status: int, reason: bytes, fields: dict[str, str]) -> bool:
+    def _adopt(self, status: int, reason: str, fields: dict[str, str]) -> bool:
         """Take over a plain head; False when it is not plain enough."""
         length = fields.get("content-length")
         if "transfer-encoding" in fields or (length is not None and not (length.isascii() and length.isdigit())):
             return False
         self.fields = fields
         self.code = self.status = status
-        self.reason = reason.decode("latin-1")
+        self.reason = reason
         self.version = 11
-        self.headers = self.msg = http.client.HTTPMessage()
+        self.headers = self.msg = _NO_MESSAGE
         self.chunked = False
         self.chunk_left = None
         self.length = int(length) if length is not None else None
@@ -55,8 +59,8 @@ class LeanResponse(http.client.HTTPResponse):
 
     _method: str
 
-    def _begin_again(self, lines: list[bytes]) -> None:
-        replay = _Replay(lines, self.fp)
+    def _begin_again(self, head: bytes) -> None:
+        replay = _Replay(head, self.fp)
         self.fp = t.cast(t.Any, replay)
         try:
             super().begin()
@@ -72,37 +76,45 @@ class LeanResponse(http.client.HTTPResponse):
             self.fields["content-length"] = lengths[0]
 
 
-def _head(stream: t.Any) -> list[bytes]:
-    """Return the lines of a head, the empty one included; fewer when the connection ended or something is too long."""
+def _head(stream: t.Any) -> bytes:
+    """Take a head off the stream, with its empty line; less when the connection ended or something is too long."""
+    # Most heads are there as a whole when their first byte is. With other line ends the empty line might be the body's.
+    ready = stream.peek()
+    end = ready.find(b"\r\n\r\n") + 4
+    if end >= 4 and ready.count(b"\n", 0, end) == ready.count(b"\r\n", 0, end):
+        whole: bytes = stream.read(end)
+        return whole
     lines = [stream.readline(_LONGEST_LINE + 1)]
-    while len(lines) <= _MOST_LINES and len(lines[-1]) > 2 and len(lines[-1]) <= _LONGEST_LINE:
+    while len(lines) <= _MOST_LINES and 2 < len(lines[-1]) <= _LONGEST_LINE:
         lines.append(stream.readline(_LONGEST_LINE + 1))
-    return lines
+    return b"".join(lines)
 
 
-def _fields(lines: list[bytes]) -> dict[str, str] | None:
-    if not lines or lines[-1] != b"\r\n":
+def _fields(text: str) -> dict[str, str] | None:
+    """Return the headers of a head by lower-case name; None when any line is not plain or a name comes again."""
+    found = _FIELD.findall(text)
+    if not text.endswith("\r\n") or len(found) != text.count("\n") - 1:
         return None
-    fields: dict[str, str] = {}
-    for line in lines[:-1]:
-        found = _FIELD.fullmatch(line)
-        if found is None:
+    fields = {name.lower(): value for name, value in found}
+    if len(fields) != len(found):
+        single = [name for name in [name.lower() for name, _value in found] if name not in _REPEATABLE]
+        if len(single) != len(set(single)):
             return None
-        fields[found.group(1).lower().decode("ascii")] = found.group(2).decode("latin-1")
-    return fields if len(fields) == len(lines) - 1 else None
+    return fields
 
 
 class _Replay:
-    """Gives the lines that were already taken from a stream once more, then the stream's own."""
+    """Gives the bytes that were already taken from a stream once more, then the stream's own."""
 
-    def __init__(self, lines: list[bytes], stream: t.Any) -> None:
-        self._lines = lines[::-1]
+    def __init__(self, taken: bytes, stream: t.Any) -> None:
+        self._taken = io.BytesIO(taken)
         self.stream = stream
 
-    def readline(self, limit: int = -1) -> bytes:
-        if self._lines:
-            return self._lines.pop()
-        line: bytes = self.stream.readline(limit)
+    def readline(self, limit: int) -> bytes:
+        line = self._taken.readline(limit)
+        if not line.endswith(b"\n") and len(line) < limit:
+            rest: bytes = self.stream.readline(limit - len(line))
+            line += rest
         return line
 
     def close(self) -> None:

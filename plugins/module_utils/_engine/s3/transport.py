@@ -81,6 +81,7 @@ class Transport:
         self._source = source or credential.source_for(endpoint)
         self._connections = Connections(endpoint)
         self._signer = signature.Signer(endpoint.region)
+        self._places: dict[str, tuple[str, str, str]] = {}
         self._hashes_payload = endpoint.scheme == "http"
         # Server's clock minus ours; stays 0 until the server refuses our time.
         self._offset = dt.timedelta(0)
@@ -141,10 +142,10 @@ class Transport:
         return answer
 
     def _exchange(self, request: Request, payload: str) -> Exchange:
-        hostname, root = self.endpoint.location(request.bucket)
+        hostname, root, host = self._place(request.bucket)
         path = f"{root}/{signature.encoded_key(request.key)}"
         query = signature.encoded_query(request.query)
-        head = self._head(request, hostname, path, query, payload)
+        head = self._head(request, host, path, query, payload)
         target = f"{path}?{query}" if query else path
         try:
             wire, _was_used = self._connections.take(hostname)
@@ -163,12 +164,20 @@ class Transport:
             raise self._refusal(request, exchange)
         return exchange
 
-    def _head(self, request: Request, hostname: str, path: str, query: str, payload: str) -> str:
+    def _place(self, bucket: str) -> tuple[str, str, str]:
+        """Return the host name to connect to, what paths begin with, and the Host header; parsed once per bucket."""
+        place = self._places.get(bucket)
+        if place is None:
+            hostname, root = self.endpoint.location(bucket)
+            place = self._places[bucket] = (hostname, root, self.endpoint.host_header(hostname))
+        return place
+
+    def _head(self, request: Request, host: str, path: str, query: str, payload: str) -> str:
         fields = self._signer.signed(
             self._source(),
             self._moment(request.signed_at),
             request.method,
-            self.endpoint.host_header(hostname),
+            host,
             path,
             query,
             request.headers,

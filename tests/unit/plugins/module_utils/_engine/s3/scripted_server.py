@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import socket
+import struct
+import termios
 import threading
 import typing as t
 
@@ -124,6 +127,24 @@ def early(status: int, body: bytes) -> Act:
 
     act.reads_first = False  # type: ignore[attr-defined]
     return act
+
+
+def in_two_pieces(data: bytes, cut: int) -> Act:
+    """Answer in two segments, the second one when the first has been acknowledged."""
+
+    def act(connection: socket.socket, _stream: t.BinaryIO) -> bool:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(data[:cut])
+        while _unacknowledged_bytes(connection):
+            pass
+        connection.sendall(data[cut:])
+        return False
+
+    return act
+
+
+def _unacknowledged_bytes(connection: socket.socket) -> int:
+    return int(struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0\0\0\0"))[0])
 
 
 def stall(until: threading.Event) -> Act:

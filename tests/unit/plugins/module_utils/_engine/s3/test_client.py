@@ -16,6 +16,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import c
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3 import multipart
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import Part, S3Client, S3Error
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.endpoint import Endpoint
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.response import LeanResponse
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.transport import pause_s
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.s3 import scripted_server as scripted
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.s3.scripted_server import (
@@ -282,6 +283,31 @@ def test_whatever_comes_is_an_s3_error_or_an_answer_and_the_next_request_is_not_
                 assert SECRET not in str(error)
             assert server.has_closed.wait(10)
             assert used.put_object("bucket", "key", b"").etag == "f"
+
+
+def test_an_empty_line_in_the_body_does_not_end_the_head_of_an_odd_server() -> None:
+    body = b"0\r\n\r\n56789"
+    head = f"HTTP/1.1 200 OK\nContent-Length: 10\nlast-modified: {WHEN}\n\n".encode()
+    with ScriptedServer(raw(head + body)) as server:
+        assert client(server, max_attempts=1).get_bytes("bucket", "key", 100)[0] == body
+
+
+@pytest.mark.parametrize("cut", range(1, 90))
+def test_a_head_that_comes_in_two_pieces_is_read(cut: int) -> None:
+    whole = f"HTTP/1.1 200 OK\r\ncontent-length: 10\r\nlast-modified: {WHEN}\r\n\r\n".encode() + DATA
+    with ScriptedServer(scripted.in_two_pieces(whole, cut)) as server:
+        assert client(server, max_attempts=1).get_bytes("bucket", "key", 100)[0] == DATA
+
+
+def test_plain_answers_are_not_left_to_the_standard_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*_: object) -> t.NoReturn:
+        raise AssertionError("the slow parser was used")
+
+    monkeypatch.setattr(LeanResponse, "_begin_again", slow)
+    # As MinIO sends it: "Vary" comes twice.
+    plain = b"HTTP/1.1 200 OK\r\nVary: Origin\r\nVary: Accept-Encoding\r\nContent-Length: 0\r\n\r\n"
+    with ScriptedServer(raw(plain)) as server:
+        client(server).put_object("bucket", "key", DATA)
 
 
 def test_a_document_that_is_too_long_is_refused() -> None:
