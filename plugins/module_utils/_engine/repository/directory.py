@@ -90,8 +90,8 @@ class DirectoryStore(Store):
             return _entry(key, found) if stat.S_ISREG(found.st_mode) else None
 
     def entries(self, prefix: str) -> t.Iterator[Entry]:
-        folder, _slash, start = prefix.rpartition("/")
-        parts = _parts(folder) if folder else ()
+        folder, slash, start = prefix.rpartition("/")
+        parts = _parts(folder) if slash else ()
         with explained(f"Cannot list {self.name}"):
             for key, found in self._tree.files(parts, start, lambda above, name: not _is_reserved(f"{above}{name}")):
                 yield _entry(key, found)

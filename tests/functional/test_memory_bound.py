@@ -1,0 +1,60 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+LIMIT_MB = 160
+PLAIN_MB = 3000
+
+# Runs in a fresh interpreter, so that the peak is the stream's own. A sixth of the data is random, the rest compresses.
+PROGRAM = """
+import json, os, resource, sys
+path, target, size_mb = sys.argv[1:4]
+sys.path.insert(0, path)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
+mebibyte = 1024 * 1024
+rows = (b"a row of a table, number %d\\t" % 7) * (mebibyte // 20)
+kinds = [rows[:mebibyte]] * 5 + [os.urandom(mebibyte)]
+
+class Nothing:
+    def write(self, chunk):
+        pass
+
+def chunks():
+    for number in range(int(size_mb)):
+        yield kinds[number % len(kinds)]
+
+if target == "nothing":
+    facts = pipeline.store_stream(chunks(), Nothing(), "zstd")
+else:
+    store = DirectoryStore(target)
+    upload = store.upload("data/lab/1/dump.zst", 0)
+    facts = pipeline.store_stream(chunks(), upload, "zstd")
+    assert upload.finish().size == facts.stored_size
+    assert sum(len(chunk) for chunk in pipeline.plain_stream(store.read("data/lab/1/dump.zst"), facts)) == facts.plain_size
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+print(json.dumps({"peak_mb": peak, "plain_size": facts.plain_size, "stored_size": facts.stored_size}))
+"""
+
+
+def run(target: str, size_mb: int) -> dict[str, int]:
+    root = next(path for path in sys.path if pathlib.Path(path, "ansible_collections", "lifeboat", "recovery").is_dir())
+    argv = [sys.executable, "-c", PROGRAM, root, target, str(size_mb)]
+    answer: dict[str, int] = json.loads(subprocess.run(argv, check=True, stdout=subprocess.PIPE).stdout)
+    return answer
+
+
+@pytest.mark.parametrize("target", ["nothing", "directory"])
+def test_the_memory_of_a_stream_does_not_grow_with_its_size(target: str, tmp_path: pathlib.Path) -> None:
+    facts = run("nothing" if target == "nothing" else str(tmp_path), PLAIN_MB if target == "nothing" else PLAIN_MB // 3)
+    assert facts["plain_size"] >= 1000 * 1024 * 1024
+    assert facts["stored_size"] > facts["plain_size"] // 7, "the sixth that is random cannot have been compressed"
+    assert facts["peak_mb"] <= LIMIT_MB
