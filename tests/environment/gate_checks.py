@@ -86,6 +86,11 @@ def unit(place: Workplace) -> str:
     return run_pytest(place, "tests/unit", "-n", str(min(4, os.cpu_count() or 1)))
 
 
+def tooling(place: Workplace) -> str:
+    """What sets up servers and runs gates does so: it is tested too."""
+    return run_pytest(place, "tests/tooling")
+
+
 def functional(place: Workplace) -> str:
     """The tests on real PostgreSQL and MinIO servers pass."""
     return run_pytest(place, "tests/functional", "-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadgroup")
@@ -93,7 +98,7 @@ def functional(place: Workplace) -> str:
 
 def run_pytest(place: Workplace, *words: str) -> str:
     """Run pytest on the checkout and return its counts; no test at all is a failure, as pytest itself has it."""
-    options = ["-q", "-ra", "-p", "no:cacheprovider", "--basetemp", place.scratch / "t"]
+    options = ["-q", "-ra", "--basetemp", place.scratch / "t"]
     said = place.run("pytest", *words, *options, env=linked_variables())
     return _last_match(_PYTEST_SUMMARY, said)
 

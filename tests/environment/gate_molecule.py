@@ -17,7 +17,7 @@ from pathlib import Path
 
 import collection_root
 import minio_binary
-from cache import CHECKOUT, SetupError
+from cache import CHECKOUT, SetupError, cache_folder, lock
 from gate_checks import development
 from gate_runner import GateFailure, Workplace
 from processes import GuardedProcess
@@ -34,16 +34,27 @@ def molecule(place: Workplace) -> str:
     names.remove("default")
     if not names:
         raise GateFailure("there is no scenario beside the default one, which makes the hosts")
-    with docker_daemon(place):
+    # The hosts' names are known to the whole machine.
+    with lock(cache_folder() / "molecule"), docker_daemon(place):
         image = place.run(sys.executable, Path(__file__).with_name("host_image.py")).split()[-1]
         root = collection_root.linked()
         env = _variables(place, root, image)
         collection = root / collection_root.PLACE
         try:
-            place.run("molecule", "test", "--all", cwd=collection, env=env)
+            said = place.run("molecule", "test", "--all", cwd=collection, env=env)
         finally:
             place.run("molecule", "destroy", "--scenario-name", "default", cwd=collection, env=env)
+    _refuse_missing_parts(names, said)
     return ", ".join(names)
+
+
+def _refuse_missing_parts(names: list[str], said: str) -> None:
+    """Raise GateFailure if a scenario lacks what makes it a test: Molecule only warns of a missing playbook."""
+    parts = ("converge", "idempotence", "verify")
+    lines = [f"[{name} > {part}] Executed: Successful" for name in names for part in parts]
+    missing = [line for line in lines if line not in said]
+    if missing:
+        raise GateFailure(f"Molecule did not say {missing[0]}")
 
 
 def _variables(place: Workplace, root: Path, image: str) -> dict[str, str]:

@@ -23,7 +23,7 @@ from processes import GuardedProcess
 LOGS = STATE / "logs"
 _TAIL_LINES = 60  # of a failed gate's log, on the terminal
 _SILENCE_S = 60.0  # after so long without a result, say what is running
-_COMMAND_TIMEOUT_S = 40 * 60.0
+_COMMAND_TIMEOUT_S = 20 * 60.0  # a hanging test shall not outlive the patience of a build machine
 
 
 class GateFailure(Exception):

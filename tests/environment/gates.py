@@ -52,6 +52,7 @@ def every_gate() -> list[Gate]:
         Gate("minio", "a MinIO server to test with", _script("minio_binary.py"), cores=2, is_step=True),
         Gate("postgresql", "PostgreSQL servers to test with", _script("postgres_binaries.py"), is_step=True),
         Gate("unit", "unit tests", checks.unit, "unit"),
+        Gate("tooling", "tests of this tooling", checks.tooling, "unit"),
         Gate("changelog", "antsibull-changelog", checks.changelog, "lint"),
         Gate("docs", "antsibull-docs", checks.docs, "docs"),
         Gate("package", "build, install, use the archive", packages.package, "package"),

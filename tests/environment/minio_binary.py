@@ -91,11 +91,11 @@ def _architecture() -> str | None:
     return _ARCHITECTURES.get(platform.machine()) if sys.platform == "linux" else None
 
 
-def _from_archive(url: str = SILO_URL) -> Path | str:
+def _from_archive() -> Path | str:
     architecture = _architecture()
     if architecture is None:
         return f"there is none for {sys.platform} on {platform.machine()}"
-    address = url.format(release=SILO_RELEASE, arch=architecture)
+    address = SILO_URL.format(release=SILO_RELEASE, arch=architecture)
     try:
         return build_once(_silo_path(), lambda part: unpack(download(address, SILO_SHA256[architecture], part), part))
     except (SetupError, OSError) as error:
