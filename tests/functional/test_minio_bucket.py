@@ -309,6 +309,13 @@ def test_locked_objects_stop_a_forced_deletion_before_anything_is_deleted(api, n
     assert len(list(api.client.list_versions(name))) == 3
 
 
+def test_the_default_retention_locks_what_is_written_and_so_keeps_the_bucket(api, name):
+    ensure(api, Wanted(name, object_lock=True, default_retention=Retention("GOVERNANCE", days=1)))
+    api.client.put_object(name, "report", b"x")
+    with pytest.raises(GuardRefusal, match="'report'.*until 20"):
+        remove(api, name)
+
+
 def test_a_locked_bucket_without_locked_objects_can_be_deleted(api, name):
     ensure(api, Wanted(name, object_lock=True))
     api.client.put_object(name, "a", b"free")

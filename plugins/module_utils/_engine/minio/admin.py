@@ -56,7 +56,7 @@ class AdminClient:
         self._connections.close()
 
     def is_there(self) -> bool:
-        """Say whether the endpoint has this API, by a request that every user may send. Raises S3Error without an answer.
+        """Say whether the endpoint has this API, by a request that every user may send. Raises LifeboatError.
 
         Ask before anything else where the make of the server is not known: to other S3 servers the paths of this API
         are keys in a bucket named `minio`, and a PUT would write there.

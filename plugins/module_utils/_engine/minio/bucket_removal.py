@@ -84,10 +84,15 @@ def _lock_of(client: S3Client, bucket: str, entry: Listed) -> str:
     if found.fields.get("x-amz-object-lock-legal-hold", "").upper() == "ON":
         return f"{_name(entry)} (legal hold)"
     until = found.fields.get("x-amz-object-lock-retain-until-date", "")
-    # Both times are the server's: this host's clock may be wrong.
-    if until and clock.from_text(until) > clock.from_http_date(found.fields["date"]):
-        return f"{_name(entry)} (until {until})"
-    return ""
+    return f"{_name(entry)} (until {until})" if until and not _is_past(until, found.fields.get("date", "")) else ""
+
+
+def _is_past(until: str, server_date: str) -> bool:
+    # Both times are the server's: this host's clock may be wrong. What cannot be read counts as locked.
+    try:
+        return clock.from_text(until) <= clock.from_http_date(server_date)
+    except ValueError:
+        return False
 
 
 def _name(entry: Listed) -> str:

@@ -25,7 +25,7 @@ NO_KEY = b"<Error><Code>NoSuchKey</Code><Message>nothing there</Message></Error>
 
 @pytest.fixture
 def server(monkeypatch):
-    """Yield a server that gives the answers put into `answers`, the last one again and again, and keeps what it was sent."""
+    """Yield a server that gives its `answers`, the last one again and again, and keeps what it was sent."""
     monkeypatch.setattr(clock, "sleep", lambda seconds: None)
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -95,6 +95,7 @@ def test_a_bucket_that_somebody_writes_to_is_given_up():
             "x-amz-object-lock-mode": "COMPLIANCE",
             "x-amz-object-lock-retain-until-date": "2031-01-01T00:00:00.123Z",
         },
+        {"x-amz-object-lock-mode": "COMPLIANCE", "x-amz-object-lock-retain-until-date": "some day"},
     ],
 )
 def test_a_locked_version_is_found_before_anything_is_deleted(lock):

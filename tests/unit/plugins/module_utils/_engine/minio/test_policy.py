@@ -49,6 +49,12 @@ def test_a_policy_means_the_same_however_the_server_orders_it(seed):
     assert policy.meaning(as_minio_returns_it(WRITTEN, seed)) == policy.meaning(WRITTEN)
 
 
+def test_the_case_of_a_condition_key_does_not_matter():
+    condition = {"Bool": {"aws:securetransport": True}, "IpAddress": {"AWS:SourceIp": ["10.0.0.0/8"]}}
+    other = {**WRITTEN, "Statement": [{**WRITTEN["Statement"][0], "Condition": condition}]}
+    assert policy.meaning(other) == policy.meaning(WRITTEN)
+
+
 def test_identical_statements_count_once():
     doubled = {**WRITTEN, "Statement": [{**WRITTEN["Statement"][0], "Sid": "Again"}, *WRITTEN["Statement"]]}
     assert policy.meaning(doubled) == policy.meaning(WRITTEN)
