@@ -12,16 +12,17 @@ import tempfile
 import typing as t
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "environment"))
 
 import postgres_binaries
-from servers import PostgresServer
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.connection import Server
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.dump import Dump, DumpOptions
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.quoting import identifier
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.tools import ClientTools, client_tools
+from servers import PostgresServer
 
 MAJORS = postgres_binaries.MAJORS
 _SETTINGS = {"wal_level": "logical", "max_prepared_transactions": "5", "autovacuum": "off", "timezone": "Asia/Tokyo"}
@@ -130,9 +131,11 @@ SELECT setval('clinic.visit_id_seq', 987654, false);
 CREATE SEQUENCE public.down INCREMENT -3 MINVALUE -1000 START -1;
 SELECT nextval('public.down'), nextval('public.down');
 CREATE TABLE public.measured (at timestamptz NOT NULL, value float4) PARTITION BY RANGE (at);
-CREATE TABLE public.measured_2025 PARTITION OF public.measured FOR VALUES FROM ('2025-01-01 00:00+00') TO ('2026-01-01 00:00+00');
+CREATE TABLE public.measured_2025 PARTITION OF public.measured FOR VALUES
+        FROM ('2025-01-01 00:00+00') TO ('2026-01-01 00:00+00');
 CREATE TABLE public.measured_rest PARTITION OF public.measured DEFAULT;
-INSERT INTO public.measured SELECT TIMESTAMPTZ '2025-06-01 00:00+00' + i * INTERVAL '9 hours', i FROM generate_series(1, 900) i;
+INSERT INTO public.measured SELECT TIMESTAMPTZ '2025-06-01 00:00+00' + i * INTERVAL '9 hours', i
+        FROM generate_series(1, 900) i;
 CREATE TABLE public.animal (name text);
 CREATE TABLE public.cat (lives int DEFAULT 9) INHERITS (public.animal);
 INSERT INTO public.animal VALUES ('generic'); INSERT INTO public.cat VALUES ('tom', 7);
@@ -141,8 +144,10 @@ INSERT INTO public.nothing DEFAULT VALUES; INSERT INTO public.nothing DEFAULT VA
 CREATE UNLOGGED TABLE public.quick (a int); INSERT INTO public.quick VALUES (1), (NULL);
 CREATE TABLE public.traps (a text, b text);
 INSERT INTO public.traps VALUES
-  (E'\\.', E'\\.'), (E'a\tb\nc\rd', E'\\N'), (NULL, ''), (E'\n\\.\n', E'-- Name: x; Type: TABLE; Schema: public; Owner: y'),
-  (E'--\n-- PostgreSQL database dump complete\n--\n', 'COPY public.traps (a, b) FROM stdin;'), (E'\x01\x08\x0b', '🛟é');
+  (E'\\.', E'\\.'), (E'a\tb\nc\rd', E'\\N'), (NULL, ''), (E'\n\\.\n',
+        E'-- Name: x; Type: TABLE; Schema: public; Owner: y'),
+  (E'--\n-- PostgreSQL database dump complete\n--\n', 'COPY public.traps (a, b)
+        FROM stdin;'), (E'\x01\x08\x0b', '🛟é');
 CREATE TABLE public.single (a text); INSERT INTO public.single VALUES (E'\\.'), (''), (NULL), (E'\\\\.');
 CREATE TABLE "Odd ""schema"" 🛟"."ta
 ble; -- ""x"" 🛟" ("co""l
@@ -169,7 +174,8 @@ COPY public.x (a) FROM stdin;
 SET default_tablespace = '';
   RETURN 'x';
 END $f$;
-CREATE FUNCTION clinic.total() RETURNS bigint LANGUAGE sql STABLE BEGIN ATOMIC SELECT count(*) FROM clinic.patient; END;
+CREATE FUNCTION clinic.total() RETURNS bigint LANGUAGE sql STABLE BEGIN ATOMIC SELECT count(*)
+        FROM clinic.patient; END;
 CREATE PROCEDURE public.tidy(INOUT n int) LANGUAGE plpgsql AS 'BEGIN n := n + 1; END';
 CREATE FUNCTION public.touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.a := NEW.a + 1; RETURN NEW; END';
 CREATE TRIGGER touching BEFORE INSERT OR UPDATE ON public.quick FOR EACH ROW EXECUTE FUNCTION public.touch();
@@ -218,29 +224,36 @@ def rich_database(server: PostgresServer, name: str) -> t.Iterator[str]:
         yield name
 
 
-# What the catalogs and tables themselves say: the judge of a restore that has nothing in common with the engine's fingerprint. Each query gives texts.
+# What the catalogs and tables themselves say: the judge of a restore that has nothing in common with the engine's
+# fingerprint. Each query gives texts.
 _OURS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
 _CONTENT = {
     "relations": f"""SELECT format('%I.%I %s %s %s %s', n.nspname, c.relname, c.relkind, c.relpersistence,
         pg_get_userbyid(c.relowner), (SELECT string_agg(a::text, ',' ORDER BY a::text) FROM unnest(c.relacl) a))
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {_OURS} AND c.relkind <> 't'""",
-    "columns": f"""SELECT format('%I.%I.%I %s %s %s %s %s', n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod),
+    "columns": f"""SELECT format('%I.%I.%I %s %s %s %s %s', n.nspname, c.relname, a.attname,
+        format_type(a.atttypid, a.atttypmod),
         a.attnotnull, a.attidentity, a.attgenerated, pg_get_expr(d.adbin, d.adrelid)) FROM pg_attribute a
         JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-        LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum WHERE {_OURS} AND a.attnum > 0 AND NOT a.attisdropped""",
+        LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+            WHERE {_OURS} AND a.attnum > 0 AND NOT a.attisdropped""",
     "constraints": f"""SELECT format('%I.%s %I %s %s', n.nspname, c.conrelid::regclass, c.conname, c.contype,
         CASE WHEN c.contype <> 'c' THEN pg_get_constraintdef(c.oid) END)
         FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace WHERE {_OURS} AND c.contype <> 'n'""",
     "indexes": f"SELECT pg_get_indexdef(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
     f" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {_OURS}",
-    "functions": f"""SELECT pg_get_functiondef(p.oid) || pg_get_userbyid(p.proowner) || coalesce(p.proacl::text, '') FROM pg_proc p
+    "functions": f"""SELECT pg_get_functiondef(p.oid) || pg_get_userbyid(p.proowner) ||
+        coalesce(p.proacl::text, '') FROM pg_proc p
         JOIN pg_namespace n ON n.oid = p.pronamespace WHERE {_OURS} AND p.prokind <> 'a' AND p.prosrc <> ''""",
-    "types": f"""SELECT format('%I.%I %s %s', n.nspname, y.typname, y.typtype, (SELECT string_agg(e.enumlabel, '|' ORDER BY e.enumsortorder)
-        FROM pg_enum e WHERE e.enumtypid = y.oid)) FROM pg_type y JOIN pg_namespace n ON n.oid = y.typnamespace WHERE {_OURS}""",
+    "types": f"""SELECT format('%I.%I %s %s', n.nspname, y.typname, y.typtype, (SELECT string_agg(e.enumlabel,
+        '|' ORDER BY e.enumsortorder)
+        FROM pg_enum e WHERE e.enumtypid = y.oid)) FROM pg_type y
+            JOIN pg_namespace n ON n.oid = y.typnamespace WHERE {_OURS}""",
     "triggers": "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
     "event triggers": "SELECT format('%s %s %s', evtname, evtevent, evtenabled) FROM pg_event_trigger",
     "policies": "SELECT format('%s %s %s %s', tablename, policyname, roles, qual) FROM pg_policies",
-    "comments": """SELECT format('%s %s', pg_describe_object(classoid, objoid, objsubid), description) FROM pg_description
+    "comments": """SELECT format('%s %s', pg_describe_object(classoid, objoid, objsubid), description)
+        FROM pg_description
         WHERE objoid >= 16384""",
     "publications": "SELECT format('%s %s', pubname, tablename) FROM pg_publication_tables",
     "statistics": "SELECT pg_get_statisticsobjdef(oid) FROM pg_statistic_ext",
@@ -248,15 +261,16 @@ _CONTENT = {
     "servers": "SELECT format('%s %s', srvname, srvoptions) FROM pg_foreign_server",
     "default privileges": "SELECT format('%s %s', defaclobjtype, defaclacl) FROM pg_default_acl",
     "sequences": "SELECT format('%s %s %s %s', schemaname, sequencename, last_value, increment_by) FROM pg_sequences",
-    "large objects": """SELECT format('%s %s %s %s', oid, pg_get_userbyid(lomowner), lomacl, md5(lo_get(oid))) FROM pg_largeobject_metadata""",
+    "large objects": """SELECT format('%s %s %s %s', oid, pg_get_userbyid(lomowner), lomacl,
+        md5(lo_get(oid))) FROM pg_largeobject_metadata""",
 }
-_TABLES = f"""SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+_TABLES = f"""SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c
+        JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE {_OURS} AND c.relkind IN ('r', 'm') ORDER BY 1"""
 
 
 def content_of(server: PostgresServer, name: str) -> dict[str, t.Any]:
     """Return all that a database holds, asked of its catalogs and tables."""
-    import psycopg2
 
     connection = psycopg2.connect(
         dbname=name,
@@ -279,8 +293,10 @@ def content_of(server: PostgresServer, name: str) -> dict[str, t.Any]:
 
 _PROPERTIES = """
 SELECT pg_encoding_to_char(encoding), datcollate, datctype, pg_get_userbyid(datdba), datconnlimit, datallowconn,
-       (SELECT string_agg(a::text, ',' ORDER BY a::text) FROM unnest(datacl) a), shobj_description(oid, 'pg_database'),
-       (SELECT string_agg(format('%s:%s', setrole::regrole, (SELECT string_agg(c, '|' ORDER BY c) FROM unnest(setconfig) c)), ';'
+       (SELECT string_agg(a::text, ',' ORDER BY a::text) FROM unnest(datacl) a), shobj_description(oid,
+           'pg_database'),
+       (SELECT string_agg(format('%s:%s', setrole::regrole, (SELECT string_agg(c, '|' ORDER BY c)
+           FROM unnest(setconfig) c)), ';'
                ORDER BY setrole) FROM pg_db_role_setting WHERE setdatabase = d.oid)
   FROM pg_database d WHERE datname = """
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import stat
 import subprocess
@@ -146,7 +147,6 @@ with scratch_server(15, parent=sys.argv[1]) as server:
     watch = os.pidfd_open(postmaster)
     scratch.remove_leftovers(str(parent))
     assert not folder.exists()
-    import select
 
     assert select.select([watch], [], [], 30)[0], "the server still runs"
     os.close(watch)

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import tempfile
 import typing as t
 from pathlib import Path
 
@@ -78,7 +80,8 @@ def test_a_backend_that_is_terminated_midway_fails_the_dump(postgres: Postgres) 
         chunks = iter(running)
         assert next(chunks).startswith(b"PGDMP")
         ended = server.sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'lifeboat' AND query LIKE 'COPY%'"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'lifeboat' AND query LIKE 'COPY%'"
         )
         assert ended == "t"
         with pytest.raises(ChildError, match="Cannot back up database big"):
@@ -127,8 +130,6 @@ def test_the_password_is_in_no_argument_and_in_no_text(postgres: Postgres) -> No
 
 
 def test_a_wrong_password_is_told_as_such_and_not_repeated(tmp_path_factory: pytest.TempPathFactory) -> None:
-    import shutil
-    import tempfile
 
     folder = Path(tempfile.mkdtemp(prefix="lbt-", dir="/tmp"))
     folder.chmod(0o755)
@@ -187,7 +188,8 @@ CREATE SCHEMA closed; CREATE TABLE closed.t (a int);
 CREATE TABLE secret (a int); CREATE SEQUENCE hidden;
 CREATE TABLE filtered (a int); ALTER TABLE filtered ENABLE ROW LEVEL SECURITY; GRANT SELECT ON filtered TO limited;
 CREATE TABLE open (a int); GRANT SELECT ON open TO limited;
-SELECT lo_from_bytea(0, 'x'), lo_from_bytea(0, 'y'); SELECT lo_from_bytea(4711, 'z'); GRANT SELECT ON LARGE OBJECT 4711 TO limited;
+SELECT lo_from_bytea(0, 'x'), lo_from_bytea(0, 'y'); SELECT lo_from_bytea(4711, 'z');
+GRANT SELECT ON LARGE OBJECT 4711 TO limited;
 CREATE SUBSCRIPTION away CONNECTION 'dbname=nowhere' PUBLICATION p WITH (connect = false);
 """
 
