@@ -80,7 +80,7 @@ def _pip_settings(environment: Path) -> str:
     """Return a pip.conf that says what pip's files and variables say to us now."""
     command = [str(environment / "bin" / "python"), "-m", "pip", "config", "list"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    lines = ["[global]"]
+    lines = ["[global]", "progress-bar = off"]
     for name, value in re.findall(r"^(?:global|install|:env:)\.([a-z-]+)='(.*)'$", listed, re.MULTILINE):
         lines.append(f"{name} = {value}")
     return "\n".join(dict.fromkeys(lines)) + "\n"

