@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream import pipeline
 
 LIMIT_MB = 160
 PLAIN_MB = 3000
@@ -20,6 +21,7 @@ import json, os, resource, sys
 path, target, size_mb = sys.argv[1:4]
 sys.path.insert(0, path)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream import pipeline
 mebibyte = 1024 * 1024
 rows = (b"a row of a table, number %d\\t" % 7) * (mebibyte // 20)
 kinds = [rows[:mebibyte]] * 5 + [os.urandom(mebibyte)]
@@ -39,14 +41,15 @@ else:
     upload = store.upload("data/lab/1/dump.zst", 0)
     facts = pipeline.store_stream(chunks(), upload, "zstd")
     assert upload.finish().size == facts.stored_size
-    assert sum(len(chunk) for chunk in pipeline.plain_stream(store.read("data/lab/1/dump.zst"), facts)) == facts.plain_size
+    stored = store.read("data/lab/1/dump.zst")
+    assert sum(len(chunk) for chunk in pipeline.plain_stream(stored, facts)) == facts.plain_size
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 print(json.dumps({"peak_mb": peak, "plain_size": facts.plain_size, "stored_size": facts.stored_size}))
 """
 
 
 def run(target: str, size_mb: int) -> dict[str, int]:
-    root = next(path for path in sys.path if pathlib.Path(path, "ansible_collections", "lifeboat", "recovery").is_dir())
+    root = str(pathlib.Path(pipeline.__file__).parents[7])
     argv = [sys.executable, "-c", PROGRAM, root, target, str(size_mb)]
     answer: dict[str, int] = json.loads(subprocess.run(argv, check=True, stdout=subprocess.PIPE).stdout)
     return answer
