@@ -31,8 +31,8 @@ class ChildError(LifeboatError):
 class Child:
     """A running program: no shell, its own process group, its stderr in a buffer of its own.
 
-    `environment` is added to a minimal one (PATH, HOME, locale C.UTF-8), so that settings of the caller never change what a tool does. `user` is a (uid, gid)
-    pair to run as; only root can ask for it.
+    `environment` is added to a minimal one (PATH, HOME, locale C.UTF-8), so that settings of the caller never
+    change what a tool does. `user` is a (uid, gid) pair to run as; only root can ask for it.
     """
 
     def __init__(

@@ -38,7 +38,10 @@ class UsageError(LifeboatError):
 
 
 class GuardRefusal(LifeboatError):
-    """A safety rule forbids the work; `guard` names the rule in results (design: "Guards fail, they never only warn")."""
+    """A safety rule forbids the work.
+
+    `guard` names the rule in results.
+    """
 
     exit_code = REFUSED
 

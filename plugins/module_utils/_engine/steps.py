@@ -14,8 +14,8 @@ _observers: list[Observer] = []
 def reached(step: str) -> None:
     """Say that the work has come to the named step; free when nobody watches.
 
-    Steps are the places where a crash could matter (a request was sent, its answer read, a file was synced, linked or renamed, a child ended).
-    The fault tests watch them and end the process there.
+    Steps are the places where a crash could matter (a request was sent, its answer read, a file was synced, linked
+    or renamed, a child ended). The fault tests watch them and end the process there.
     """
     for observer in _observers:
         observer(step)

@@ -10,6 +10,7 @@ import pwd
 import secrets
 import shutil
 import signal
+import stat
 import tempfile
 import typing as t
 from pathlib import Path
@@ -87,7 +88,7 @@ def remove_leftovers(parent: str) -> None:
     """Remove the scratch servers of runs that were killed: end the server, remove its folder. Those of living runs
     stay."""
     for folder in Path(parent).glob(_PREFIX + "*"):
-        owner = _first_number(folder / "run.pid")
+        owner = _first_number(folder / "run.pid") if _is_ours(folder / "run.pid") else None
         if owner is None or owner == os.getpid() or _is_alive(owner):
             continue
         postmaster = _first_number(folder / "data" / "postmaster.pid")
@@ -120,8 +121,8 @@ def _make_cluster(initdb: Tool, folder: str, identity: tuple[int, int] | None, p
     password_file = Path(folder, "password")
     with open(os.open(password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(password + "\n")
-    if identity:
-        os.chown(password_file, *identity)
+        if identity:
+            os.fchown(file.fileno(), *identity)  # by descriptor: whoever shares the folder cannot put a link in between
     argv = [
         initdb.path,
         f"--pgdata={folder}/data",
@@ -185,6 +186,15 @@ def _has_ended(pid: int) -> bool:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:
         return True
+
+
+def _is_ours(path: Path) -> bool:
+    """Say whether a file is a plain one that this user made; anybody may make folders where scratch servers lie."""
+    try:
+        state = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(state.st_mode) and state.st_uid == os.geteuid()
 
 
 def _first_number(path: Path) -> int | None:

@@ -22,7 +22,7 @@ from .tree import TemporaryFile, Tree, explained, is_foreign, is_temporary, lock
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _REPLACE_LOCK = ".replace"
 _REPLACE_WAIT_S = 60.0  # the lock is held for the milliseconds of one small write
-_LOCK_WAIT_S = 70 * 60.0  # protocol, rule 6: who finds maintenance under way waits up to 70 minutes
+_LOCK_WAIT_S = 70 * 60.0  # docs/protocol.md, rule 6: who finds maintenance under way waits up to 70 minutes
 
 
 class DirectoryStore(Store):

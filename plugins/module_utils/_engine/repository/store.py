@@ -34,7 +34,10 @@ class ChangedError(StoreError):
 
 
 class ExpiredError(StoreError):
-    """The repository refused a request because it was signed too long ago (protocol, rules 4 and 6). It had no effect."""
+    """The repository refused a request because it was signed too long ago (docs/protocol.md, rules 4 and 6).
+
+    It had no effect.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,8 +85,8 @@ class Upload(t.Protocol):
 class Store(abc.ABC):
     """A place that holds a repository: flat keys below a root, as bytes that are written once.
 
-    Keys are relative, with `/` between their parts. All times are the server's. Every method raises `StoreError` or one of its
-    kinds. An object of this class may be used by several threads.
+    Keys are relative, with `/` between their parts. All times are the server's. Every method raises `StoreError` or
+    one of its kinds. An object of this class may be used by several threads.
     """
 
     name: str  # how people know this place: a path, or `s3://bucket/prefix at endpoint`
@@ -117,13 +120,17 @@ class Store(abc.ABC):
     def put_new(self, key: str, data: bytes, signed_at: dt.datetime | None = None) -> str:
         """Write a small object if there is none, and return its ETag.
 
-        `signed_at` is the reading of `now()` that the request carries; a server refuses it when it arrives later than the signature window after
-        that. Raises ExistsError, ExpiredError. After an UnavailableError the outcome is unknown.
+        `signed_at` is the reading of `now()` that the request carries; a server refuses it when it arrives later
+        than the signature window after that. Raises ExistsError, ExpiredError. After an UnavailableError the
+        outcome is unknown.
         """
 
     @abc.abstractmethod
     def replace(self, key: str, data: bytes, etag: str, signed_at: dt.datetime | None = None) -> str:
-        """Write a small object if what is there has `etag`, and return the new ETag. Raises ChangedError, ExpiredError."""
+        """Write a small object if what is there has `etag`, and return the new ETag.
+
+        Raises ChangedError, ExpiredError.
+        """
 
     @abc.abstractmethod
     def delete(self, key: str, version_id: str = "", signed_at: dt.datetime | None = None) -> None:
@@ -133,20 +140,24 @@ class Store(abc.ABC):
     def upload(self, key: str, estimate_bytes: int, signed_at: t.Callable[[], dt.datetime] | None = None) -> Upload:
         """Begin a stored file of about `estimate_bytes` (0 = unknown).
 
-        `signed_at`, where given, is asked for the time of each request's signature just before it is sent (protocol, rule 6).
+        `signed_at`, where given, is asked for the time of each request's signature just before it is sent
+        (docs/protocol.md, rule 6).
         """
 
     @abc.abstractmethod
     def read(self, key: str, offset: int = 0, length: int | None = None, version_id: str = "") -> t.Iterator[bytes]:
         """Yield the bytes of a stored file in chunks of at most 1 MiB.
 
-        An answer that ends early is asked for again from there; other bytes than the listing promised are a StoreError. Raises DamagedError when there is
-        no such file.
+        An answer that ends early is asked for again from there; other bytes than the listing promised are a
+        StoreError. Raises DamagedError when there is no such file.
         """
 
     @abc.abstractmethod
     def shared_lock(self, name: str) -> contextlib.AbstractContextManager[None]:
-        """Keep maintenance of the job `name` out for a moment (directories: shared `flock`; buckets have no locks: nothing)."""
+        """Keep maintenance of the job `name` out for a moment (directories.
+
+        Shared `flock`; buckets have no locks: nothing).
+        """
 
     @abc.abstractmethod
     def exclusive_lock(self, name: str, wait_s: float) -> contextlib.AbstractContextManager[None]:
@@ -155,4 +166,4 @@ class Store(abc.ABC):
     @property
     @abc.abstractmethod
     def has_locks(self) -> bool:
-        """Say whether `shared_lock` and `exclusive_lock` exclude (a directory) or the lease document must (a bucket)."""
+        """Say whether the locks exclude (a directory) or the lease document must (a bucket)."""

@@ -1,0 +1,149 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import itertools
+import typing as t
+
+from .. import clock
+from ..errors import DamagedError, LifeboatError, UsageError
+from . import layout, proof
+from .manifest import Manifest
+from .store import Store, Version
+
+_READERS = 8  # requests at once
+
+
+@dataclasses.dataclass(frozen=True)
+class Backup:
+    """One backup as one repository has it."""
+
+    job: str
+    id: str
+    manifest: Manifest | None  # None when it cannot be read
+    standing: proof.Standing
+    alarms: tuple[str, ...] = ()  # manifest overwritten or hidden, damaged …
+
+    @property
+    def is_good(self) -> bool:
+        """Proved, readable, and nobody has touched it."""
+        return self.manifest is not None and self.standing.is_proved and not self.alarms
+
+    @property
+    def has_failed(self) -> bool:
+        """Say whether a stored file did not read back, or the manifest does not."""
+        return self.manifest is None or bool(self.standing.problems)
+
+
+def jobs(store: Store) -> list[str]:
+    """Return the names of the jobs that ever ran into this repository."""
+    bound = (entry.key[len(layout.JOBS) : -len(".json")] for entry in store.entries(layout.JOBS))
+    return sorted(bound)
+
+
+def backups(store: Store, job: str, with_proof: bool = True) -> list[Backup]:
+    """Return the backups of a job, oldest first (ids begin with the repository's time)."""
+    prefix = layout.manifests(layout.checked_job(job))
+    listing = itertools.groupby(store.versions(prefix), key=lambda version: version.entry.key)
+    found = [(key, list(group)) for key, group in listing if key.endswith(".json")]
+    proved = _ids_with_records(store, job) if with_proof else set()
+    with concurrent.futures.ThreadPoolExecutor(_READERS, "catalog") as pool:
+        rows = pool.map(lambda each: _backup(store, job, each[0], each[1], proved), found)
+        return sorted((row for row in rows if row is not None), key=lambda backup: backup.id)
+
+
+def find(store: Store, job: str, backup_id: str) -> Backup | None:
+    """Return one backup by its id, or None when the repository does not have it."""
+    key = layout.manifest(layout.checked_job(job), layout.checked_id(backup_id))
+    versions = [version for version in store.versions(key) if version.entry.key == key]
+    return _backup(store, job, key, versions, {backup_id}) if versions else None
+
+
+def choose(found: t.Sequence[Backup], wanted: str, job: str, where: str) -> Backup:
+    """Return the backup that an operator means: an id, `latest`, or `latest_good`.
+
+    The last is the newest one that is proved and that nobody has touched.     Raises LifeboatError that says what
+    there is instead.
+    """
+    if wanted not in ("latest", "latest_good"):
+        layout.checked_id(wanted)
+    candidates = [
+        backup
+        for backup in found
+        if wanted == "latest" or backup.id == wanted or (wanted == "latest_good" and backup.is_good)
+    ]
+    if candidates:
+        return max(candidates, key=lambda backup: backup.id)
+    raise LifeboatError(
+        f"Cannot find backup {wanted} of {job} in {where}",
+        f"{len(found)} backups are there, {sum(backup.is_good for backup in found)} of them proved",
+        "look at the list of backups, or verify them so that they are proved",
+    )
+
+
+def _ids_with_records(store: Store, job: str) -> set[str]:
+    prefix = f"{layout.VERIFIED}{job}/"
+    return {entry.key[len(prefix) :].partition("/")[0] for entry in store.entries(prefix)}
+
+
+def _backup(store: Store, job: str, key: str, versions: t.Sequence[Version], proved: set[str]) -> Backup | None:
+    backup_id = layout.id_of(key)
+    real = [version for version in versions if not version.is_delete_marker]
+    if not real or not clock.is_backup_id(backup_id):
+        return None
+    alarms = _alarms(versions, real)
+    oldest = real[-1].entry.version_id if alarms else ""
+    try:
+        document = store.get(key, oldest)
+        if document is None:
+            return None  # removed since it was listed
+        manifest = Manifest.from_bytes(document.data, job, backup_id)
+    except (DamagedError, UsageError) as error:
+        unknown = proof.Standing(False, (), None)
+        return Backup(job, backup_id, None, unknown, (*alarms, error.cause))
+    found = proof.records(store, job, backup_id) if backup_id in proved else []
+    return Backup(job, backup_id, manifest, proof.standing(manifest, found), alarms)
+
+
+def _alarms(versions: t.Sequence[Version], real: t.Sequence[Version]) -> tuple[str, ...]:
+    """Say what was done to a manifest after it was written.
+
+    It is written once, and only removed with all its versions.
+    """
+    alarms = []
+    if len(real) > 1:
+        alarms.append(f"the manifest was written {len(real)} times; the oldest counts")
+    if len(versions) > len(real):
+        alarms.append("the manifest is hidden by a delete marker")
+    return tuple(alarms)
+
+
+@dataclasses.dataclass(frozen=True)
+class MergedBackup:
+    """A backup with all its copies."""
+
+    job: str
+    id: str
+    manifest: Manifest | None
+    copies: tuple[tuple[str, Backup], ...]  # name of the repository, the backup there
+
+    @property
+    def is_proved(self) -> bool:
+        return any(backup.is_good for _name, backup in self.copies)
+
+
+def merged(found: t.Mapping[str, t.Sequence[Backup]]) -> list[MergedBackup]:
+    """Join the catalogs of several repositories (their names → their backups) into one, oldest first."""
+    by_id: dict[tuple[str, str], list[tuple[str, Backup]]] = {}
+    for name, each in found.items():
+        for backup in each:
+            by_id.setdefault((backup.id, backup.job), []).append((name, backup))
+    rows = []
+    for (backup_id, job), copies in sorted(by_id.items()):
+        manifest = next((backup.manifest for _name, backup in copies if backup.manifest is not None), None)
+        rows.append(MergedBackup(job, backup_id, manifest, tuple(copies)))
+    return rows

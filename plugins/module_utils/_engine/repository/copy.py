@@ -1,0 +1,165 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import typing as t
+
+from ..errors import DamagedError, LifeboatError
+from ..stream.pipeline import StreamFacts, store_stream
+from . import binding, deletion_plan, json_document, layout, proof
+from .identity import Identity
+from .lease import WAIT_S, Permit, held
+from .manifest import Manifest
+from .store import ExistsError, Store
+from .stored_files import NeededFile, needed_files
+
+
+@dataclasses.dataclass(frozen=True)
+class CopyPlan:
+    """What a copy would move."""
+
+    job: str
+    id: str
+    is_published: bool  # the target already has the manifest
+    missing: tuple[NeededFile, ...]  # not there, of another size, or found bad when last read
+
+    @property
+    def bytes(self) -> int:
+        return sum(each.file.facts.stored_size for each in self.missing)
+
+    @property
+    def is_empty(self) -> bool:
+        return self.is_published and not self.missing
+
+
+def plan(source: Store, target: Store, manifest: Manifest) -> CopyPlan:
+    """Say what the target lacks of a backup; reads listings, small lists and proof records only."""
+    job = manifest.job
+    is_published = target.stat(layout.manifest(job, manifest.id)) is not None
+    missing: list[NeededFile] = []
+    owners: dict[str, tuple[dict[str, int], dict[str, proof.FileVerdict]]] = {}
+    for each in needed_files(source, manifest):
+        if each.owner not in owners:
+            owners[each.owner] = (_sizes(target, job, each.owner), _verdicts(target, job, each.owner))
+        sizes, verdicts = owners[each.owner]
+        verdict = verdicts.get(each.file.name)
+        is_bad = verdict is not None and not verdict.is_good
+        if sizes.get(each.key(job)) != each.file.facts.stored_size or is_bad:
+            missing.append(each)
+    return CopyPlan(job, manifest.id, is_published, tuple(missing))
+
+
+def copy(
+    source: Store,
+    target: Store,
+    manifest: Manifest,
+    identity: Identity,
+    wait_s: float = WAIT_S,
+    on_wait: t.Callable[[str], None] = lambda _text: None,
+) -> CopyPlan:
+    """Bring a backup into another repository and return what was moved; done again it moves nothing.
+
+    `identity` is the target's. The caller proves the copy afterwards. Raises BusyError, DamagedError when a file of
+    the source is not what it was.
+    """
+    first = plan(source, target, manifest)
+    if first.is_empty:
+        return first
+    with held(target, manifest.job, identity.signature_window, wait_s, on_wait) as permit:
+        _copy_binding(source, target, manifest.job, permit)
+        names = [each.key(manifest.job) for each in needed_files(source, manifest)]
+        deletion_plan.strike(target, manifest.job, names, permit)
+        wanted = plan(source, target, manifest)  # under the lease and after the strike nothing of it can vanish
+        for owner in dict.fromkeys(each.owner for each in wanted.missing):
+            proof.forget(target, manifest.job, owner, permit)
+        for each in wanted.missing:
+            _copy_file(source, target, manifest.job, each, permit)
+        _copy_sums(source, target, manifest, permit)
+        _publish(source, target, manifest, permit)
+    return wanted
+
+
+def _sizes(store: Store, job: str, owner: str) -> dict[str, int]:
+    return {entry.key: entry.size for entry in store.entries(layout.data(job, owner))}
+
+
+def _verdicts(store: Store, job: str, owner: str) -> dict[str, proof.FileVerdict]:
+    return proof.verdicts(proof.records(store, job, owner))
+
+
+def _copy_binding(source: Store, target: Store, job: str, permit: Permit) -> None:
+    """Bind the job in the target as it is in the source.
+
+    Raises GuardRefusal when it is bound to something else there.
+    """
+    key = layout.binding(job)
+    document = source.get(key)
+    if document is not None:
+        permit()
+        fields = json_document.decoded(document.data, key)
+        binding.bind(target, job, fields["kind"], fields["source"])
+
+
+def _copy_file(source: Store, target: Store, job: str, each: NeededFile, permit: Permit) -> None:
+    key = each.key(job)
+    for version in list(target.versions(key)):
+        if version.entry.key == key:
+            target.delete(key, version.entry.version_id, signed_at=permit())
+    wanted = each.file.facts
+    upload = target.upload(key, wanted.stored_size, signed_at=permit)
+    try:
+        moved = store_stream(source.read(key), upload, "none")
+        _check(moved, wanted, key, source)
+        entry = upload.finish()
+    except BaseException:
+        upload.abort()
+        raise
+    if entry.size != wanted.stored_size:
+        raise LifeboatError(
+            f"Cannot copy {key} to {target.name}", f"{entry.size} bytes arrived of {wanted.stored_size}"
+        )
+
+
+def _check(moved: StreamFacts, wanted: StreamFacts, key: str, source: Store) -> None:
+    if (moved.stored_size, moved.stored_sha256) != (wanted.stored_size, wanted.stored_sha256):
+        raise DamagedError(
+            f"Cannot copy {key} from {source.name}",
+            "its bytes are not those that the backup wrote",
+            "copy from another repository, and verify this one",
+        )
+
+
+def _copy_sums(source: Store, target: Store, manifest: Manifest, permit: Permit) -> None:
+    key = layout.data(manifest.job, manifest.id, layout.SUMS)
+    document = source.get(key)
+    if document is not None and target.stat(key) is None:
+        permit()
+        target.put(key, document.data)
+
+
+def _publish(source: Store, target: Store, manifest: Manifest, permit: t.Callable[[], dt.datetime]) -> None:
+    key = layout.manifest(manifest.job, manifest.id)
+    data = _same_bytes(source, key, manifest)
+    try:
+        target.put_new(key, data, signed_at=permit())
+    except ExistsError as error:
+        found = target.get(key)
+        if found is None or found.data != data:
+            raise LifeboatError(
+                f"Cannot copy backup {manifest.id} of {manifest.job} to {target.name}",
+                "there is another manifest under this id",
+                f"compare it with that in {source.name}; one of the two repositories was tampered with",
+            ) from error
+
+
+def _same_bytes(source: Store, key: str, manifest: Manifest) -> bytes:
+    """Return the oldest version of the manifest as it is stored: a copy is the same bytes."""
+    versions = [v for v in source.versions(key) if v.entry.key == key and not v.is_delete_marker]
+    document = source.get(key, versions[-1].entry.version_id) if versions else None
+    if document is None or Manifest.from_bytes(document.data, manifest.job, manifest.id) != manifest:
+        raise DamagedError(f"Cannot copy {key} from {source.name}", "it was removed or replaced meanwhile")
+    return document.data

@@ -1,0 +1,55 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import typing as t
+
+from .. import clock
+from ..errors import DamagedError
+from . import json_document, layout
+from .store import Store
+
+
+@dataclasses.dataclass(frozen=True)
+class DeletionPlan:
+    """Stored files that nothing names, listed for deletion when they are still garbage a day later."""
+
+    job: str
+    created: dt.datetime  # the repository's clock
+    keys: tuple[str, ...]
+
+    def to_bytes(self) -> bytes:
+        return json_document.encoded({"job": self.job, "created": clock.to_text(self.created), "keys": list(self.keys)})
+
+    @classmethod
+    def from_bytes(cls, data: bytes, key: str) -> DeletionPlan:
+        """Parse a plan. Raises DamagedError."""
+        fields = json_document.decoded(data, key)
+        try:
+            keys = tuple(str(each) for each in fields["keys"])
+            return cls(str(fields["job"]), clock.from_text(fields["created"]), keys)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedError(
+                f"Cannot read {key}", f"damaged: {error}", "remove this plan; the next prune makes another"
+            ) from error
+
+
+def strike(store: Store, job: str, keys: t.Collection[str], permit: t.Callable[[], dt.datetime]) -> int:
+    """Take `keys` out of all open plans of a job and return how many were in one; the caller holds the lease."""
+    wanted = set(keys)
+    struck = 0
+    for entry in list(store.entries(layout.plans(job))):
+        document = store.get(entry.key)
+        if document is None:
+            continue
+        plan = DeletionPlan.from_bytes(document.data, entry.key)
+        kept = tuple(key for key in plan.keys if key not in wanted)
+        if len(kept) < len(plan.keys):
+            struck += len(plan.keys) - len(kept)
+            data = dataclasses.replace(plan, keys=kept).to_bytes()
+            store.replace(entry.key, data, document.etag, signed_at=permit())
+    return struck

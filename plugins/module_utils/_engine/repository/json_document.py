@@ -1,0 +1,49 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import hashlib
+import json
+import typing as t
+
+from ..errors import DamagedError
+from .layout import FORMAT
+
+Fields = t.Dict[str, t.Any]  # noqa: UP006 - evaluated at run time on Python 3.9 as well
+
+
+def encoded(fields: Fields) -> bytes:
+    """Return the bytes of a document: JSON with sorted keys, ASCII only, and a `digest` over all else.
+
+    The digest is the SHA-256 of the same bytes without it, so that a reader notices damage in a document that still
+    parses.
+    """
+    body = dict(fields, format=FORMAT)
+    body["digest"] = hashlib.sha256(_plain(body)).hexdigest()
+    return _plain(body)
+
+
+def decoded(data: bytes, what: str) -> Fields:
+    """Parse what `encoded` wrote. Raises DamagedError for damage and for format versions newer than this code."""
+    remedy = "upgrade lifeboat.recovery, or use another copy"
+    try:
+        fields = json.loads(data)
+        if not isinstance(fields, dict):
+            raise ValueError("it is not a JSON object")
+        version = fields["format"]
+        if not isinstance(version, int) or version < 1:
+            raise ValueError("it has no valid format version")
+        if version > FORMAT:
+            raise DamagedError(f"Cannot read {what}", f"format version {version} is newer than {FORMAT}", remedy)
+        digest = fields.pop("digest")
+        if hashlib.sha256(_plain(fields)).hexdigest() != digest:
+            raise ValueError("its digest does not match")
+    except (ValueError, KeyError, RecursionError) as error:
+        raise DamagedError(f"Cannot read {what}", f"damaged: {error}", "use another copy of it") from error
+    return fields
+
+
+def _plain(fields: Fields) -> bytes:
+    return (json.dumps(fields, sort_keys=True, indent=1, ensure_ascii=True, allow_nan=False) + "\n").encode()

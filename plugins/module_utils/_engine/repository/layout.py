@@ -1,0 +1,95 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import re
+
+from .. import clock
+from ..errors import UsageError
+
+# Where things lie in a repository: docs/format.md, "Layout".
+FORMAT = 1  # the newest format version that this code reads and the one that it writes
+IDENTITY = "lifeboat.json"
+MANIFESTS = "manifests/"
+JOBS = "jobs/"
+VERIFIED = "verified/"
+FILES = "files.jsonl"
+NEEDS = "needs.jsonl"
+SUMS = "SHA256SUMS"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def checked_job(job: str) -> str:
+    """Return `job` if it can be a job's name.
+
+    1 to 128 letters, digits, dots, dashes and underscores. Raises UsageError.
+    """
+    if _NAME.fullmatch(job) is None:
+        raise UsageError(
+            f"Cannot use {job!r} as the name of a job",
+            "it becomes part of paths and keys",
+            "use 1 to 128 letters, digits, '.', '-' and '_', beginning with a letter or digit",
+        )
+    return job
+
+
+def checked_id(backup_id: str) -> str:
+    """Return `backup_id` if it has the form of one. Raises UsageError."""
+    if not clock.is_backup_id(backup_id):
+        raise UsageError(
+            f"Cannot use {backup_id!r} as the id of a backup",
+            "ids look like 20261120T020000Z-0a1b2c",
+            "take an id from the list of backups, or say latest or latest_good",
+        )
+    return backup_id
+
+
+def checked_file_name(name: str) -> str:
+    """Return `name` if a stored file can have it: one path component. Raises ValueError."""
+    if _NAME.fullmatch(name) is None:
+        raise ValueError(f"not the name of a stored file: {name!r}")
+    return name
+
+
+def binding(job: str) -> str:
+    return f"{JOBS}{job}.json"
+
+
+def intents(job: str) -> str:
+    return f"intents/{job}/"
+
+
+def intent(job: str, backup_id: str) -> str:
+    return f"{intents(job)}{backup_id}.json"
+
+
+def manifests(job: str) -> str:
+    return f"{MANIFESTS}{job}/"
+
+
+def manifest(job: str, backup_id: str) -> str:
+    return f"{manifests(job)}{backup_id}.json"
+
+
+def data(job: str, backup_id: str, name: str = "") -> str:
+    return f"data/{job}/{backup_id}/{name}"
+
+
+def verified(job: str, backup_id: str) -> str:
+    return f"{VERIFIED}{job}/{backup_id}/"
+
+
+def lease(job: str) -> str:
+    return f"maintenance/{job}.json"
+
+
+def plans(job: str) -> str:
+    return f"plans/{job}/"
+
+
+def id_of(key: str) -> str:
+    """Return the backup id in the key of a manifest or intent."""
+    return key.rpartition("/")[2][: -len(".json")]

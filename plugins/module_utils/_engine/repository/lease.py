@@ -1,0 +1,144 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import random
+import secrets
+import typing as t
+
+from .. import clock
+from ..errors import BusyError, DamagedError, GuardRefusal, LifeboatError
+from . import json_document, layout
+from .intent import host_name
+from .store import ChangedError, ExistsError, Store, UnavailableError
+
+TERM = dt.timedelta(minutes=30)  # a holder changes things only this long after its last renewal began
+RENEW_AFTER = dt.timedelta(minutes=10)
+MARGIN = dt.timedelta(minutes=45)  # take-over after the signature window plus this
+WAIT_S = 70 * 60.0  # longer than window + margin of a usual server, so that a crashed holder is outlived
+SKEW = dt.timedelta(minutes=5)
+
+Permit = t.Callable[[], dt.datetime]
+
+
+class LeaseLostError(LifeboatError):
+    """The maintenance lease ran out or somebody else took it over; nothing more may be changed."""
+
+
+@contextlib.contextmanager
+def held(
+    store: Store,
+    job: str,
+    window: dt.timedelta,
+    wait_s: float = WAIT_S,
+    on_wait: t.Callable[[str], None] = lambda _text: None,
+) -> t.Iterator[Permit]:
+    """Hold the maintenance lease of a job in a repository; yields the permit for changing requests.
+
+    Ask the permit just before each changing request, and give its answer as `signed_at`: it renews the lease when
+    that is due and returns the clock reading at which the lease was valid, so that a server refuses the request if
+    this process is frozen in between. Raises BusyError after `wait_s`, GuardRefusal (`clock`) when this host's
+    clock is wrong, and LeaseLostError from the permit.
+    """
+    _check_clock(store)
+    if store.has_locks:
+        with store.exclusive_lock(job, wait_s):
+            yield store.now
+        return
+    lease = _Lease(store, job, window)
+    lease.take(wait_s, on_wait)
+    try:
+        yield lease.permit
+    finally:
+        lease.release()
+
+
+def _check_clock(store: Store) -> None:
+    skew = abs(store.now() - clock.now())
+    if skew > SKEW:
+        raise GuardRefusal(
+            "clock",
+            f"Cannot maintain {store.name}",
+            f"its clock and that of this host differ by {skew.total_seconds():.0f} s",
+            "set the clocks right (NTP) and run again",
+        )
+
+
+class _Lease:
+    """The lease document of a bucket, where there are no locks."""
+
+    def __init__(self, store: Store, job: str, window: dt.timedelta) -> None:
+        self._store = store
+        self._job = job
+        self._key = layout.lease(job)
+        self._window = window
+        self._etag = ""
+        self._began = dt.datetime.min.replace(tzinfo=clock.UTC)
+
+    def take(self, wait_s: float, on_wait: t.Callable[[str], None]) -> None:
+        deadline = clock.monotonic() + wait_s
+        while not self._try_take():
+            if clock.monotonic() >= deadline:
+                raise BusyError(
+                    f"Cannot maintain job {self._job} in {self._store.name}",
+                    "another process holds its maintenance lease",
+                    "wait for it; a lease that its holder left behind ends by itself within about an hour",
+                )
+            on_wait(f"waiting for the maintenance lease of {self._job} in {self._store.name}")
+            clock.sleep(min(20 + 20 * random.random(), max(1.0, deadline - clock.monotonic())))
+
+    def _try_take(self) -> bool:
+        found = self._store.get(self._key)
+        began = self._store.now()
+        if found is None:
+            return self._write(began, lambda data: self._store.put_new(self._key, data))
+        try:
+            is_free = bool(json_document.decoded(found.data, self._key).get("released"))
+        except DamagedError:
+            is_free = False  # it is free when its time is over, whoever damaged it
+        if not is_free and began - found.modified < self._window + MARGIN:
+            return False
+        return self._write(began, lambda data: self._store.replace(self._key, data, found.etag))
+
+    def _write(self, began: dt.datetime, send: t.Callable[[bytes], str], released: bool = False) -> bool:
+        """Send a lease document; whether it is ours is decided by reading it back when the answer does not tell."""
+        nonce = secrets.token_hex(8)  # no two documents are alike, so that reading one back tells whose it is
+        data = json_document.encoded({"job": self._job, "host": host_name(), "nonce": nonce, "released": released})
+        try:
+            self._etag = send(data)
+        except (ExistsError, ChangedError, UnavailableError):
+            found = self._store.get(self._key)
+            if found is None or found.data != data:
+                return False
+            self._etag = found.etag
+        self._began = began
+        return True
+
+    def permit(self) -> dt.datetime:
+        moment = self._store.now()
+        if moment - self._began >= RENEW_AFTER:
+            self._renew(moment)
+            moment = self._store.now()
+        if moment - self._began >= TERM:
+            raise self._lost("it ran out while this process stood still")
+        return moment
+
+    def _renew(self, moment: dt.datetime) -> None:
+        if not self._write(moment, lambda data: self._store.replace(self._key, data, self._etag)):
+            raise self._lost("somebody else took it over")
+
+    def release(self) -> None:
+        """Say that the lease is free; when that fails it runs out by itself."""
+        with contextlib.suppress(LifeboatError):
+            self._write(self._began, lambda data: self._store.replace(self._key, data, self._etag), released=True)
+
+    def _lost(self, cause: str) -> LeaseLostError:
+        return LeaseLostError(
+            f"Cannot go on maintaining job {self._job} in {self._store.name}",
+            f"its maintenance lease is lost: {cause}",
+            "run it again; it goes on where it stopped",
+        )

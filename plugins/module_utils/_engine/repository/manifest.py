@@ -1,0 +1,152 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+import typing as t
+
+from .. import clock
+from ..errors import DamagedError
+from ..stream.pipeline import StreamFacts
+from . import json_document, layout
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredFile:
+    """One stored file of a backup."""
+
+    name: str  # below data/<job>/<id>/
+    role: str  # what it is for: dump, globals, files, needs …
+    facts: StreamFacts  # sizes and digests, plain and stored
+    encryption: str = "none"
+
+    def fields(self) -> dict[str, t.Any]:
+        return {"name": self.name, "role": self.role, "encryption": self.encryption, **dataclasses.asdict(self.facts)}
+
+    @classmethod
+    def from_fields(cls, fields: t.Mapping[str, t.Any]) -> StoredFile:
+        facts = {f.name: fields[f.name] for f in dataclasses.fields(StreamFacts)}
+        for name in ("plain_size", "stored_size"):
+            if not isinstance(facts[name], int) or facts[name] < 0:
+                raise ValueError(f"{name} is not a size")
+        name = layout.checked_file_name(fields["name"])
+        return cls(name, str(fields["role"]), StreamFacts(**facts), str(fields["encryption"]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """The commit mark of a backup: it exists if and only if this does."""
+
+    id: str
+    job: str
+    kind: str  # pg_database …
+    base: str  # id of the backup that this one builds on; empty where there is none
+    started: dt.datetime  # the repository's clock
+    finished: dt.datetime  # the repository's clock
+    host: str  # where the run was
+    versions: t.Mapping[str, str]  # of what made the backup: lifeboat, pg_dump …
+    source: t.Mapping[str, t.Any]  # identity and description of what was backed up
+    files: tuple[StoredFile, ...]  # own stored files but packs, which only files.jsonl lists
+    statistics: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def file(self, role: str) -> StoredFile:
+        """Return the stored file of a role that a backup has once. Raises DamagedError."""
+        for file in self.files:
+            if file.role == role:
+                return file
+        raise DamagedError(f"Cannot use backup {self.id} of {self.job}", f"it has no stored file of role {role}")
+
+    def to_bytes(self) -> bytes:
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        fields.update(
+            started=clock.to_text(self.started),
+            finished=clock.to_text(self.finished),
+            files=[file.fields() for file in self.files],
+            versions=dict(self.versions),
+            source=dict(self.source),
+            statistics=dict(self.statistics),
+            warnings=list(self.warnings),
+        )
+        return json_document.encoded(fields)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, job: str, backup_id: str) -> Manifest:
+        """Parse the manifest that lies under the key of `job` and `backup_id`. Raises DamagedError."""
+        what = f"the manifest of backup {backup_id} of {job}"
+        fields = json_document.decoded(data, what)
+        try:
+            if (fields["job"], fields["id"]) != (job, backup_id):
+                raise ValueError(f"it is that of {fields['id']!r} of {fields['job']!r}")
+            return cls(
+                id=backup_id,
+                job=job,
+                kind=str(fields["kind"]),
+                base=str(fields["base"]),
+                started=clock.from_text(fields["started"]),
+                finished=clock.from_text(fields["finished"]),
+                host=str(fields["host"]),
+                versions=dict(fields["versions"]),
+                source=dict(fields["source"]),
+                files=tuple(StoredFile.from_fields(each) for each in fields["files"]),
+                statistics=dict(fields["statistics"]),
+                warnings=tuple(str(each) for each in fields["warnings"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedError(f"Cannot read {what}", f"damaged: {error}", "use another copy of it") from error
+
+
+def file_list(files: t.Sequence[StoredFile]) -> bytes:
+    """Return `files.jsonl`: a line per own data file; a file's number is that of its line, from 0."""
+    return _lines([[f.name, f.role, *dataclasses.astuple(f.facts), f.encryption] for f in files])
+
+
+def parse_file_list(data: bytes, what: str) -> list[StoredFile]:
+    """Parse `files.jsonl`. Raises DamagedError."""
+    names = ["name", "role", *(f.name for f in dataclasses.fields(StreamFacts)), "encryption"]
+    try:
+        rows = [dict(zip(names, json.loads(line))) for line in data.splitlines()]
+        return [StoredFile.from_fields(row) for row in rows]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedError(f"Cannot read {what}", f"damaged: {error}", "use another copy of it") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Need:
+    """Stored files of one earlier backup that a backup needs."""
+
+    owner: str  # id of the backup that wrote them
+    files_sha256: str  # of the owner's files.jsonl
+    ranges: tuple[tuple[int, int], ...]  # of file numbers in the owner's files.jsonl, first and last included
+
+
+def need_list(needs: t.Sequence[Need]) -> bytes:
+    """Return `needs.jsonl`: a line per owner, identical from backup to backup while nothing changes."""
+    return _lines([[n.owner, n.files_sha256, [list(r) for r in n.ranges]] for n in needs])
+
+
+def parse_need_list(data: bytes, what: str) -> list[Need]:
+    """Parse `needs.jsonl`. Raises DamagedError."""
+    needs = []
+    try:
+        for line in data.splitlines():
+            owner, digest, ranges = json.loads(line)
+            if not clock.is_backup_id(owner):
+                raise ValueError(f"{owner!r} is not a backup id")
+            needs.append(Need(owner, str(digest), tuple((int(first), int(last)) for first, last in ranges)))
+    except (TypeError, ValueError) as error:
+        raise DamagedError(f"Cannot read {what}", f"damaged: {error}", "use another copy of it") from error
+    return needs
+
+
+def sums(files: t.Sequence[StoredFile]) -> bytes:
+    """Return `SHA256SUMS` for `sha256sum --check` in the backup's data folder."""
+    return "".join(f"{f.facts.stored_sha256}  {f.name}\n" for f in files).encode()
+
+
+def _lines(rows: t.Sequence[t.Sequence[t.Any]]) -> bytes:
+    return "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows).encode()

@@ -1,0 +1,133 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import secrets
+import typing as t
+
+from .. import clock
+from ..errors import DamagedError
+from . import json_document, layout
+from .manifest import Manifest
+from .store import Store
+
+LEVELS = ("presence", "checksum", "content", "restore")  # ascending
+_PROVING = ("content", "restore")
+
+
+@dataclasses.dataclass(frozen=True)
+class FileVerdict:
+    """What one reading of a stored file showed."""
+
+    name: str
+    stored_sha256: str  # as the file list promises it
+    is_good: bool
+    problem: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class ProofRecord:
+    """One verification of a backup's own stored files, kept beside them."""
+
+    job: str
+    id: str  # of the backup that wrote the files
+    level: str
+    time: dt.datetime  # the repository's clock
+    host: str
+    files: tuple[FileVerdict, ...]
+    report: t.Mapping[str, t.Any] = dataclasses.field(
+        default_factory=dict
+    )  # counts, seconds, digests; no names of tables
+
+    @property
+    def is_good(self) -> bool:
+        return all(verdict.is_good for verdict in self.files)
+
+    def to_bytes(self) -> bytes:
+        fields = dataclasses.asdict(self)
+        fields.update(time=clock.to_text(self.time), files=[dataclasses.asdict(v) for v in self.files])
+        return json_document.encoded(fields)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, key: str) -> ProofRecord:
+        """Parse a record. Raises DamagedError."""
+        fields = json_document.decoded(data, key)
+        try:
+            return cls(
+                job=str(fields["job"]),
+                id=str(fields["id"]),
+                level=str(fields["level"]),
+                time=clock.from_text(fields["time"]),
+                host=str(fields["host"]),
+                files=tuple(FileVerdict(**verdict) for verdict in fields["files"]),
+                report=dict(fields["report"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedError(f"Cannot read {key}", f"damaged: {error}", "verify the backup again") from error
+
+
+def write(store: Store, record: ProofRecord) -> str:
+    """Store a record beside the others of its backup, and return its key."""
+    name = f"{clock.compact(record.time)}-{secrets.token_hex(2)}-{record.level}.json"
+    key = layout.verified(record.job, record.id) + name
+    store.put_new(key, record.to_bytes())
+    return key
+
+
+def records(store: Store, job: str, backup_id: str) -> list[ProofRecord]:
+    """Return the readable records of a backup, oldest first; a damaged record proves nothing and condemns nothing."""
+    found = []
+    for entry in store.entries(layout.verified(job, backup_id)):
+        document = store.get(entry.key)
+        if document is None:
+            continue
+        try:
+            record = ProofRecord.from_bytes(document.data, entry.key)
+        except DamagedError:
+            continue
+        if (record.job, record.id) == (job, backup_id):
+            found.append(record)
+    return sorted(found, key=lambda record: record.time)
+
+
+def forget(store: Store, job: str, backup_id: str, signed_at: t.Callable[[], dt.datetime] | None = None) -> None:
+    """Remove the records of a backup whose files are about to be written again (docs/protocol.md, rule 10)."""
+    for version in list(store.versions(layout.verified(job, backup_id))):
+        store.delete(version.entry.key, version.entry.version_id, signed_at() if signed_at else None)
+
+
+def verdicts(found: t.Sequence[ProofRecord]) -> dict[str, FileVerdict]:
+    """Return the valid verdict of each file that has one.
+
+    The newest one counts, and a failed reading stays until a later reading of the whole content succeeds: that a
+    checksum matches does not prove that a file can be used.
+    """
+    valid: dict[str, FileVerdict] = {}
+    for record in found:
+        for verdict in record.files:
+            if record.level in _PROVING or not verdict.is_good:
+                valid[verdict.name] = verdict
+    return valid
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """What is known about a backup in one repository."""
+
+    is_proved: bool  # every own stored file was read back and found good
+    problems: tuple[str, ...]  # of files whose last reading failed
+    proved_at: dt.datetime | None  # the newest record at level content or better
+
+
+def standing(manifest: Manifest, found: t.Sequence[ProofRecord]) -> Standing:
+    """Judge a backup by its records."""
+    valid = verdicts(found)
+    promised = {file.name: file.facts.stored_sha256 for file in manifest.files}
+    bad = tuple(f"{v.name}: {v.problem}" for v in valid.values() if not v.is_good)
+    good = {v.name for v in valid.values() if v.is_good and promised.get(v.name, v.stored_sha256) == v.stored_sha256}
+    proving = [record.time for record in found if record.level in _PROVING and record.is_good]
+    return Standing(not bad and good >= promised.keys(), bad, proving[-1] if proving else None)

@@ -1,0 +1,163 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import typing as t
+
+from .. import clock
+from ..errors import LifeboatError
+from ..stream.pipeline import store_stream
+from . import layout
+from .intent import Intent, LiveIntent, host_name, machine_id
+from .manifest import Manifest, Need, StoredFile, file_list, need_list, sums
+from .store import ExistsError, ExpiredError, Store, UnavailableError
+
+_ATTEMPTS = 5  # to publish, each with its checks done anew
+_SUFFIXES = {"zstd": ".zst", "gzip": ".gz", "none": ""}
+
+
+class PublishError(LifeboatError):
+    """The manifest could not be published; there is no new backup."""
+
+
+class BaseGoneError(PublishError):
+    """The backup that this run builds on was removed meanwhile: start over under a new id."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Contents:
+    """What a manifest says beyond the files."""
+
+    kind: str
+    versions: t.Mapping[str, str]
+    source: t.Mapping[str, t.Any]
+    statistics: t.Mapping[str, t.Any]
+    warnings: tuple[str, ...] = ()
+
+
+class Run:
+    """One run of a job into one repository, from its intent to its manifest (docs/protocol.md, "A run").
+
+    Under one id only: a run that moves on to another repository, or whose base has gone, starts over with a new `Run`.
+    """
+
+    def __init__(self, store: Store, job: str, base: str = "") -> None:
+        """Write the intent. Raises BaseGoneError when the base was removed before the intent could protect it."""
+        self.store = store
+        self.job = layout.checked_job(job)
+        self.base = base
+        self.started = store.now()
+        self.id = clock.new_backup_id(self.started)
+        self._files: list[StoredFile] = []
+        self._manifest_was_sent = False
+        self._intent = LiveIntent(store, Intent(job, self.id, base, host_name(), machine_id()))
+        self._check_base()
+
+    def store_file(
+        self, name: str, role: str, chunks: t.Iterable[bytes], compression: str, estimate: int = 0
+    ) -> StoredFile:
+        """Write a stored file from plain chunks; `estimate` is its expected plain size in bytes, 0 for unknown."""
+        full_name = layout.checked_file_name(name + _SUFFIXES[compression])
+        upload = self.store.upload(layout.data(self.job, self.id, full_name), estimate)
+        try:
+            facts = store_stream(chunks, upload, compression, self._intent.keep_alive)
+            entry = upload.finish()
+        except BaseException:
+            upload.abort()
+            raise
+        if entry.size != facts.stored_size:
+            raise PublishError(
+                f"Cannot store {full_name} in {self.store.name}",
+                f"{facts.stored_size} bytes were sent and {entry.size} are there",
+                "run the job again",
+            )
+        file = StoredFile(full_name, role, facts)
+        self._files.append(file)
+        return file
+
+    def publish(self, contents: Contents, needs: t.Sequence[Need] = ()) -> Manifest:
+        """Write the lists and then the manifest.
+
+        From then on the backup exists. Raises PublishError, IntentLostError.
+        """
+        data_files = list(self._files)
+        lists = [
+            self._store_list(layout.FILES, "files", file_list(data_files)),
+            self._store_list(layout.NEEDS, "needs", need_list(needs)),
+        ]
+        self.store.put(layout.data(self.job, self.id, layout.SUMS), sums([*data_files, *lists]))
+        manifest = Manifest(
+            id=self.id,
+            job=self.job,
+            base=self.base,
+            started=self.started,
+            finished=self.store.now(),
+            host=host_name(),
+            files=tuple(file for file in [*data_files, *lists] if file.role != "pack"),
+            **{field.name: getattr(contents, field.name) for field in dataclasses.fields(contents)},
+        )
+        self._send(manifest)
+        return manifest
+
+    def close(self) -> None:
+        """End the run: the intent goes, unless a manifest of this run may still be on its way to the repository."""
+        with contextlib.suppress(LifeboatError):
+            self._intent.remove()
+
+    def abandon(self) -> None:
+        """End a run that failed. Its files become garbage; where its manifest was ever sent, nothing is removed."""
+        if not self._manifest_was_sent:
+            self.close()
+
+    def _store_list(self, name: str, role: str, data: bytes) -> StoredFile:
+        upload = self.store.upload(layout.data(self.job, self.id, name), len(data))
+        try:
+            facts = store_stream([data], upload, "none")
+            upload.finish()
+        except BaseException:
+            upload.abort()
+            raise
+        return StoredFile(name, role, facts)
+
+    def _check_base(self) -> None:
+        if self.base and self.store.stat(layout.manifest(self.job, self.base)) is None:
+            raise BaseGoneError(
+                f"Cannot build on backup {self.base} of {self.job}",
+                f"it was removed from {self.store.name} meanwhile",
+                "the run starts over with another base",
+            )
+
+    def _send(self, manifest: Manifest) -> None:
+        key = layout.manifest(self.job, self.id)
+        data = manifest.to_bytes()
+        cause = ""
+        for _attempt in range(_ATTEMPTS):
+            with self.store.shared_lock(self.job):
+                moment = self.store.now()  # before the checks: a freeze after them makes the server refuse the request
+                self._intent.check()
+                self._check_base()
+                self._manifest_was_sent = True
+                try:
+                    self.store.put_new(key, data, signed_at=moment)
+                    return
+                except ExistsError:
+                    self._accept_own(key, data)
+                    return
+                except (ExpiredError, UnavailableError) as error:
+                    cause = error.cause or error.problem
+        raise PublishError(
+            f"Cannot publish backup {self.id} of {self.job} in {self.store.name}", cause, "run the job again"
+        )
+
+    def _accept_own(self, key: str, data: bytes) -> None:
+        found = self.store.get(key)
+        if found is None or found.data != data:
+            raise PublishError(
+                f"Cannot publish backup {self.id} of {self.job} in {self.store.name}",
+                "there is another manifest under this id",
+                "find out who writes into this repository; run the job again",
+            )

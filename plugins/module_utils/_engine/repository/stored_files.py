@@ -1,0 +1,70 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ..errors import DamagedError
+from ..stream.pipeline import StreamFacts, plain_stream, stored_digest
+from . import layout
+from .manifest import Manifest, StoredFile, parse_file_list, parse_need_list
+from .store import Store
+
+
+@dataclasses.dataclass(frozen=True)
+class NeededFile:
+    """A stored file that a backup needs, and whose data folder it lies in."""
+
+    owner: str  # id of the backup that wrote it
+    file: StoredFile
+
+    def key(self, job: str) -> str:
+        return layout.data(job, self.owner, self.file.name)
+
+
+def plain_chunks(store: Store, job: str, owner: str, file: StoredFile) -> t.Iterator[bytes]:
+    """Yield the plain bytes of a stored file; they are provisional until the end. Raises DamagedError."""
+    yield from plain_stream(store.read(layout.data(job, owner, file.name)), file.facts)
+
+
+def small_file(store: Store, job: str, owner: str, file: StoredFile) -> bytes:
+    """Return a list of files or needs, checked. Raises DamagedError."""
+    return b"".join(plain_chunks(store, job, owner, file))
+
+
+def needed_files(store: Store, manifest: Manifest) -> t.Iterator[NeededFile]:
+    """Yield every stored file without which the backup cannot be restored: its own, then those of earlier backups.
+
+    Reads `files.jsonl` and `needs.jsonl` (docs/format.md, "Files and needs"). Raises DamagedError.
+    """
+    job = manifest.job
+    listed = parse_file_list(
+        small_file(store, job, manifest.id, manifest.file("files")), f"files.jsonl of {manifest.id}"
+    )
+    in_manifest = {file.name for file in manifest.files}
+    for file in (*manifest.files, *(each for each in listed if each.name not in in_manifest)):
+        yield NeededFile(manifest.id, file)
+    needs = small_file(store, job, manifest.id, manifest.file("needs"))
+    for need in parse_need_list(needs, f"needs.jsonl of {manifest.id}"):
+        key = layout.data(job, need.owner, layout.FILES)
+        size, digest, data = _whole(store, key)
+        if digest != need.files_sha256:
+            raise DamagedError(f"Cannot use backup {manifest.id} of {job}", f"{key} ({size} bytes) is not what it was")
+        yield NeededFile(need.owner, _list_itself(data, digest))
+        numbered = parse_file_list(data, key)
+        for first, last in need.ranges:
+            yield from (NeededFile(need.owner, file) for file in numbered[first : last + 1])
+
+
+def _whole(store: Store, key: str) -> tuple[int, str, bytes]:
+    data = b"".join(store.read(key))
+    size, digest = stored_digest([data])
+    return size, digest, data
+
+
+def _list_itself(data: bytes, digest: str) -> StoredFile:
+    facts = StreamFacts(len(data), digest, len(data), digest, "none")
+    return StoredFile(layout.FILES, "files", facts)
