@@ -110,19 +110,18 @@ def hang_up() -> Act:
     return _hang_up
 
 
-def early(status: int, body: bytes) -> Act:
-    """Answer while the request's body is still on its way, then take no more of it."""
+def early(status: int, body: bytes, takes_rest: bool) -> Act:
+    """Answer while the request's body is still on its way; then throw the rest away, or reset the connection."""
 
     def act(connection: socket.socket, stream: t.BinaryIO) -> bool:
         for line in iter(stream.readline, b"\r\n"):
             del line
-        connection.sendall(
-            b"HTTP/1.1 %d Early\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % (status, len(body))
-        )
-        connection.sendall(body)
-        connection.shutdown(socket.SHUT_WR)
-        while stream.read(65536):
-            pass
+        head = f"HTTP/1.1 {status} Early\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        connection.sendall(head.encode() + body)
+        if takes_rest:
+            connection.shutdown(socket.SHUT_WR)
+            while stream.read(65536):
+                pass
         return False
 
     act.reads_first = False  # type: ignore[attr-defined]
