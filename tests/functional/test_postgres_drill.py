@@ -69,6 +69,21 @@ def test_a_drill_uses_another_locale_where_the_source_s_is_missing_and_says_so(
     assert "restored with locale C" in report.notes[0]
 
 
+def test_owners_that_the_description_does_not_know_may_own_what_only_superusers_can(
+    postgres: Postgres, parent: Path, tmp_path: Path
+) -> None:
+    server = postgres(15)
+    server.sql("DROP ROLE IF EXISTS boss; CREATE ROLE boss SUPERUSER")
+    script = """SET ROLE boss;
+        CREATE FUNCTION watch() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN NULL; END';
+        CREATE EVENT TRIGGER watching ON ddl_command_end EXECUTE FUNCTION watch()"""
+    with database(server, "lab", script):
+        source = {**describe_database(login(server), "lab"), "roles": []}
+        archive = dump_to(tmp_path / "archive", server, "lab")
+    server.sql("DROP ROLE boss")
+    assert restore_and_compare(str(archive), source, parent=str(parent)).is_good
+
+
 def test_a_drill_of_a_damaged_archive_fails_and_leaves_nothing(
     postgres: Postgres, parent: Path, tmp_path: Path
 ) -> None:

@@ -30,6 +30,7 @@ from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures im
     rich_database,
     tools_of,
 )
+from ansible_collections.lifeboat.recovery.tests.functional.test_postgres_dump import guarded_database
 
 __all__ = ["postgres"]
 Postgres = t.Callable[[int], PostgresServer]
@@ -248,6 +249,14 @@ def test_a_database_that_cannot_be_dumped_tells_the_words_of_pg_dump(postgres: P
     server = postgres(15)
     with pytest.raises(LifeboatError, match='database "nowhere" does not exist'):
         fingerprint_of_database(login(server), "nowhere", tools_of(server))
+
+
+def test_a_dump_that_leaves_something_out_gives_no_fingerprint(postgres: Postgres) -> None:
+    server = postgres(15)
+    with guarded_database(server) as name:
+        server.sql("GRANT pg_read_all_data, postgres TO limited; ALTER ROLE limited BYPASSRLS", name)
+        with pytest.raises(LifeboatError, match="subscriptions not dumped"):
+            fingerprint_of_database(login(server, "limited"), name, tools_of(server))
 
 
 def test_the_time_zone_of_a_server_does_not_change_the_fingerprint(postgres: Postgres) -> None:

@@ -8,6 +8,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import steps
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.child import ChildError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import DamagedError, LifeboatError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres import target
@@ -18,6 +19,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.restore import (
     RestoreOptions,
+    drop_abandoned,
     drop_database,
     restore_database,
 )
@@ -230,6 +232,33 @@ def test_a_failed_restore_leaves_no_database_behind(postgres: Postgres, tmp_path
         with pytest.raises(ChildError, match="Cannot restore the archive"):
             restore_database(login(server), str(archive), source, tools_of(server))
         assert databases_of(server) == before
+
+
+def test_what_a_killed_restore_left_is_dropped_by_the_next_and_a_living_one_is_left_alone(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    server = postgres(15)
+    during: list[set[str]] = []
+
+    def another_restore_begins(step: str) -> None:
+        if step == "restore.loaded":
+            drop_abandoned(login(server))
+            during.append({name for name in databases_of(server) if name.startswith("lifeboat_restore_")})
+
+    with database(server, "source", "CREATE TABLE t AS SELECT 1 AS a"):
+        source = describe_database(login(server), "source")
+        archive = dump_to(tmp_path / "archive", server, "source")
+        server.sql("CREATE DATABASE lifeboat_restore_00000000")
+        server.sql("COMMENT ON DATABASE lifeboat_restore_00000000 IS 'lifeboat: restore in progress'")
+        steps.watch(another_restore_begins)
+        try:
+            restored = restore_database(login(server), str(archive), source, tools_of(server))
+        finally:
+            steps.unwatch(another_restore_begins)
+        assert during == [{restored.name}]
+        assert drop_abandoned(login(server)) == []  # what is finished waits for its swap
+        assert restored.name in databases_of(server)
+        drop_database(login(server), restored.name)
 
 
 def test_a_restored_database_that_differs_from_its_archive_is_refused_and_dropped(

@@ -20,11 +20,12 @@ from .description import Description
 from .fingerprint import Fingerprint, fingerprint_of_archive, fingerprint_of_database
 from .output import judge_words
 from .properties import apply, create_statement, property_statements, reading_settings
-from .quoting import identifier
+from .quoting import identifier, literal
 from .tools import ClientTools
 
 _SHOWN = 5  # differences in an error's text
 _TEMPORARY = "lifeboat_restore_"
+_IN_PROGRESS = "lifeboat: restore in progress"  # comment of a database that may be dropped when nobody is connected
 
 # Settings of the login role must not stop a restore.
 _SESSION = "-c default_transaction_read_only=off -c statement_timeout=0 -c lock_timeout=0"
@@ -74,26 +75,55 @@ def restore_database(
     refuse_foreign_format(archive_path)
     name = _TEMPORARY + secrets.token_hex(4)
     begun = clock.monotonic()
-    with connect(server, server.maintenance_database) as session:
-        version = session.version_number
-        statement = create_statement(
-            name, source, server_version=version, owner=not chosen.script.no_owner, tablespace=chosen.with_tablespaces
-        )
-        session.run(statement)
-        reached("restore.created")
+    drop_abandoned(server)
     try:
-        warnings, load_s = _fill(server, name, archive_path, source, tools, chosen)
-        compare_begun = clock.monotonic()
-        archive = expected or fingerprint_of_archive(archive_path, tools.pg_restore, chosen.script, with_sums=True)
-        comparison = _compared(server, name, archive, source, tools, chosen, version)
-        if not (comparison.is_equal or accept_differences):
-            _refuse(comparison)
+        with _new_database(server, name, source, chosen) as version:
+            warnings, load_s = _fill(server, name, archive_path, source, tools, chosen)
+            compare_begun = clock.monotonic()
+            archive = expected or fingerprint_of_archive(archive_path, tools.pg_restore, chosen.script, with_sums=True)
+            comparison = _compared(server, name, archive, source, tools, chosen, version)
+            compare_s = clock.monotonic() - compare_begun
+            if not (comparison.is_equal or accept_differences):
+                _refuse(comparison)
+            _finish(server, name, source, chosen)
     except BaseException:
         with contextlib.suppress(LifeboatError):
             drop_database(server, name)
         raise
-    now = clock.monotonic()
-    return Restored(name, archive, comparison, load_s, now - compare_begun, now - begun, warnings)
+    return Restored(name, archive, comparison, load_s, compare_s, clock.monotonic() - begun, warnings)
+
+
+@contextlib.contextmanager
+def _new_database(server: Server, name: str, source: Description, options: RestoreOptions) -> t.Iterator[int]:
+    """Create the database and stay connected to it, so that others see that it is being worked on; give the version."""
+    with connect(server, server.maintenance_database) as session:
+        version = session.version_number
+        owner, tablespace = not options.script.no_owner, options.with_tablespaces
+        session.run(create_statement(name, source, server_version=version, owner=owner, tablespace=tablespace))
+        session.run(f"COMMENT ON DATABASE {identifier(name)} IS {literal(_IN_PROGRESS)}")
+    reached("restore.created")
+    with connect(server, name) as watch:
+        if version >= 140000:
+            watch.run("SET idle_session_timeout = 0")
+        yield version
+
+
+def drop_abandoned(server: Server) -> list[str]:
+    """Drop the databases of restores that were killed, and return their names; those that somebody works on stay."""
+    with connect(server, server.maintenance_database) as session:
+        found = session.names(
+            "SELECT datname FROM pg_database"
+            " WHERE starts_with(datname, %s) AND shobj_description(oid, 'pg_database') = %s",
+            _TEMPORARY,
+            _IN_PROGRESS,
+        )
+        dropped = []
+        for name in found:
+            # Without FORCE: the server refuses while anybody is connected, as a living restore always is.
+            with contextlib.suppress(LifeboatError):
+                session.run(f"DROP DATABASE {identifier(name)}")
+                dropped.append(name)
+        return dropped
 
 
 def drop_database(server: Server, name: str) -> None:
@@ -115,10 +145,16 @@ def _fill(
     with connect(server, name) as session:
         if options.analyze and not options.script.schema_only:
             session.run("ANALYZE")
+    return warnings, load_s
+
+
+def _finish(server: Server, name: str, source: Description, options: RestoreOptions) -> None:
+    """Give the database what would have disturbed the restore (a limit of connections, read-only by default)."""
     with connect(server, server.maintenance_database) as session:
+        session.run(f"COMMENT ON DATABASE {identifier(name)} IS NULL")
         if options.with_settings:
             apply(session, property_statements(name, source, privileges=not options.script.no_privileges))
-    return warnings, load_s
+    reached("restore.finished")
 
 
 def _run_pg_restore(

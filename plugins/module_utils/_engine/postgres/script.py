@@ -24,7 +24,7 @@ _LO_FRAME = (b"BEGIN;\n", b"COMMIT;\n", b"\n")
 _COMPLETE = b"-- PostgreSQL database dump complete\n"
 # What stands between two entries and belongs to none: it depends on the order of the entries, or is random
 # (`\restrict`).
-_BETWEEN = re.compile(rb"\n|--\n|SET default_tablespace = |SET default_table_access_method = |\\(un)?restrict ")
+_BETWEEN = re.compile(rb"\n|--\n|SET default_tablespace = |SET default_table_access_method = ")
 _VERSION = re.compile(rb"-- Dumped (from database|by pg_dump) version (\d+(?:\.\d+)?)")
 _LONG_LINE = 4 * 1024 * 1024  # bytes; a longer line of a definition is hashed in pieces
 _NAME_LIMIT = 200  # characters of a name in results
