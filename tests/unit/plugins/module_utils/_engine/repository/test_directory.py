@@ -225,6 +225,25 @@ def test_writers_survive_the_removal_of_empty_directories(place: directory.Direc
     assert not os.path.exists(os.path.join(place.name, "a"))
 
 
+def test_a_directory_that_vanishes_before_its_first_file_is_made_again(
+    place: directory.DirectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    descend, left = tree.Tree._descend, [3]
+
+    def then_removed(self: tree.Tree, parts: t.Sequence[str], make: bool) -> int:
+        at = descend(self, parts, make)
+        if make and left[0]:
+            left[0] -= 1
+            os.removedirs(os.path.join(place.name, *parts))
+            os.makedirs(place.name, exist_ok=True)
+        return at
+
+    monkeypatch.setattr(tree.Tree, "_descend", then_removed)
+    place.put_new("a/b/c", b"x")
+    assert keys(place) == ["a/b/c"]
+    assert left == [0]
+
+
 def test_deleting_is_idempotent_and_leaves_neighbours(place: directory.DirectoryStore) -> None:
     place.put("a/b/one", b"1")
     place.put("a/two", b"2")
@@ -254,6 +273,13 @@ def test_listings_are_in_the_order_of_the_whole_keys(
     assert found == sorted(written, key=str.encode)
     with contextlib.suppress(store.StoreError):
         assert keys(place, prefix) == [key for key in found if key.startswith(prefix)]
+
+
+@pytest.mark.parametrize("prefix", ["/", "/a", "a//", "../a", "a/../b"])
+def test_a_prefix_that_no_key_can_have_is_refused(place: directory.DirectoryStore, prefix: str) -> None:
+    place.put("a/one", b"1")
+    with pytest.raises(store.StoreError, match="Cannot use the key"):
+        keys(place, prefix)
 
 
 def test_versions_are_the_entries(place: directory.DirectoryStore) -> None:

@@ -125,34 +125,34 @@ def whole(request: pytest.FixtureRequest) -> tuple[bytes, pipeline.StreamFacts]:
         return stored(sample(2 * SMALL_BLOCK + 1000), request.param)
 
 
-class TestDamage:
-    """Every way in which stored bytes can differ from what was written is a DamagedError."""
+@settings(deadline=None, max_examples=60)
+@given(at=st.integers(0, 10**9))
+def test_a_file_cut_anywhere_is_damage(whole: tuple[bytes, pipeline.StreamFacts], at: int) -> None:
+    kept, facts = whole
+    with pytest.raises(DamagedError):
+        read(kept[: at % len(kept)], facts)
 
-    @settings(deadline=None, max_examples=60)
-    @given(at=st.integers(0, 10**9))
-    def test_a_file_cut_anywhere(self, whole: tuple[bytes, pipeline.StreamFacts], at: int) -> None:
-        kept, facts = whole
-        with pytest.raises(DamagedError):
-            read(kept[: at % len(kept)], facts)
 
-    @settings(deadline=None, max_examples=60)
-    @given(at=st.integers(0, 10**9), bit=st.integers(0, 7))
-    def test_a_flipped_bit_anywhere(self, whole: tuple[bytes, pipeline.StreamFacts], at: int, bit: int) -> None:
-        kept, facts = whole
-        changed = bytearray(kept)
-        changed[at % len(kept)] ^= 1 << bit
-        with pytest.raises(DamagedError):
-            read(bytes(changed), facts)
+@settings(deadline=None, max_examples=60)
+@given(at=st.integers(0, 10**9), bit=st.integers(0, 7))
+def test_a_flipped_bit_anywhere_is_damage(whole: tuple[bytes, pipeline.StreamFacts], at: int, bit: int) -> None:
+    kept, facts = whole
+    changed = bytearray(kept)
+    changed[at % len(kept)] ^= 1 << bit
+    with pytest.raises(DamagedError):
+        read(bytes(changed), facts)
 
-    def test_a_file_that_follows_itself(self, whole: tuple[bytes, pipeline.StreamFacts]) -> None:
-        kept, facts = whole
-        with pytest.raises(DamagedError, match="more than"):
-            read(kept + kept, facts)
 
-    def test_one_byte_more(self, whole: tuple[bytes, pipeline.StreamFacts]) -> None:
-        kept, facts = whole
-        with pytest.raises(DamagedError, match="more than"):
-            read(kept + b"\0", facts)
+def test_a_file_that_follows_itself_is_damage(whole: tuple[bytes, pipeline.StreamFacts]) -> None:
+    kept, facts = whole
+    with pytest.raises(DamagedError, match="more than"):
+        read(kept + kept, facts)
+
+
+def test_one_byte_more_is_damage(whole: tuple[bytes, pipeline.StreamFacts]) -> None:
+    kept, facts = whole
+    with pytest.raises(DamagedError, match="more than"):
+        read(kept + b"\0", facts)
 
 
 def frames_of(kept: bytes) -> list[bytes]:
