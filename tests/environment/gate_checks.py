@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 import collection_root
 import virtualenvs
 from cache import CHECKOUT, cache_folder
-from gate_runner import GateFailure, Workplace
+from gate_runner import GateFailure, Workplace, usable_cores
 from run import variables
 
 _PACKAGE = "ansible_collections.lifeboat.recovery.plugins"
@@ -83,7 +82,7 @@ def changelog(place: Workplace) -> str:
 
 def unit(place: Workplace) -> str:
     """The unit tests pass: no server, no network."""
-    return run_pytest(place, "tests/unit", "-n", str(min(4, os.cpu_count() or 1)))
+    return run_pytest(place, "tests/unit", "-n", str(min(4, usable_cores())))
 
 
 def tooling(place: Workplace) -> str:
@@ -93,7 +92,7 @@ def tooling(place: Workplace) -> str:
 
 def functional(place: Workplace) -> str:
     """The tests on real PostgreSQL and MinIO servers pass."""
-    return run_pytest(place, "tests/functional", "-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadgroup")
+    return run_pytest(place, "tests/functional", "-n", str(min(4, usable_cores())), "--dist", "loadgroup")
 
 
 def run_pytest(place: Workplace, *words: str) -> str:

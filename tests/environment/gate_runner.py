@@ -132,8 +132,9 @@ class Runner:
 
     def _startable(self) -> t.Iterator[Gate]:
         for gate in list(self._waiting):
-            is_ready = all(need in self._results and self._results[need].is_passed for need in gate.needs)
-            if is_ready and min(gate.cores, self._cores) <= self._free_cores:
+            if all(need in self._results and self._results[need].is_passed for need in gate.needs):
+                if min(gate.cores, self._cores) > self._free_cores:
+                    return  # nobody overtakes: else a gate that wants several cores would come last
                 yield gate
 
     def _fail_what_lacks_a_step(self) -> None:
@@ -184,6 +185,11 @@ def with_steps(chosen: t.Sequence[Gate], known: t.Sequence[Gate]) -> list[Gate]:
         if not more:
             return [gate for gate in known if gate.name in names]
         names |= more
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def summary(results: t.Sequence[Result], left_out: t.Sequence[str]) -> str:

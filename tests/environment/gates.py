@@ -54,17 +54,17 @@ def every_gate() -> list[Gate]:
         Gate("unit", "unit tests", checks.unit, "unit"),
         Gate("tooling", "tests of this tooling", checks.tooling, "unit"),
         Gate("changelog", "antsibull-changelog", checks.changelog, "lint"),
-        Gate("docs", "antsibull-docs", checks.docs, "docs"),
-        Gate("package", "build, install, use the archive", packages.package, "package"),
         Gate("molecule", "hosts with systemd in containers", hosts.molecule, "molecule", needs=("minio",)),
         Gate("sanity", "ansible-test sanity", ansible_test.sanity, "sanity"),
-        Gate("ansible-lint", "ansible-lint, production, strict", checks.lint, "lint"),
         Gate("functional", "tests on real servers", checks.functional, "functional", on_servers, cores=2),
         Gate("integration", "ansible-test integration", ansible_test.integration, "integration", on_servers),
-        Gate("sanity-hosts", "compile, import: older and newer Python", ansible_test.sanity_on_hosts, "sanity"),
-        Gate("units", "ansible-test units", ansible_test.units, "unit"),
         Gate(oldest, "an environment", _script("virtualenvs.py", oldest), is_step=True),
         Gate("oldest", "the oldest ansible-core", ansible_test.oldest_core, "sanity", (oldest,)),
+        Gate("units", "ansible-test units", ansible_test.units, "unit"),
+        Gate("sanity-hosts", "compile, import: older and newer Python", ansible_test.sanity_on_hosts, "sanity"),
+        Gate("docs", "antsibull-docs", checks.docs, "docs"),
+        Gate("package", "build, install, use the archive", packages.package, "package"),
+        Gate("ansible-lint", "ansible-lint, production, strict", checks.lint, "lint"),
         Gate(importer, "an environment", _script("virtualenvs.py", importer), is_step=True),
         Gate("galaxy", "galaxy-importer", packages.importer, "package", (importer,)),
     ]
@@ -74,7 +74,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Run the gates of the project.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="gates or groups of gates; all of them: all")
     parser.add_argument("--skip", default=os.environ.get("SKIP", ""), metavar="NAME,…", help="leave these out (SKIP)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="cores to use")
+    parser.add_argument("--jobs", type=int, help="cores to use, by default all")
     parser.add_argument("--list", action="store_true", help="say which gates there are")
     return parser.parse_args(argv)
 
@@ -95,7 +95,7 @@ def _chosen(names: t.Sequence[str], skipped: t.Sequence[str], known: t.Sequence[
 def main(argv: list[str]) -> int:
     """Run what the arguments ask for and return the exit code. Raises SetupError."""
     options = _parse(argv)
-    from gate_runner import LOGS, Runner, summary, with_steps
+    from gate_runner import LOGS, Runner, summary, usable_cores, with_steps
     from processes import unwind_on_sigterm
 
     known = every_gate()
@@ -107,9 +107,11 @@ def main(argv: list[str]) -> int:
     chosen = _chosen(options.names, skipped, known)
     unwind_on_sigterm()
     LOGS.mkdir(parents=True, exist_ok=True)
-    results = Runner(with_steps(chosen, known), options.jobs).run()
+    results = Runner(with_steps(chosen, known), options.jobs or usable_cores()).run()
     left_out = [gate.name for gate in _chosen(options.names, [], known) if gate not in chosen]
-    print(summary(results, left_out))
+    line = summary(results, left_out)
+    (LOGS / "summary").write_text(line + "\n", encoding="utf-8")
+    print(line)
     return 0 if results and all(result.is_passed for result in results) else 1
 
 

@@ -51,7 +51,7 @@ def test_a_chosen_gate_brings_the_steps_that_it_needs() -> None:
 
 
 def test_a_defect_of_a_gate_ends_the_others_and_is_not_hidden() -> None:
-    def breaks(_: Workplace) -> str:
+    def breaks(_place: Workplace) -> str:
         raise ZeroDivisionError
 
     def lasts(place: Workplace) -> str:
