@@ -14,7 +14,7 @@ import unittest.mock
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import DamagedError
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream import pipeline, zstd_frames
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream import lanes, pipeline, zstd_frames
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream.compression import BLOCK
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -173,7 +173,7 @@ def test_a_file_cut_at_a_frame_boundary_is_damage_even_if_its_stored_facts_agree
         agreeing = pipeline.StreamFacts(
             facts.plain_size, facts.plain_sha256, len(short), hashlib.sha256(short).hexdigest(), "zstd"
         )
-        with pytest.raises(DamagedError):
+        with pytest.raises(DamagedError, match="plain size" if count else "nothing in it"):
             read(short, agreeing)
 
 
@@ -253,6 +253,29 @@ def test_a_failing_compressor_stops_an_endless_producer(after: int, monkeypatch:
         within_a_minute(lambda: pipeline.store_stream(endless(), Memory(), "zstd"))
 
 
+def test_a_failing_compressor_is_noticed_before_its_turn_to_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_stopped, calls = threading.Event(), itertools.count()
+    stop = pipeline.Run.stop
+
+    def stop_seen(run: pipeline.Run, failure: BaseException | None = None) -> None:
+        stop(run, failure)
+        is_stopped.set()
+
+    def compress(block: bytes) -> bytes:
+        if next(calls) == 1:
+            raise Broken("compressor")
+        return block
+
+    class BusySink(Memory):
+        def write(self, chunk: bytes) -> None:
+            assert is_stopped.wait(20), "the first block is still being written, and the second one has failed"
+
+    monkeypatch.setattr(pipeline.Run, "stop", stop_seen)
+    monkeypatch.setattr(pipeline, "block_compressor", lambda name: compress)
+    with pytest.raises(Broken, match="compressor"):
+        within_a_minute(lambda: pipeline.store_stream(endless(), BusySink(), "zstd"))
+
+
 def test_a_failing_stage_stops_an_endless_producer() -> None:
     def stage(pieces: t.Iterator[bytes]) -> t.Iterator[bytes]:
         yield next(pieces)
@@ -272,6 +295,26 @@ def test_what_the_tick_raises_stops_the_stream(error: type[BaseException]) -> No
 
     with pytest.raises(error, match="tick"):
         within_a_minute(lambda: pipeline.store_stream(endless(), Memory(), "zstd", tick))
+
+
+def test_the_tick_follows_every_chunk() -> None:
+    ticks: list[int] = []
+    within_a_minute(lambda: pipeline.store_stream([b"a", b"b", b"c"], Memory(), "none", lambda: ticks.append(1)))
+    assert len(ticks) >= 3
+
+
+def test_a_full_lane_takes_nothing_until_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "_TICK_S", 0.01)
+    lane: lanes.Lane[int] = lanes.Lane(lanes.Run(), 2)
+    taker, taken, ticks = iter(lane), [], itertools.count()
+
+    def tick() -> None:
+        if next(ticks) == 3:
+            taken.append(next(taker))
+
+    for number in range(3):
+        lane.put(number, tick)
+    assert taken == [0]
 
 
 def test_the_tick_goes_on_while_the_sink_is_slow() -> None:
@@ -347,8 +390,10 @@ def test_closing_a_plain_stream_early_ends_its_threads_and_closes_the_source() -
         finally:
             is_closed.append(True)
 
+    kept_alive = source()
+
     def work() -> None:
-        chunks = t.cast("types.GeneratorType[bytes, None, None]", pipeline.plain_stream(source(), facts))
+        chunks = t.cast("types.GeneratorType[bytes, None, None]", pipeline.plain_stream(kept_alive, facts))
         next(chunks)
         chunks.close()
 
