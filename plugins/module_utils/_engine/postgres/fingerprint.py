@@ -15,6 +15,7 @@ from ..errors import LifeboatError
 from .archive import ScriptOptions, script_of_file, script_of_stream
 from .connection import Server
 from .dump import Dump, DumpOptions
+from .feed_pipe import FeedPipe
 from .output import ToolOutput
 from .rows import RowSums
 from .script import Gathered, ScriptReader
@@ -111,6 +112,22 @@ def fingerprint_of_archive(
     """
     with script_of_file(path, pg_restore, options or ScriptOptions()) as script:
         return _read(script, with_sums)
+
+
+def fingerprint_of_chunks(chunks: t.Iterable[bytes], pg_restore: Tool, database: str) -> Fingerprint:
+    """Read an archive that comes as chunks, all of them, and return its fingerprint without sums; needs no disk.
+
+    What `chunks` raises comes out as it is. Raises DamagedError or ChildError for an archive that is cut or cannot be
+    read.
+    """
+    with FeedPipe(chunks) as feed:
+        try:
+            with script_of_stream(feed.descriptor, pg_restore, ScriptOptions(), database) as script:
+                feed.release()
+                found = _read(script, with_sums=False)
+        finally:
+            feed.finish()
+    return found
 
 
 def fingerprint_of_database(

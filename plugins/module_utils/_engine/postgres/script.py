@@ -22,8 +22,8 @@ _LO_OPEN = re.compile(rb"SELECT pg_catalog\.lo_open\('(\d+)', \d+\);\n")
 _LO_WRITE = re.compile(rb"SELECT pg_catalog\.lowrite\(0, E?'\\{1,2}x([0-9a-f]*)'\);\n")
 _LO_FRAME = (b"BEGIN;\n", b"COMMIT;\n", b"\n")
 _COMPLETE = b"-- PostgreSQL database dump complete\n"
-# What stands between two entries and belongs to none: it depends on the order of the entries, or is random
-# (`\restrict`).
+# What stands between two entries and belongs to none: it depends on their order. The random `\restrict` lines stand
+# before the first and behind the last one, where nothing counts.
 _BETWEEN = re.compile(rb"\n|--\n|SET default_tablespace = |SET default_table_access_method = ")
 _VERSION = re.compile(rb"-- Dumped (from database|by pg_dump) version (\d+(?:\.\d+)?)")
 _LONG_LINE = 4 * 1024 * 1024  # bytes; a longer line of a definition is hashed in pieces
