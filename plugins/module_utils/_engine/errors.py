@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 DONE = 0
 FAILED = 1
 WRONG_USAGE = 2
@@ -54,6 +56,16 @@ class BusyError(LifeboatError):
     """Somebody else holds the job or its maintenance lease."""
 
     exit_code = BUSY
+
+
+class IncompleteError(LifeboatError):
+    """The main work is done and something that belongs to it is not, such as one of the copies; `result` says what."""
+
+    exit_code = INCOMPLETE
+
+    def __init__(self, problem: str, cause: str, remedy: str, result: t.Any) -> None:
+        super().__init__(problem, cause, remedy)
+        self.result = result
 
 
 class DamagedError(LifeboatError):

@@ -124,6 +124,12 @@ class BucketStore(Store):
         sending = MultipartUpload(self._client, self._bucket, self._root + key, estimate_bytes, signed_at)
         return _BucketUpload(sending, key, signed_at is not None)
 
+    def discard_unfinished(self, key: str) -> None:
+        with _told():
+            for found, upload_id in self._client.list_uploads(self._bucket, self._root + key):
+                if found == self._root + key:
+                    self._client.abort_upload(self._bucket, found, upload_id)
+
     def read(self, key: str, offset: int = 0, length: int | None = None, version_id: str = "") -> t.Iterator[bytes]:
         if length == 0:
             return

@@ -66,7 +66,7 @@ def find(store: Store, job: str, backup_id: str) -> Backup | None:
 def choose(found: t.Sequence[Backup], wanted: str, job: str, where: str) -> Backup:
     """Return the backup that an operator means: an id, `latest`, or `latest_good`.
 
-    The last is the newest one that is proved and that nobody has touched.     Raises LifeboatError that says what
+    The last is the newest one that is proved and that nobody has touched. Raises LifeboatError that says what
     there is instead.
     """
     if wanted not in ("latest", "latest_good"):

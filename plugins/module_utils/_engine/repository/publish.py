@@ -79,6 +79,14 @@ class Run:
         self._files.append(file)
         return file
 
+    @property
+    def plain_bytes(self) -> int:
+        return sum(file.facts.plain_size for file in self._files)
+
+    @property
+    def stored_bytes(self) -> int:
+        return sum(file.facts.stored_size for file in self._files)
+
     def publish(self, contents: Contents, needs: t.Sequence[Need] = ()) -> Manifest:
         """Write the lists and then the manifest.
 

@@ -145,6 +145,13 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
+    def discard_unfinished(self, key: str) -> None:
+        """Drop what a killed run left of its upload to `key` (parts, temporary files).
+
+        Only for keys of a run that is known to be over.
+        """
+
+    @abc.abstractmethod
     def read(self, key: str, offset: int = 0, length: int | None = None, version_id: str = "") -> t.Iterator[bytes]:
         """Yield the bytes of a stored file in chunks of at most 1 MiB.
 

@@ -1,0 +1,86 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ..errors import LifeboatError
+from ..repository import catalog
+from ..repository.catalog import Backup
+from ..repository.layout import checked_id
+from .place import Place
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """One copy of a backup that may be used."""
+
+    place: Place
+    backup: Backup
+
+
+@dataclasses.dataclass(frozen=True)
+class Holdings:
+    """What several repositories have of a job."""
+
+    job: str
+    found: t.Mapping[str, list[Backup]]  # name of the repository → its backups, oldest first
+    unreachable: t.Mapping[str, str]  # name of the repository → why
+
+    def merged(self) -> list[catalog.MergedBackup]:
+        return catalog.merged(self.found)
+
+
+def holdings(job: str, places: t.Sequence[Place]) -> Holdings:
+    """List the backups of a job in all repositories that answer; the others are named with the reason."""
+    found: dict[str, list[Backup]] = {}
+    unreachable: dict[str, str] = {}
+    for place in places:
+        try:
+            place.identity()
+            found[place.name] = catalog.backups(place.store, job)
+        except LifeboatError as error:
+            unreachable[place.name] = error.cause or error.problem
+    return Holdings(job, found, unreachable)
+
+
+def candidates(known: Holdings, places: t.Sequence[Place], wanted: str) -> list[Candidate]:
+    """Return the copies to try, best first, for an id, `latest` or `latest_good`.
+
+    Of one backup, copies that are proved come before others, then nearer repositories (those named first) before
+    farther ones. For `latest_good` older good backups follow the newest. Raises LifeboatError when there is none.
+    """
+    if wanted not in ("latest", "latest_good"):
+        checked_id(wanted)
+    rows = known.merged()
+    if wanted == "latest":
+        rows = rows[-1:]
+    elif wanted == "latest_good":
+        rows = [row for row in reversed(rows) if row.is_proved]
+    else:
+        rows = [row for row in rows if row.id == wanted]
+    by_name = {place.name: place for place in places}
+    order = {place.name: number for number, place in enumerate(places)}
+    chosen = [
+        Candidate(by_name[name], backup)
+        for row in rows
+        for name, backup in sorted(row.copies, key=lambda copy: (not copy[1].is_good, order[copy[0]]))
+        if backup.manifest is not None and (wanted != "latest_good" or backup.is_good)
+    ]
+    if not chosen:
+        raise _nothing(known, wanted)
+    return chosen
+
+
+def _nothing(known: Holdings, wanted: str) -> LifeboatError:
+    rows = known.merged()
+    there = f"{len(rows)} backups are known, {sum(row.is_proved for row in rows)} of them proved"
+    away = "".join(f"; {name} cannot be used: {why}" for name, why in known.unreachable.items())
+    return LifeboatError(
+        f"Cannot find backup {wanted} of {known.job}",
+        there + away,
+        "look at the list of backups, make the repositories available, or verify backups so that they are proved",
+    )

@@ -1,0 +1,97 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .. import clock
+from ..errors import LifeboatError
+from ..repository import catalog, copy
+from ..repository.lease import WAIT_S
+from ..repository.manifest import Manifest
+from ..verify.restore import DrillPlace
+from .place import Place, Say, silent
+from .proving import prove, require_good, seconds_since
+
+
+@dataclasses.dataclass(frozen=True)
+class CopyRequest:
+    """Which backups to bring from one repository into another."""
+
+    job: str
+    backup: str  # an id, latest, latest_good, or all
+    source: Place
+    target: Place
+    proof: str = "content"  # none | content: what is done with each copy on arrival
+    wait_s: float = WAIT_S
+    drill: DrillPlace = dataclasses.field(default_factory=DrillPlace)
+
+
+@dataclasses.dataclass(frozen=True)
+class CopyRunPlan:
+    """What would be moved, and which copies only lack their proof."""
+
+    request: CopyRequest
+    moves: tuple[copy.CopyPlan, ...]
+    manifests: t.Mapping[str, Manifest]  # by id, of all that was asked for
+    unproved: frozenset[str]  # ids that are in the target, or will be, without a proof there
+
+    @property
+    def bytes(self) -> int:
+        return sum(move.bytes for move in self.moves)
+
+    @property
+    def is_empty(self) -> bool:
+        return all(move.is_empty for move in self.moves) and not self.unproved
+
+
+@dataclasses.dataclass(frozen=True)
+class CopiedBackup:
+    """One backup that arrived."""
+
+    id: str
+    bytes: int
+    seconds: float
+
+
+def plan(request: CopyRequest) -> CopyRunPlan:
+    """Compare what the source has with what the target lacks; changes nothing. Raises LifeboatError."""
+    request.source.identity()
+    request.target.identity()
+    found = catalog.backups(request.source.store, request.job)
+    if request.backup == "all":
+        chosen = [backup for backup in found if backup.manifest is not None]
+    else:
+        chosen = [catalog.choose(found, request.backup, request.job, request.source.name)]
+    manifests = {backup.id: backup.manifest for backup in chosen if backup.manifest is not None}
+    if not manifests:
+        raise LifeboatError(
+            f"Cannot copy {request.job} from {request.source.name}",
+            "it has no readable backup there",
+            "run the job, or name another source",
+        )
+    there = {backup.id: backup for backup in catalog.backups(request.target.store, request.job)}
+    moves = tuple(copy.plan(request.source.store, request.target.store, manifest) for manifest in manifests.values())
+    unproved = {i for i in manifests if request.proof != "none" and not (i in there and there[i].standing.is_proved)}
+    return CopyRunPlan(request, moves, manifests, frozenset(unproved))
+
+
+def run(planned: CopyRunPlan, say: Say = silent) -> tuple[CopiedBackup, ...]:
+    """Copy what is missing and prove what arrived; done again it changes nothing. Raises at the first that fails."""
+    return tuple(
+        _brought(planned, move, say) for move in planned.moves if not move.is_empty or move.id in planned.unproved
+    )
+
+
+def _brought(planned: CopyRunPlan, move: copy.CopyPlan, say: Say) -> CopiedBackup:
+    request, manifest, begun = planned.request, planned.manifests[move.id], clock.monotonic()
+    say(f"{request.job}: copying {move.id} from {request.source.name} to {request.target.name}")
+    identity = request.target.identity()
+    moved = copy.copy(request.source.store, request.target.store, manifest, identity, request.wait_s, say)
+    if request.proof != "none":
+        outcome = prove(request.target.store, manifest, request.proof, request.drill)
+        require_good(outcome, manifest, request.target.name)
+    return CopiedBackup(move.id, moved.bytes, seconds_since(begun))

@@ -1,0 +1,36 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ..errors import GuardRefusal
+from ..repository import identity
+from ..repository.store import Store, StoreError
+
+Say = t.Callable[[str], None]  # shows one line of progress
+
+
+def silent(_line: str) -> None:
+    """Show nothing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A repository as a job or an operator names it."""
+
+    name: str
+    store: Store
+    repository: str = ""  # UUID that it must have; empty: any
+
+    def identity(self) -> identity.Identity:
+        """Return who the repository is. Raises GuardRefusal (`repository`) where there is none, or another one."""
+        return identity.require(self.store, self.repository)
+
+
+def is_unusable(error: Exception) -> bool:
+    """Say whether an error means that a repository is not to be had now, so that another one may be used instead."""
+    return isinstance(error, StoreError) or (isinstance(error, GuardRefusal) and error.guard == "repository")

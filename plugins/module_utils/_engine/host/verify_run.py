@@ -1,0 +1,103 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .. import clock
+from ..errors import LifeboatError
+from ..verify.restore import DrillPlace
+from .candidates import Candidate, holdings
+from .place import Place, Say, silent
+from .proving import prove, seconds_since
+
+
+@dataclasses.dataclass(frozen=True)
+class VerifyRequest:
+    """Which backups to verify, where and how hard."""
+
+    job: str
+    backup: str  # an id, latest, or all
+    places: tuple[Place, ...]
+    level: str  # presence | checksum | content | restore
+    drill: DrillPlace = dataclasses.field(default_factory=DrillPlace)
+
+
+@dataclasses.dataclass(frozen=True)
+class VerifyPlan:
+    """What a verification would read."""
+
+    request: VerifyRequest
+    copies: tuple[Candidate, ...]
+    problems: tuple[str, ...]  # repositories that do not answer, manifests that cannot be read or were tampered with
+
+    @property
+    def stored_bytes(self) -> int:
+        """Return how much lies there to be read."""
+        manifests = (copy.backup.manifest for copy in self.copies)
+        return sum(file.facts.stored_size for manifest in manifests if manifest for file in manifest.files)
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What the verification of one copy showed."""
+
+    repository: str
+    id: str
+    level: str
+    is_good: bool
+    problems: tuple[str, ...]
+    report: t.Mapping[str, t.Any]
+    seconds: float
+
+
+def plan(request: VerifyRequest) -> VerifyPlan:
+    """Choose the copies; every repository is to have the wanted backup. Raises LifeboatError when none has it."""
+    known = holdings(request.job, request.places)
+    problems = [f"{name}: {why}" for name, why in known.unreachable.items()]
+    ids = [row.id for row in known.merged()]
+    wanted = ids[-1:] if request.backup == "latest" else [i for i in ids if request.backup in ("all", i)]
+    copies = []
+    for place in request.places:
+        here = {backup.id: backup for backup in known.found.get(place.name, [])}
+        if place.name not in known.found:
+            continue
+        for backup_id in wanted:
+            backup = here.get(backup_id)
+            if backup is None:
+                if request.backup != "all":
+                    problems.append(f"{place.name}: it has no copy of {backup_id}")
+                continue
+            problems += [f"{place.name}: {backup_id}: {alarm}" for alarm in backup.alarms]
+            if backup.manifest is not None:
+                copies.append(Candidate(place, backup))
+    if not copies and not problems:
+        raise LifeboatError(
+            f"Cannot verify {request.job}",
+            f"no repository has backup {request.backup}",
+            "look at the list of backups; run the job if it never ran",
+        )
+    return VerifyPlan(request, tuple(copies), tuple(problems))
+
+
+def verify(planned: VerifyPlan, say: Say = silent) -> tuple[Verdict, ...]:
+    """Verify every copy of the plan and record what was found; bad copies are verdicts, not errors."""
+    return tuple(_verified(planned.request, copy, say) for copy in planned.copies)
+
+
+def _verified(request: VerifyRequest, copy: Candidate, say: Say) -> Verdict:
+    begun = clock.monotonic()
+    backup_id, manifest = copy.backup.id, copy.backup.manifest
+    problems: tuple[str, ...] = ()
+    report: t.Mapping[str, t.Any] = {}
+    say(f"{request.job}: verifying {backup_id} in {copy.place.name} ({request.level})")
+    try:
+        if manifest is not None:
+            outcome = prove(copy.place.store, manifest, request.level, request.drill)
+            problems, report = outcome.problems, outcome.report
+    except LifeboatError as error:
+        problems = (f"{error.problem}: {error.cause}",)
+    return Verdict(copy.place.name, backup_id, request.level, not problems, problems, report, seconds_since(begun))

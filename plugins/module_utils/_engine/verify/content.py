@@ -1,0 +1,55 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ..child import ChildError
+from ..errors import DamagedError
+from ..postgres.fingerprint import fingerprint_of_chunks
+from ..postgres.tools import Tool, find_tool
+from ..repository.manifest import Manifest
+from ..repository.store import Store
+from ..repository.stored_files import NeededFile, plain_chunks
+from .outcome import Outcome
+from .presence import judged
+
+DUMP = "dump"  # role of a stored file in pg_dump's custom format
+
+
+def check_content(store: Store, manifest: Manifest, bin_dir: str = "") -> Outcome:
+    """Read every stored file to its plain bytes, and every archive of a database through pg_restore.
+
+    The archives are streamed: nothing is written to this host's disks. `bin_dir`: where PostgreSQL's programs are.
+    Raises MissingPartError when they, or a library for the compression, are not installed.
+    """
+    figures: dict[str, t.Any] = {"plain_bytes": 0}
+    pg_restore = _reader(manifest, bin_dir)
+
+    def judge(each: NeededFile) -> str:
+        chunks = plain_chunks(store, manifest.job, each.owner, each.file)
+        try:
+            if each.file.role == DUMP and pg_restore is not None:
+                figures.update(fingerprint_of_chunks(chunks, pg_restore, str(manifest.source["database"])).summary())
+            else:
+                for _chunk in chunks:
+                    pass
+        except (DamagedError, ChildError) as error:
+            return error.cause or error.problem
+        figures["plain_bytes"] += each.file.facts.plain_size
+        return ""
+
+    outcome = judged(store, manifest, "content", judge)
+    return dataclasses.replace(outcome, report=figures)
+
+
+def _reader(manifest: Manifest, bin_dir: str) -> Tool | None:
+    """Return the pg_restore that can read the archives of a backup; None when it has none."""
+    if all(file.role != DUMP for file in manifest.files):
+        return None
+    major = int(manifest.source["server_version_number"]) // 10000
+    purpose = f"Cannot verify backup {manifest.id} of {manifest.job}"
+    return find_tool("pg_restore", major, bin_dir, purpose)
