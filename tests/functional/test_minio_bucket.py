@@ -126,7 +126,7 @@ POLICY = json.dumps(
         {"object_lock": True, "default_retention": Retention("COMPLIANCE", days=3)},
         {"object_lock": True, "default_retention": Retention("GOVERNANCE", years=1), "versioning": "Enabled"},
     ],
-    ids=lambda settings: "+".join(settings),
+    ids="+".join,
 )
 def test_a_setting_is_applied_once_and_then_found_unchanged(api, name, settings):
     if "policy" in settings:
@@ -134,7 +134,7 @@ def test_a_setting_is_applied_once_and_then_found_unchanged(api, name, settings)
     wanted = Wanted(name, **settings)
     assert ensure(api, wanted)
     # Often, because MinIO returns lists in an order that changes from answer to answer.
-    assert [ensure(api, wanted) for _ in range(10)] == [False] * 10
+    assert [ensure(api, wanted) for _ignored in range(10)] == [False] * 10
 
 
 def test_a_plan_alone_changes_nothing(api, name):

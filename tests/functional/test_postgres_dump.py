@@ -85,7 +85,7 @@ def test_a_backend_that_is_terminated_midway_fails_the_dump(postgres: Postgres) 
         )
         assert ended == "t"
         with pytest.raises(ChildError, match="Cannot back up database big"):
-            for _ in chunks:
+            for _ignored in chunks:
                 pass
 
 

@@ -194,7 +194,7 @@ def test_an_archive_that_was_cut_anywhere_is_refused(postgres: Postgres, tmp_pat
         whole = dump_to(tmp_path / "whole", server, name).read_bytes()
     choose = random.Random(major)
     places = {0, 1, 4, 5, 10, 11, 100, len(whole) - 1, len(whole) - 2, len(whole) - 5, len(whole) - 6, len(whole) - 100}
-    places |= {choose.randrange(len(whole)) for _ in range(80)}
+    places |= {choose.randrange(len(whole)) for _ignored in range(80)}
     cut = tmp_path / "cut"
     for place in sorted(places):
         cut.write_bytes(whole[:place])
@@ -230,7 +230,7 @@ def test_flipped_bits_anywhere_never_pass_with_other_rows(postgres: Postgres, tm
     end = whole.index(b"300\t")
     choose = random.Random(1)
     flipped = tmp_path / "flipped"
-    for place in (choose.randrange(first_row, end) for _ in range(60)):
+    for place in (choose.randrange(first_row, end) for _ignored in range(60)):
         flipped.write_bytes(whole[:place] + bytes([whole[place] ^ (1 << choose.randrange(8))]) + whole[place + 1 :])
         try:
             differences = compare(good, taken(server, flipped), same_major=True).differences

@@ -17,7 +17,8 @@ import urllib.request
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock, steps
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import UsageError
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client, S3Error
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.failure import S3Error
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.multipart import MIB, MultipartUpload
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.response import LeanResponse
 
@@ -82,7 +83,7 @@ def test_a_listing_of_several_pages_is_complete(s3: S3Client, bucket: str) -> No
 def test_a_multipart_upload_stores_the_same_bytes(s3: S3Client, bucket: str) -> None:
     chance, digest = random.Random(7), hashlib.sha256()
     sending = MultipartUpload(s3, bucket, "big")
-    for _ in range(45):
+    for _ignored in range(45):
         chunk = chance.randbytes(chance.randint(1, 2 * MIB))
         digest.update(chunk)
         sending.write(chunk)

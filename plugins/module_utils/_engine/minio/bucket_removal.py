@@ -47,7 +47,7 @@ def empty(client: S3Client, bucket: str) -> int:
     for key, upload_id in client.list_uploads(bucket):
         client.abort_upload(bucket, key, upload_id)
     deleted = 0
-    for _ in range(_MOST_PASSES):
+    for _pass in range(_MOST_PASSES):
         in_this_pass = sum(_delete(client, bucket, batch) for batch in _batches(client.list_versions(bucket)))
         if not in_this_pass:
             return deleted

@@ -65,7 +65,7 @@ class Fingerprint:
 
     @property
     def large_object_count(self) -> int:
-        return sum(count for count, _ in self.large_objects.values())
+        return sum(count for count, _digest in self.large_objects.values())
 
     @property
     def sequence_count(self) -> int:

@@ -44,7 +44,7 @@ class Gathered:
         self.size_bytes = 0
 
     def add_object(self, kind: str, key: str, digest: bytes) -> None:
-        _, count, total = self.objects.get(key, (kind, 0, 0))
+        _kind, count, total = self.objects.get(key, (kind, 0, 0))
         self.objects[key] = (kind, count + 1, (total + int.from_bytes(digest, "big")) % 2**128)
 
     def add_large_object(self, oid: int, digest: bytes) -> None:

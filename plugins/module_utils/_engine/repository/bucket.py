@@ -10,9 +10,10 @@ import typing as t
 
 from ..errors import DamagedError, UsageError
 from ..s3 import failure
-from ..s3.client import S3Client, S3Error
+from ..s3.client import S3Client
 from ..s3.download import Download, Stored
 from ..s3.endpoint import Endpoint
+from ..s3.failure import S3Error
 from ..s3.listing import Listed
 from ..s3.multipart import MultipartUpload
 from .store import (

@@ -16,7 +16,6 @@ from . import failure, integrity, listing, signature, whitelist
 from .connection import Body
 from .download import Download, Stored, stored
 from .endpoint import Endpoint
-from .failure import S3Error as S3Error
 from .transport import MOST_XML, Answer, Request, SignedAt, Transport
 
 Headers = t.Mapping[str, str]  # by lower-case name
@@ -119,7 +118,7 @@ class S3Client:
         request = Request(problem, "HEAD", bucket, _named(key), _version(version_id))
         try:
             return stored(problem, self.transport.whole(request).fields)
-        except S3Error as error:
+        except failure.S3Error as error:
             if error.code in ("NoSuchKey", "NoSuchVersion"):
                 return None
             if error.status != 404 or error.code:
@@ -127,7 +126,7 @@ class S3Client:
         # A 404 without a body does not tell a missing object from a missing bucket; a GET does.
         try:
             self.transport.begun(dataclasses.replace(request, method="GET", headers={"range": "bytes=0-0"})).end()
-        except S3Error as error:
+        except failure.S3Error as error:
             if error.is_missing_key:
                 return None
             raise
@@ -178,7 +177,7 @@ class S3Client:
         try:
             root = listing.parse_xml(page, "ListMultipartUploadsResult")
         except listing.MalformedPage as error:
-            raise S3Error(problem, 200, failure.BAD_ANSWER, str(error)) from error
+            raise failure.S3Error(problem, 200, failure.BAD_ANSWER, str(error)) from error
         return [(item.findtext("Key") or "", item.findtext("UploadId") or "") for item in root.findall("Upload")]
 
     # Multipart uploads
@@ -194,7 +193,7 @@ class S3Client:
         )
         upload_id = _xml(problem, answer, "InitiateMultipartUploadResult").get("UploadId")
         if not upload_id:
-            raise S3Error(problem, answer.status, failure.BAD_ANSWER, "the answer has no upload id")
+            raise failure.S3Error(problem, answer.status, failure.BAD_ANSWER, "the answer has no upload id")
         return upload_id
 
     def put_part(
@@ -260,7 +259,7 @@ class S3Client:
             self.transport.whole(
                 Request(problem, "DELETE", bucket, _named(key), query, signed_at=signed_at, step="abort")
             )
-        except S3Error as error:
+        except failure.S3Error as error:
             if error.code != "NoSuchUpload":
                 raise
 
@@ -312,7 +311,7 @@ class S3Client:
         """Say whether a bucket is there; needs the right to list it."""
         try:
             self.transport.whole(Request(self._problem("look at the bucket", bucket, ""), "HEAD", bucket))
-        except S3Error as error:
+        except failure.S3Error as error:
             if error.status == 404:
                 return False
             raise
@@ -325,14 +324,14 @@ class S3Client:
         problem = self._problem("ask the time of the server of", bucket, "")
         try:
             fields = self.transport.whole(Request(problem, "HEAD", bucket, _named(key))).fields
-        except S3Error as error:
+        except failure.S3Error as error:
             if not 400 <= error.status < 500:
                 raise
             fields = error.fields
         try:
             return clock.from_http_date(fields.get("date", ""))
         except ValueError as error:
-            raise S3Error(problem, 200, failure.BAD_ANSWER, "the answer has no date") from error
+            raise failure.S3Error(problem, 200, failure.BAD_ANSWER, "the answer has no date") from error
 
     def skew(self, bucket: str, key: str) -> dt.timedelta:
         """Return how far the server's clock is before this host's, to about a second and the time of one request."""
@@ -365,4 +364,4 @@ def _xml(problem: str, answer: Answer, root: str) -> dict[str, str]:
         refusal = failure.from_answer(problem, answer.status, answer.fields, answer.body)
         if b"<Error>" in answer.body and refusal.code:
             raise refusal from error
-        raise S3Error(problem, answer.status, failure.BAD_ANSWER, str(error)) from error
+        raise failure.S3Error(problem, answer.status, failure.BAD_ANSWER, str(error)) from error

@@ -105,10 +105,12 @@ class Transport:
         return self._repeated(request, None)
 
     @t.overload
-    def _repeated(self, request: Request, read: None) -> Exchange: ...
+    def _repeated(self, request: Request, read: None) -> Exchange:
+        """Leave the body to the caller."""
 
     @t.overload
-    def _repeated(self, request: Request, read: t.Callable[[Exchange], Answer]) -> Answer: ...
+    def _repeated(self, request: Request, read: t.Callable[[Exchange], Answer]) -> Answer:
+        """Read the body with `read`."""
 
     def _repeated(self, request: Request, read: t.Callable[[Exchange], Answer] | None) -> Exchange | Answer:
         words = frozenset(name for name, _value in request.query)

@@ -33,7 +33,8 @@ class Provider(t.Protocol):
 
 
 class _Decoder(t.Protocol):
-    def decompress(self, data: bytes) -> bytes: ...
+    def decompress(self, data: bytes) -> bytes:
+        """Return what the next bytes of a frame give."""
 
 
 class _Pep784:
@@ -119,7 +120,7 @@ def _filtered(argv: t.Sequence[str], stored: t.Iterator[bytes], problem: str) ->
         ready.register(child.stdout, selectors.EVENT_READ)
         sender = _Sender(child.stdin, stored)
         while True:
-            events = {key.fileobj for key, _ in ready.select()}
+            events = {key.fileobj for key, _events in ready.select()}
             if child.stdin in events and not sender.send():
                 ready.unregister(child.stdin)
             if child.stdout in events:

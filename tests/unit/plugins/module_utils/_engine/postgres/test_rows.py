@@ -47,7 +47,7 @@ def test_the_digest_does_not_depend_on_where_the_pieces_end(limit: int, monkeypa
         assert facts(read([whole[:place], whole[place:]])[0]) == wanted, place
     assert facts(read([whole[i : i + 1] for i in range(len(whole))])[0]) == wanted
     choose = random.Random(limit)
-    for _ in range(300):
+    for _ignored in range(300):
         places = sorted(choose.sample(range(len(whole)), 6))
         pieces = [whole[a:b] for a, b in zip([0, *places], [*places, len(whole)])]
         assert facts(read(pieces)[0]) == wanted, places
@@ -62,32 +62,32 @@ def test_a_table_without_columns_counts_its_empty_lines() -> None:
 
 
 def test_another_order_changes_the_digest_and_not_the_sums() -> None:
-    one, _ = read([DATA + BEHIND])
-    other, _ = read([b"".join(line + b"\n" for line in reversed(LINES)) + BEHIND])
+    one, _ignored = read([DATA + BEHIND])
+    other, _ignored = read([b"".join(line + b"\n" for line in reversed(LINES)) + BEHIND])
     assert one.sums == other.sums
     assert one.ordered != other.ordered
 
 
 @pytest.mark.parametrize("bit", range(0, 8 * (len(DATA) - 1), 5))
 def test_each_flipped_bit_changes_digest_and_sums(bit: int) -> None:
-    wanted, _ = read([DATA + BEHIND])
+    wanted, _ignored = read([DATA + BEHIND])
     changed = bytearray(DATA)
     changed[bit // 8] ^= 1 << bit % 8
-    digest, _ = read([bytes(changed) + BEHIND])
+    digest, _ignored = read([bytes(changed) + BEHIND])
     assert digest.ordered != wanted.ordered
     assert digest.sums != wanted.sums
 
 
 def test_a_row_moved_between_two_others_is_told_by_the_sums_of_its_parts() -> None:
-    one, _ = read([b"ab\nc\n\\.\n"])
-    other, _ = read([b"a\nbc\n\\.\n"])
+    one, _ignored = read([b"ab\nc\n\\.\n"])
+    other, _ignored = read([b"a\nbc\n\\.\n"])
     assert one.sums != other.sums
 
 
 def test_a_long_row_is_taken_as_it_comes() -> None:
     digest = RowDigest(True)
     piece = b"x" * 1024 * 1024
-    for _ in range(20):
+    for _ignored in range(20):
         assert digest.take(piece, 0) == (len(piece), False)
     assert digest.take(b"\n\\.\n", 0) == (4, True)
     assert (digest.rows, digest.size_bytes) == (1, 20 * len(piece) + 1)
@@ -95,5 +95,5 @@ def test_a_long_row_is_taken_as_it_comes() -> None:
 
 
 def test_without_sums_none_are_given() -> None:
-    digest, _ = read([DATA + BEHIND], with_sums=False)
+    digest, _ignored = read([DATA + BEHIND], with_sums=False)
     assert (digest.rows, digest.sums) == (len(LINES), None)

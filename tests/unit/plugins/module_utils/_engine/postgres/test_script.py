@@ -246,12 +246,12 @@ def test_millions_of_large_objects_need_no_entry_each() -> None:
     for oid in range(5000):
         gathered.add_large_object(oid, b"x" * 16)
     assert len(gathered.large_objects) == 1024
-    assert sum(count for count, _ in gathered.large_objects.values()) == 5000
+    assert sum(count for count, _ignored in gathered.large_objects.values()) == 5000
 
 
 def test_random_cuts_of_the_script_never_pass() -> None:
     choose = random.Random(4)
     end = ALL.index("-- PostgreSQL database dump complete") + 30
-    for place in (choose.randrange(end) for _ in range(200)):
+    for place in (choose.randrange(end) for _ignored in range(200)):
         with pytest.raises(DamagedError):
             read(ALL[:place])

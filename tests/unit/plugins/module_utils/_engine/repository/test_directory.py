@@ -43,7 +43,7 @@ def keys(place: directory.DirectoryStore, prefix: str = "") -> list[str]:
 
 def all_names(root: str) -> list[str]:
     """Return every file below `root` except locks, temporary ones too."""
-    found = [os.path.relpath(os.path.join(at, name), root) for at, _, names in os.walk(root) for name in names]
+    found = [os.path.relpath(os.path.join(at, name), root) for at, _ignored, names in os.walk(root) for name in names]
     return sorted(name for name in found if not name.endswith(".lock"))
 
 
@@ -477,7 +477,7 @@ class TestFullDisk:
     @pytest.mark.parametrize(("number", "words"), [(28, "no space is left"), (122, "quota"), (27, "larger than")])
     def test_the_text_says_what_is_full(self, number: int, words: str) -> None:
         error = tree.store_error("Cannot write", OSError(number, os.strerror(number)))
-        assert type(error) is store.StoreError
+        assert error.__class__ is store.StoreError
         assert words in str(error)
         assert error.remedy
 
@@ -487,7 +487,7 @@ class TestFullDisk:
     [(13, store.DeniedError), (1, store.DeniedError), (5, store.UnavailableError), (116, store.UnavailableError)],
 )
 def test_system_errors_become_their_kind(number: int, kind: type[store.StoreError]) -> None:
-    assert type(tree.store_error("Cannot write", OSError(number, os.strerror(number)))) is kind
+    assert tree.store_error("Cannot write", OSError(number, os.strerror(number))).__class__ is kind
 
 
 def test_a_file_system_without_hard_links_is_refused_in_clear_words(

@@ -14,8 +14,9 @@ import zlib
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock, steps
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3 import multipart
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import Part, S3Client, S3Error
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import Part, S3Client
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.endpoint import Endpoint
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.failure import S3Error
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.response import LeanResponse
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.transport import pause_s
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.s3 import scripted_server as scripted
@@ -74,7 +75,7 @@ def test_a_lasting_refusal_ends_after_the_allowed_tries(pauses: list[float]) -> 
 
 def test_pauses_grow_and_are_spread() -> None:
     for tries, longest in ((1, 0.25), (2, 0.5), (3, 1.0), (6, 8.0), (9, 10.0), (50, 10.0)):
-        drawn = [pause_s(tries) for _ in range(400)]
+        drawn = [pause_s(tries) for _ignored in range(400)]
         assert 0 <= min(drawn) < longest / 4
         assert longest * 3 / 4 < max(drawn) <= longest
 
@@ -154,7 +155,7 @@ def test_no_answer_in_time_is_a_lost_answer() -> None:
 def test_a_connection_is_used_again() -> None:
     with ScriptedServer(WHOLE, WHOLE, WHOLE) as server:
         used = client(server)
-        for _ in range(3):
+        for _ignored in range(3):
             used.get_bytes("bucket", "key", 100)
         assert server.connections == 1
 
@@ -268,9 +269,9 @@ def test_whatever_comes_is_an_s3_error_or_an_answer_and_the_next_request_is_not_
         b'HTTP/1.1 200 OK\r\ncontent-length: 10\r\nlast-modified: Fri, 20 Nov 2026 02:00:00 GMT\r\netag: "e1"\r\n\r\n'
         + DATA
     )
-    for _ in range(300):
+    for _ignored in range(300):
         noise = bytearray(good)
-        for _ in range(chance.randint(1, 6)):
+        for _ignored in range(chance.randint(1, 6)):
             position = chance.randrange(len(noise))
             noise[position : position + chance.randint(0, 3)] = chance.choice(
                 (b"", b"\r\n", b":", b" ", b"\xff", b"9", b"\0")

@@ -12,7 +12,7 @@ import xml.sax.saxutils
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3 import listing
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Error
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.failure import S3Error
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -222,5 +222,5 @@ def test_a_listing_is_read_page_by_page() -> None:
         return page([f"{number:04d}"], truncated=True, token=f"t{number}")
 
     endless = listing.objects(fetch, "x")
-    assert [next(endless).key for _ in range(3)] == ["0000", "0001", "0002"]
+    assert [next(endless).key for _ignored in range(3)] == ["0000", "0001", "0002"]
     assert next(asked) == 3

@@ -31,7 +31,7 @@ QUERIES = ("prefix", "start-after", "versionId", "partNumber", "uploadId", "list
 
 
 def text(chance: random.Random, most: int, signs: str = SIGNS) -> str:
-    return "".join(chance.choice(signs) for _ in range(chance.randint(1, most)))
+    return "".join(chance.choice(signs) for _ignored in range(chance.randint(1, most)))
 
 
 def generated(seed: int) -> dict[str, t.Any]:

@@ -8,7 +8,6 @@ import hashlib
 import itertools
 import random
 import threading
-import types
 import typing as t
 import unittest.mock
 
@@ -278,7 +277,7 @@ def test_a_failing_compressor_is_noticed_before_its_turn_to_be_written(monkeypat
 
 def test_a_failing_stage_stops_an_endless_producer() -> None:
     def stage(pieces: t.Iterator[bytes]) -> t.Iterator[bytes]:
-        yield next(pieces)
+        yield from itertools.islice(pieces, 1)
         raise Broken("stage")
 
     with pytest.raises(Broken, match="stage"):
@@ -393,7 +392,7 @@ def test_closing_a_plain_stream_early_ends_its_threads_and_closes_the_source() -
     kept_alive = source()
 
     def work() -> None:
-        chunks = t.cast("types.GeneratorType[bytes, None, None]", pipeline.plain_stream(kept_alive, facts))
+        chunks = t.cast("t.Generator[bytes, None, None]", pipeline.plain_stream(kept_alive, facts))
         next(chunks)
         chunks.close()
 
