@@ -154,10 +154,11 @@ class DirectoryStore(Store):
             return _DirectoryUpload(self._tree.temporary(parts[:-1]), key, problem)
 
     def discard_unfinished(self, key: str) -> None:
-        folder = "/".join(_parts(key)[:-1]) + "/"
-        for path in self.stale_temporaries(0):
-            if path.startswith(folder):
-                self.remove_temporary(path)
+        folder = _parts(key)[:-1]
+        with explained(f"Cannot list {self.name}"):
+            found = [path for path, _facts in self._tree.files(folder, "", lambda _above, name: is_temporary(name))]
+        for path in found:
+            self.remove_temporary(path)
 
     def read(self, key: str, offset: int = 0, length: int | None = None, version_id: str = "") -> t.Iterator[bytes]:
         problem = self._problem("read", key)

@@ -544,6 +544,18 @@ def test_only_old_temporary_files_of_ours_are_swept(place: directory.DirectorySt
     killed.abort()
 
 
+def test_what_a_killed_run_left_is_discarded_at_once_and_nothing_else(place: directory.DirectoryStore) -> None:
+    write_stream(place, "data/lab/1/globals", b"kept")
+    killed = place.upload("data/lab/1/dump", 0)
+    running = place.upload("data/lab/10/dump", 0)
+    place.discard_unfinished("data/lab/1/dump")
+    place.discard_unfinished("data/lab/2/nothing")
+    assert [path.rpartition("/")[0] for path in place.stale_temporaries(-60)] == ["data/lab/10"]
+    running.finish()
+    killed.abort()
+    assert keys(place) == ["data/lab/1/globals", "data/lab/10/dump"]
+
+
 def test_maintenance_and_publishing_exclude_each_other(place: directory.DirectoryStore) -> None:
     impatient = directory.DirectoryStore(place.name, lock_wait_s=0.05)
     assert place.has_locks
