@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import datetime as dt
 import typing as t
 
 from ..errors import DamagedError, LifeboatError
@@ -70,8 +70,11 @@ def copy(
     if first.is_empty:
         return first
     with held(target, manifest.job, identity.signature_window, wait_s, on_wait) as permit:
+        data = _same_bytes(source, manifest)
+        _has_same(source, target, manifest, data)  # or refuse before anything is touched
         _copy_binding(source, target, manifest.job, permit)
         names = [each.key(manifest.job) for each in needed_files(source, manifest)]
+        names.append(layout.data(manifest.job, manifest.id, layout.SUMS))
         deletion_plan.strike(target, manifest.job, names, permit)
         wanted = plan(source, target, manifest)  # under the lease and after the strike nothing of it can vanish
         for owner in dict.fromkeys(each.owner for each in wanted.missing):
@@ -79,7 +82,7 @@ def copy(
         for each in wanted.missing:
             _copy_file(source, target, manifest.job, each, permit)
         _copy_sums(source, target, manifest, permit)
-        _publish(source, target, manifest, permit)
+        _publish(source, target, manifest, data, permit)
     return wanted
 
 
@@ -105,15 +108,19 @@ def _copy_binding(source: Store, target: Store, job: str, permit: Permit) -> Non
 
 
 def _copy_file(source: Store, target: Store, job: str, each: NeededFile, permit: Permit) -> None:
+    """Write a file in place of what the target may have under its key, once all of it has arrived as it should be.
+
+    In a bucket the upload itself replaces: a request to delete the old object could be held up on its way and remove
+    the new one. In a directory the name must be free.
+    """
     key = each.key(job)
-    for version in list(target.versions(key)):
-        if version.entry.key == key:
-            target.delete(key, version.entry.version_id, signed_at=permit())
     wanted = each.file.facts
     upload = target.upload(key, wanted.stored_size, signed_at=permit)
     try:
         moved = store_stream(source.read(key), upload, "none")
         _check(moved, wanted, key, source)
+        if target.has_locks:
+            target.delete(key, signed_at=permit())
         entry = upload.finish()
     except BaseException:
         upload.abort()
@@ -136,30 +143,36 @@ def _check(moved: StreamFacts, wanted: StreamFacts, key: str, source: Store) -> 
 def _copy_sums(source: Store, target: Store, manifest: Manifest, permit: Permit) -> None:
     key = layout.data(manifest.job, manifest.id, layout.SUMS)
     document = source.get(key)
-    if document is not None and target.stat(key) is None:
-        permit()
-        target.put(key, document.data)
+    if document is not None:
+        with contextlib.suppress(ExistsError):
+            target.put_new(key, document.data, signed_at=permit())
 
 
-def _publish(source: Store, target: Store, manifest: Manifest, permit: t.Callable[[], dt.datetime]) -> None:
-    key = layout.manifest(manifest.job, manifest.id)
-    data = _same_bytes(source, key, manifest)
+def _publish(source: Store, target: Store, manifest: Manifest, data: bytes, permit: Permit) -> None:
     try:
-        target.put_new(key, data, signed_at=permit())
-    except ExistsError as error:
-        found = target.get(key)
-        if found is None or found.data != data:
-            raise LifeboatError(
-                f"Cannot copy backup {manifest.id} of {manifest.job} to {target.name}",
-                "there is another manifest under this id",
-                f"compare it with that in {source.name}; one of the two repositories was tampered with",
-            ) from error
+        target.put_new(layout.manifest(manifest.job, manifest.id), data, signed_at=permit())
+    except ExistsError:
+        if not _has_same(source, target, manifest, data):
+            raise
 
 
-def _same_bytes(source: Store, key: str, manifest: Manifest) -> bytes:
+def _has_same(source: Store, target: Store, manifest: Manifest, data: bytes) -> bool:
+    """Say whether the target has this manifest. Raises LifeboatError when it has another one under the same id."""
+    found = target.get(layout.manifest(manifest.job, manifest.id))
+    if found is not None and found.data != data:
+        raise LifeboatError(
+            f"Cannot copy backup {manifest.id} of {manifest.job} to {target.name}",
+            "there is another manifest under this id",
+            f"compare it with that in {source.name}; one of the two repositories was tampered with",
+        )
+    return found is not None
+
+
+def _same_bytes(source: Store, manifest: Manifest) -> bytes:
     """Return the oldest version of the manifest as it is stored: a copy is the same bytes."""
+    key = layout.manifest(manifest.job, manifest.id)
     versions = [v for v in source.versions(key) if v.entry.key == key and not v.is_delete_marker]
     document = source.get(key, versions[-1].entry.version_id) if versions else None
-    if document is None or Manifest.from_bytes(document.data, manifest.job, manifest.id) != manifest:
+    if document is None or document.data != manifest.to_bytes():
         raise DamagedError(f"Cannot copy {key} from {source.name}", "it was removed or replaced meanwhile")
     return document.data
