@@ -8,6 +8,7 @@ import contextlib
 import datetime as dt
 import random
 import secrets
+import threading
 import typing as t
 
 from .. import clock
@@ -36,25 +37,46 @@ def held(
     window: dt.timedelta,
     wait_s: float = WAIT_S,
     on_wait: t.Callable[[str], None] = lambda _text: None,
+    is_removing: bool = False,
 ) -> t.Iterator[Permit]:
     """Hold the maintenance lease of a job in a repository; yields the permit for changing requests.
 
     Ask the permit just before each changing request, and give its answer as `signed_at`: it renews the lease when
     that is due and returns the clock reading at which the lease was valid, so that a server refuses the request if
-    this process is frozen in between. Raises BusyError after `wait_s`, GuardRefusal (`clock`) when this host's
-    clock is wrong, and LeaseLostError from the permit.
+    this process is frozen in between. Several threads may ask. With `is_removing`, for holders that delete stored
+    files, a lease is not given back after an UnavailableError: the request may still be on its way, and whoever took
+    the lease at once could bring in a file that it then removes. Raises BusyError after `wait_s`, GuardRefusal
+    (`clock`) when this host's clock is wrong, and LeaseLostError from the permit.
     """
     _check_clock(store)
     if store.has_locks:
-        with store.exclusive_lock(job, wait_s):
+        with _locked(store, job, wait_s, on_wait):
             yield store.now
         return
     lease = _Lease(store, job, window)
     lease.take(wait_s, on_wait)
+    may_release = True
     try:
         yield lease.permit
+    except UnavailableError:
+        may_release = not is_removing
+        raise
     finally:
-        lease.release()
+        if may_release:
+            lease.release()
+
+
+@contextlib.contextmanager
+def _locked(store: Store, job: str, wait_s: float, on_wait: t.Callable[[str], None]) -> t.Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(store.exclusive_lock(job, 0))
+        except BusyError:
+            if wait_s <= 0:
+                raise
+            on_wait(f"waiting for the maintenance lock of {job} in {store.name}")
+            stack.enter_context(store.exclusive_lock(job, wait_s))
+        yield
 
 
 def _check_clock(store: Store) -> None:
@@ -78,6 +100,7 @@ class _Lease:
         self._window = window
         self._etag = ""
         self._began = dt.datetime.min.replace(tzinfo=clock.UTC)
+        self._asking = threading.Lock()  # parts of an upload are sent by several threads: one of them renews
 
     def take(self, wait_s: float, on_wait: t.Callable[[str], None]) -> None:
         deadline = clock.monotonic() + wait_s
@@ -119,13 +142,14 @@ class _Lease:
         return True
 
     def permit(self) -> dt.datetime:
-        moment = self._store.now()
-        if moment - self._began >= RENEW_AFTER:
-            self._renew(moment)
+        with self._asking:
             moment = self._store.now()
-        if moment - self._began >= TERM:
-            raise self._lost("it ran out while this process stood still")
-        return moment
+            if moment - self._began >= RENEW_AFTER:
+                self._renew(moment)
+                moment = self._store.now()
+            if moment - self._began >= TERM:
+                raise self._lost("it ran out while this process stood still")
+            return moment
 
     def _renew(self, moment: dt.datetime) -> None:
         if not self._write(moment, lambda data: self._store.replace(self._key, data, self._etag)):
