@@ -87,8 +87,12 @@ def require(store: Store, repository: str = "") -> Identity:
 
 
 def check_free(store: Store) -> None:
-    """Make sure that nothing lies where a repository is to be made. Raises GuardRefusal (`repository`)."""
-    found = next(iter(store.entries("")), None)
+    """Make sure that nothing lies where a repository is to be made. Raises GuardRefusal (`repository`).
+
+    The identity and probes are no hindrance: another process may be making the same repository at this moment, or was
+    killed while it did.
+    """
+    found = next((entry for entry in store.entries("") if not entry.key.startswith(layout.IDENTITY)), None)
     if found is not None:
         raise GuardRefusal(
             "repository",
@@ -101,8 +105,11 @@ def check_free(store: Store) -> None:
 def initialise(store: Store) -> Identity:
     """Make a repository at an empty place: probe the server, then write `lifeboat.json`, once.
 
-    Two at once get the same repository. Raises GuardRefusal when something else lies there.
+    Two at once get the same repository, and so does who asks again. Raises GuardRefusal when something else lies there.
     """
+    found = find(store)
+    if found is not None:
+        return found
     check_free(store)
     identity = Identity(str(uuid.uuid4()), store.now(), _has_conditional_writes(store), _signature_window(store))
     try:
