@@ -26,7 +26,11 @@ def encoded(fields: Fields) -> bytes:
 
 
 def decoded(data: bytes, what: str) -> Fields:
-    """Parse what `encoded` wrote. Raises DamagedError for damage and for format versions newer than this code."""
+    """Parse what `encoded` wrote. Raises DamagedError for damage and for format versions newer than this code.
+
+    Only the very bytes that `encoded` writes are accepted: a changed space or the case of a hexadecimal digit would
+    not change what the document says, but copies of a backup are compared as bytes.
+    """
     remedy = "upgrade lifeboat.recovery, or use another copy"
     try:
         fields = json.loads(data)
@@ -37,6 +41,8 @@ def decoded(data: bytes, what: str) -> Fields:
             raise ValueError("it has no valid format version")
         if version > FORMAT:
             raise DamagedError(f"Cannot read {what}", f"format version {version} is newer than {FORMAT}", remedy)
+        if _plain(fields) != data:
+            raise ValueError("it is not in the form in which documents are written")
         digest = fields.pop("digest")
         if hashlib.sha256(_plain(fields)).hexdigest() != digest:
             raise ValueError("its digest does not match")

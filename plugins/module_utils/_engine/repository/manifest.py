@@ -137,7 +137,10 @@ def parse_need_list(data: bytes, what: str) -> list[Need]:
             owner, digest, ranges = json.loads(line)
             if not clock.is_backup_id(owner):
                 raise ValueError(f"{owner!r} is not a backup id")
-            needs.append(Need(owner, str(digest), tuple((int(first), int(last)) for first, last in ranges)))
+            pairs = tuple((int(first), int(last)) for first, last in ranges)
+            if any(first < 0 or last < first for first, last in pairs):
+                raise ValueError(f"{ranges!r} are not ranges")
+            needs.append(Need(owner, str(digest), pairs))
     except (TypeError, ValueError) as error:
         raise DamagedError(f"Cannot read {what}", f"damaged: {error}", "use another copy of it") from error
     return needs

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import typing as t
 
 from ..errors import DamagedError
 from ..stream.pipeline import StreamFacts, plain_stream, stored_digest
 from . import layout
-from .manifest import Manifest, StoredFile, parse_file_list, parse_need_list
+from .manifest import Manifest, StoredFile, file_list, parse_file_list, parse_need_list
 from .store import Store
 
 
@@ -23,6 +24,16 @@ class NeededFile:
 
     def key(self, job: str) -> str:
         return layout.data(job, self.owner, self.file.name)
+
+
+def is_self_contained(manifest: Manifest) -> bool:
+    """Say whether the manifest itself names all stored files that the backup needs: no packs, none of earlier backups.
+
+    Raises DamagedError when it has no lists.
+    """
+    listed = file_list([file for file in manifest.files if file.role not in ("files", "needs")])
+    has_needs = manifest.file("needs").facts.plain_size > 0
+    return not has_needs and manifest.file("files").facts.plain_sha256 == hashlib.sha256(listed).hexdigest()
 
 
 def plain_chunks(store: Store, job: str, owner: str, file: StoredFile) -> t.Iterator[bytes]:
@@ -55,6 +66,8 @@ def needed_files(store: Store, manifest: Manifest) -> t.Iterator[NeededFile]:
             raise DamagedError(f"Cannot use backup {manifest.id} of {job}", f"{key} ({size} bytes) is not what it was")
         yield NeededFile(need.owner, _list_itself(data, digest))
         numbered = parse_file_list(data, key)
+        if any(last >= len(numbered) for _first, last in need.ranges):
+            raise DamagedError(f"Cannot use backup {manifest.id} of {job}", f"it needs more files than {key} lists")
         for first, last in need.ranges:
             yield from (NeededFile(need.owner, file) for file in numbered[first : last + 1])
 
