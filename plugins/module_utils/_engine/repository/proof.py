@@ -91,7 +91,8 @@ def records(store: Store, job: str, backup_id: str) -> list[ProofRecord]:
             continue
         if (record.job, record.id) == (job, backup_id):
             found.append(record)
-    return sorted(found, key=lambda record: record.time)
+    # Servers' clocks tell seconds: of two records of the same moment the failed one is taken for the later one.
+    return sorted(found, key=lambda record: (record.time, not record.is_good))
 
 
 def forget(store: Store, job: str, backup_id: str, signed_at: t.Callable[[], dt.datetime] | None = None) -> None:
@@ -124,10 +125,16 @@ class Standing:
 
 
 def standing(manifest: Manifest, found: t.Sequence[ProofRecord]) -> Standing:
-    """Judge a backup by its records."""
+    """Judge a backup by its records, as far as its manifest or they name its files."""
+    promised = {verdict.name: verdict.stored_sha256 for verdict in verdicts(found).values()}
+    promised.update((file.name, file.facts.stored_sha256) for file in manifest.files)
+    return judged(promised, found)
+
+
+def judged(promised: t.Mapping[str, str], found: t.Sequence[ProofRecord]) -> Standing:
+    """Judge stored files of one backup (their names → stored SHA-256) by its records, oldest first."""
     valid = verdicts(found)
-    promised = {file.name: file.facts.stored_sha256 for file in manifest.files}
-    bad = tuple(f"{v.name}: {v.problem}" for v in valid.values() if not v.is_good)
-    good = {v.name for v in valid.values() if v.is_good and promised.get(v.name, v.stored_sha256) == v.stored_sha256}
+    bad = tuple(f"{v.name}: {v.problem}" for v in valid.values() if not v.is_good and v.name in promised)
+    good = {v.name for v in valid.values() if v.is_good and promised.get(v.name) == v.stored_sha256}
     proving = [record.time for record in found if record.level in _PROVING and record.is_good]
     return Standing(not bad and good >= promised.keys(), bad, proving[-1] if proving else None)
