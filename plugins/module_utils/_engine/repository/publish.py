@@ -16,7 +16,7 @@ from .intent import Intent, LiveIntent, host_name, machine_id
 from .manifest import Manifest, Need, StoredFile, file_list, need_list, sums
 from .store import ExistsError, ExpiredError, Store, UnavailableError
 
-_ATTEMPTS = 5  # to publish, each with its checks done anew
+_PAUSES_S = (0, 1, 5, 20, 60)  # before each attempt to publish: servers that restart must not cost a backup
 _SUFFIXES = {"zstd": ".zst", "gzip": ".gz", "none": ""}
 
 
@@ -55,7 +55,11 @@ class Run:
         self._files: list[StoredFile] = []
         self._manifest_was_sent = False
         self._intent = LiveIntent(store, Intent(job, self.id, base, host_name(), machine_id()))
-        self._check_base()
+        try:
+            self._check_base()
+        except BaseException:
+            self.abandon()
+            raise
 
     def store_file(
         self, name: str, role: str, chunks: t.Iterable[bytes], compression: str, estimate: int = 0
@@ -143,23 +147,27 @@ class Run:
         key = layout.manifest(self.job, self.id)
         data = manifest.to_bytes()
         cause = ""
-        for _attempt in range(_ATTEMPTS):
-            with self.store.shared_lock(self.job):
-                moment = self.store.now()  # before the checks: a freeze after them makes the server refuse the request
-                self._intent.check()
-                self._check_base()
-                self._manifest_was_sent = True
-                try:
-                    self.store.put_new(key, data, signed_at=moment)
-                    return
-                except ExistsError:
-                    self._accept_own(key, data)
-                    return
-                except (ExpiredError, UnavailableError) as error:
-                    cause = error.cause or error.problem
+        for pause_s in _PAUSES_S:
+            clock.sleep(pause_s)
+            try:
+                with self.store.shared_lock(self.job):
+                    self._check_and_put(key, data)
+                return
+            except (ExpiredError, UnavailableError) as error:
+                cause = error.cause or error.problem
         raise PublishError(
             f"Cannot publish backup {self.id} of {self.job} in {self.store.name}", cause, "run the job again"
         )
+
+    def _check_and_put(self, key: str, data: bytes) -> None:
+        moment = self.store.now()  # before the checks: a freeze after them makes the server refuse the request
+        self._intent.check()
+        self._check_base()
+        self._manifest_was_sent = True
+        try:
+            self.store.put_new(key, data, signed_at=moment)
+        except ExistsError:
+            self._accept_own(key, data)
 
     def _accept_own(self, key: str, data: bytes) -> None:
         found = self.store.get(key)
