@@ -6,7 +6,7 @@
 
 Standard input is a pipe whose other end the starter holds and never writes to, but for one byte: `k` says that the
 program shall outlive the starter. End of file, SIGTERM and SIGINT end the program: its stop signal first, SIGKILL after
-the grace. The exit code is the program's.
+the grace. What it leaves, in whatever session or group, is killed too. The exit code is the program's.
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1  # prctl(2): the signal that a process gets when its parent dies
+# prctl(2): the signal that a process gets when its parent dies; orphans among the descendants become ours
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_FAREWELL_S = 2.0  # what a program leaves gets this long to end by itself
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
@@ -53,10 +57,28 @@ def _start(options: argparse.Namespace) -> subprocess.Popen[bytes]:
     )
 
 
+def _adopt_orphans() -> None:
+    """Become the parent of what the program leaves behind, so that none of it gets out of sight."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _bury_adopted(child: subprocess.Popen[bytes]) -> None:
+    """Collect orphans that have ended; the exit code of the program itself is left for `child`."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is None or (ended.si_pid == child.pid and child.poll() is None):
+                return
+            if ended.si_pid != child.pid:
+                os.waitpid(ended.si_pid, 0)
+
+
 def _wait(child: subprocess.Popen[bytes], wakeup: int) -> None:
     """Return when the child has ended, when the starter is gone, or on a signal."""
     watched = [sys.stdin.fileno(), wakeup]
     while child.poll() is None:
+        _bury_adopted(child)
         ready, _writable, _broken = select.select(watched, [], [])
         if wakeup in ready:
             if any(number != signal.SIGCHLD for number in os.read(wakeup, 64)):
@@ -74,16 +96,46 @@ def _stop(child: subprocess.Popen[bytes], stop_signal: int, grace: float) -> Non
                 os.killpg(child.pid, number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(patience)
-    deadline = time.monotonic() + grace
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        while time.monotonic() < deadline:  # what the program left of its own group
-            os.killpg(child.pid, signal.SIGKILL)
-            time.sleep(0.01)
+        os.killpg(child.pid, signal.SIGKILL)
+    # Guards among them end their own programs in good order.
+    _end_descendants(child, signal.SIGTERM, min(grace, _FAREWELL_S))
+    _end_descendants(child, signal.SIGKILL, grace)
+
+
+def _end_descendants(child: subprocess.Popen[bytes], number: int, patience: float) -> None:
+    deadline = time.monotonic() + patience
+    told: set[int] = set()
+    while time.monotonic() < deadline:
+        _bury_adopted(child)
+        left = set(_descendants())
+        if not left:
+            return
+        for pid in left - told:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+        told |= left
+        time.sleep(0.02)
+
+
+def _descendants() -> list[int]:
+    """Return the processes below this one that have not been collected yet (proc(5)); none where there is no /proc."""
+    children: dict[int, list[int]] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # The name before the state is in parentheses and may hold anything.
+            parent = int(status.read_text(errors="replace").rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(status.parent.name))
+    found = [os.getpid()]
+    for pid in found:
+        found += children.get(pid, [])
+    return found[1:]
 
 
 def main(argv: list[str]) -> int:
     """Run the program that the options name and return its exit code, 128 + n when signal n ended it."""
     options = _parse(argv)
+    _adopt_orphans()
     wakeup, write_end = os.pipe()
     os.set_blocking(write_end, False)
     signal.set_wakeup_fd(write_end)

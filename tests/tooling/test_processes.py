@@ -93,3 +93,13 @@ def test_the_exit_code_is_the_programs(tmp_path: Path) -> None:
 def test_a_program_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         GuardedProcess([tmp_path / "missing"], log=tmp_path / "log")
+
+
+def test_what_a_program_leaves_in_a_session_of_its_own_ends_too(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with GuardedProcess(["sh", "-c", "setsid sh -c 'echo $$; sleep 600' & wait"], log=log, grace_s=0.2):
+        while not log.read_text(encoding="utf-8").strip():
+            pass
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(int(log.read_text(encoding="utf-8")), 0)
+        pytest.fail("it is still there")
