@@ -8,16 +8,17 @@ import dataclasses
 import typing as t
 
 from .. import clock
-from ..errors import GuardRefusal, IncompleteError, LifeboatError
+from ..errors import DamagedError, GuardRefusal, IncompleteError, LifeboatError
 from ..postgres.connection import Server
 from ..postgres.description import describe_database
 from ..postgres.dump import Dump, DumpOptions, Globals
 from ..postgres.preflight import Preflight, check_source
 from ..postgres.tools import ClientTools, client_tools
-from ..repository import binding, catalog, copy
+from ..repository import binding, catalog, copy, layout
 from ..repository.lease import WAIT_S
 from ..repository.manifest import Manifest
 from ..repository.publish import Contents, PublishError, Run
+from ..repository.store import Store
 from ..stream.compression import block_compressor
 from ..verify.restore import DrillPlace
 from .job_lock import job_lock
@@ -88,6 +89,10 @@ class Source:
     description: dict[str, t.Any]
 
     @property
+    def is_standby(self) -> bool:
+        return self.check.is_standby
+
+    @property
     def identity(self) -> dict[str, str]:
         found = self.description
         return {"system_identifier": str(found["system_identifier"]), "database": str(found["database"])}
@@ -119,8 +124,18 @@ def back_up(job: DatabaseJob, say: Say = silent) -> BackupResult:
         written = seconds_since(begun)
         copies = [*failed, _proved_primary(job, primary, manifest, written, say)]
         for place in job.places[job.places.index(primary) + 1 :]:
-            copies.append(_copied(job, primary, place, manifest, say))
+            copies.append(_copied(job, source, primary, place, manifest, say))
         return _result(job, manifest, source, copies, seconds_since(begun), written)
+
+
+def newest_manifest(store: Store, job: str) -> Manifest | None:
+    """Return the manifest of the job's newest backup that can be read, or None; older ones are not read at all."""
+    ids = [layout.id_of(entry.key) for entry in store.entries(layout.manifests(job))]
+    for backup_id in sorted(filter(clock.is_backup_id, ids), reverse=True):
+        backup = catalog.find(store, job, backup_id)
+        if backup is not None and backup.manifest is not None:
+            return backup.manifest
+    return None
 
 
 def _write_to_first(job: DatabaseJob, source: Source, say: Say) -> tuple[Place, Manifest, list[CopyResult]]:
@@ -130,7 +145,7 @@ def _write_to_first(job: DatabaseJob, source: Source, say: Say) -> tuple[Place, 
             say(f"{job.name}: backing up {job.database} to {place.name}")
             return place, _write(job, source, place), failed
         except LifeboatError as error:
-            if not (is_unusable(error) or isinstance(error, PublishError)):
+            if not (is_unusable(error) or isinstance(error, (PublishError, DamagedError))):
                 raise
             last = error
             say(f"{job.name}: {place.name} cannot be used: {error.cause or error.problem}")
@@ -149,7 +164,8 @@ def _write(job: DatabaseJob, source: Source, place: Place) -> Manifest:
     place.identity()
     clean_up(store, job.name, _UNFINISHED)
     binding.bind(store, job.name, KIND, source.identity, job.rebind)
-    last_bytes = _last_plain_bytes(place, job.name)
+    last = newest_manifest(store, job.name)
+    last_bytes = int(last.statistics.get("plain_bytes", 0)) if last else 0
     run = Run(store, job.name)
     try:
         warnings = _store_all(job, source, run)
@@ -163,7 +179,9 @@ def _write(job: DatabaseJob, source: Source, place: Place) -> Manifest:
 
 
 def _store_all(job: DatabaseJob, source: Source, run: Run) -> list[str]:
-    with Dump(job.server, job.database, source.tools.pg_dump, job.dump) as dump:
+    # A standby cannot read unlogged tables at all, and has no rows of them.
+    options = dataclasses.replace(job.dump, with_unlogged_data=job.dump.with_unlogged_data and not source.is_standby)
+    with Dump(job.server, job.database, source.tools.pg_dump, options) as dump:
         run.store_file(_DUMP_NAME, "dump", dump, job.compression, source.check.size_bytes)
         warnings = [*dump.warnings]
     with Globals(job.server, source.tools.pg_dumpall, job.dump) as roles:
@@ -189,11 +207,6 @@ def _contents(job: DatabaseJob, source: Source, run: Run, last_bytes: int, warni
     return Contents(KIND, versions, source.description, statistics, tuple(warnings))
 
 
-def _last_plain_bytes(place: Place, job: str) -> int:
-    found = [each.manifest for each in catalog.backups(place.store, job, with_proof=False) if each.manifest]
-    return int(found[-1].statistics.get("plain_bytes", 0)) if found else 0
-
-
 def _proved_primary(job: DatabaseJob, place: Place, manifest: Manifest, written_s: float, say: Say) -> CopyResult:
     begun = clock.monotonic()
     if job.proof != "none":
@@ -203,12 +216,15 @@ def _proved_primary(job: DatabaseJob, place: Place, manifest: Manifest, written_
     return CopyResult(place.name, True, True, job.proof != "none", seconds=seconds)
 
 
-def _copied(job: DatabaseJob, primary: Place, place: Place, manifest: Manifest, say: Say) -> CopyResult:
+def _copied(job: DatabaseJob, source: Source, primary: Place, place: Place, manifest: Manifest, say: Say) -> CopyResult:
     begun = clock.monotonic()
     say(f"{job.name}: copying {manifest.id} to {place.name}")
     is_present = False
     try:
-        copy.copy(primary.store, place.store, manifest, place.identity(), job.wait_s, say)
+        identity = place.identity()
+        if job.rebind:
+            binding.bind(place.store, job.name, KIND, source.identity, rebind=True)
+        copy.copy(primary.store, place.store, manifest, identity, job.wait_s, say)
         is_present = True
         if job.proof != "none":
             require_good(prove(place.store, manifest, job.proof, job.drill), manifest, place.name)

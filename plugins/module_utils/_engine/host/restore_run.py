@@ -11,11 +11,11 @@ import typing as t
 from .. import clock
 from ..child import ChildError
 from ..errors import DamagedError, GuardRefusal, LifeboatError
-from ..postgres.connection import Server
+from ..postgres.connection import Server, connect
 from ..postgres.fingerprint import Fingerprint, fingerprint_of_archive
 from ..postgres.restore import Restored, RestoreOptions, drop_database, restore_database
 from ..postgres.swap import swap
-from ..postgres.target import TargetCheck, check_target, restore_tools
+from ..postgres.target import TargetCheck, check_target, other_than, restore_tools
 from ..postgres.tools import ClientTools
 from ..repository.manifest import Manifest
 from ..repository.store import StoreError
@@ -98,14 +98,18 @@ def plan(request: RestoreRequest) -> RestorePlan:
 def check(planned: RestorePlan) -> None:
     """Refuse a plan that may not or cannot be carried out. Raises GuardRefusal (`confirm`), LifeboatError."""
     if planned.target.exists and planned.request.confirm != planned.database:
-        given = f"confirm is {planned.request.confirm!r}" if planned.request.confirm else "confirm is not set"
-        raise GuardRefusal(
-            "confirm",
-            f"Cannot replace database {planned.database}",
-            f"it exists and {given}",
-            f"set confirm to {planned.database!r} to replace it, or restore under another name",
-        )
+        raise _unconfirmed(planned)
     planned.target.require(planned.database)
+
+
+def _unconfirmed(planned: RestorePlan) -> GuardRefusal:
+    given = f"confirm is {planned.request.confirm!r}" if planned.request.confirm else "confirm is not set"
+    return GuardRefusal(
+        "confirm",
+        f"Cannot replace database {planned.database}",
+        f"it exists and {given}",
+        f"set confirm to {planned.database!r} to replace it, or restore under another name",
+    )
 
 
 def restore(planned: RestorePlan, say: Say = silent) -> RestoreResult:
@@ -186,11 +190,22 @@ def _tools(request: RestoreRequest, manifest: Manifest) -> ClientTools:
 def _swap_in(planned: RestorePlan, restored: Restored) -> str:
     request = planned.request
     try:
+        _refuse_newcomer(planned)
         return swap(request.server, planned.database, restored.name, keep_previous=request.keep_previous).previous
     except BaseException:
         with contextlib.suppress(LifeboatError):
             drop_database(request.server, restored.name)
         raise
+
+
+def _refuse_newcomer(planned: RestorePlan) -> None:
+    """Refuse to replace a database that was made while this restore ran: nobody confirmed that."""
+    server, name = planned.request.server, planned.database
+    if planned.target.exists or planned.request.confirm == name:
+        return
+    with connect(server, other_than(server, name)) as session:
+        if session.rows("SELECT FROM pg_database WHERE datname = %s", name):
+            raise _unconfirmed(planned)
 
 
 def _manifest(candidate: Candidate) -> Manifest:

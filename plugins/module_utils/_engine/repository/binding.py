@@ -18,7 +18,7 @@ def bind(store: Store, job: str, kind: str, identity: Identity, rebind: bool = F
 
     Raises GuardRefusal (`source`) for another one, unless `rebind` says that the job moved to a new source on purpose.
     """
-    wanted = json_document.encoded({"job": job, "kind": kind, "source": dict(identity)})
+    wanted = _document(job, kind, identity)
     key = layout.binding(job)
     found = store.get(key)
     if found is None:
@@ -32,8 +32,23 @@ def bind(store: Store, job: str, kind: str, identity: Identity, rebind: bool = F
     if rebind:
         store.replace(key, wanted, found.etag)
         return
-    fields = json_document.decoded(found.data, key)
-    raise GuardRefusal(
+    raise _refusal(store, job, found.data, kind, identity)
+
+
+def check(store: Store, job: str, kind: str, identity: Identity) -> None:
+    """Raise GuardRefusal (`source`) when a job is bound to another source; one that never ran is bound to none."""
+    found = store.get(layout.binding(job))
+    if found is not None and found.data != _document(job, kind, identity):
+        raise _refusal(store, job, found.data, kind, identity)
+
+
+def _document(job: str, kind: str, identity: Identity) -> bytes:
+    return json_document.encoded({"job": job, "kind": kind, "source": dict(identity)})
+
+
+def _refusal(store: Store, job: str, found: bytes, kind: str, identity: Identity) -> GuardRefusal:
+    fields = json_document.decoded(found, layout.binding(job))
+    return GuardRefusal(
         "source",
         f"Cannot back up into job {job} of {store.name}",
         f"the job is bound to {_words(fields['kind'], fields['source'])}, and this is {_words(kind, identity)}",
