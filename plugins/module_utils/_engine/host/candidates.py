@@ -10,7 +10,7 @@ import typing as t
 from ..errors import LifeboatError
 from ..repository import catalog
 from ..repository.catalog import Backup
-from ..repository.layout import checked_id
+from ..repository.layout import checked_id, checked_job
 from .place import Place
 
 
@@ -35,7 +35,11 @@ class Holdings:
 
 
 def holdings(job: str, places: t.Sequence[Place]) -> Holdings:
-    """List the backups of a job in all repositories that answer; the others are named with the reason."""
+    """List the backups of a job in all repositories that answer; the others are named with the reason.
+
+    Raises UsageError for what cannot be the name of a job.
+    """
+    checked_job(job)
     found: dict[str, list[Backup]] = {}
     unreachable: dict[str, str] = {}
     for place in places:

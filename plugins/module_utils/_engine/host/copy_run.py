@@ -8,7 +8,7 @@ import dataclasses
 import typing as t
 
 from .. import clock
-from ..errors import LifeboatError
+from ..errors import DamagedError, IncompleteError, LifeboatError
 from ..repository import catalog, copy
 from ..repository.lease import WAIT_S
 from ..repository.manifest import Manifest
@@ -38,6 +38,7 @@ class CopyRunPlan:
     moves: tuple[copy.CopyPlan, ...]
     manifests: t.Mapping[str, Manifest]  # by id, of all that was asked for
     unproved: frozenset[str]  # ids that are in the target, or will be, without a proof there
+    damaged: t.Mapping[str, str]  # ids that cannot be read in the source, and are not in the target either → why
 
     @property
     def bytes(self) -> int:
@@ -63,7 +64,7 @@ def plan(request: CopyRequest) -> CopyRunPlan:
     request.target.identity()
     found = catalog.backups(request.source.store, request.job)
     if request.backup == "all":
-        chosen = [backup for backup in found if backup.manifest is not None]
+        chosen = found
     else:
         chosen = [catalog.choose(found, request.backup, request.job, request.source.name)]
     manifests = {backup.id: backup.manifest for backup in chosen if backup.manifest is not None}
@@ -74,15 +75,59 @@ def plan(request: CopyRequest) -> CopyRunPlan:
             "run the job, or name another source",
         )
     there = {backup.id: backup for backup in catalog.backups(request.target.store, request.job)}
-    moves = tuple(copy.plan(request.source.store, request.target.store, manifest) for manifest in manifests.values())
     unproved = {i for i in manifests if request.proof != "none" and not (i in there and there[i].standing.is_proved)}
-    return CopyRunPlan(request, moves, manifests, frozenset(unproved))
+    moves: list[copy.CopyPlan] = []
+    damaged: dict[str, str] = {}
+    for backup in chosen:
+        try:
+            moves.append(_move(request, backup))
+        except DamagedError as error:
+            if backup.id not in there or there[backup.id].has_failed:
+                damaged[backup.id] = error.cause or error.problem
+    unproved.intersection_update(move.id for move in moves)
+    return CopyRunPlan(request, tuple(moves), manifests, frozenset(unproved), damaged)
+
+
+def _move(request: CopyRequest, backup: catalog.Backup) -> copy.CopyPlan:
+    if backup.manifest is None:
+        raise DamagedError(f"Cannot copy {backup.id}", "; ".join(backup.alarms))
+    return copy.plan(request.source.store, request.target.store, backup.manifest)
 
 
 def run(planned: CopyRunPlan, say: Say = silent) -> tuple[CopiedBackup, ...]:
-    """Copy what is missing and prove what arrived; done again it changes nothing. Raises at the first that fails."""
-    return tuple(
-        _brought(planned, move, say) for move in planned.moves if not move.is_empty or move.id in planned.unproved
+    """Copy what is missing and prove what arrived; done again it changes nothing.
+
+    A damaged backup does not keep the others from being copied: raises IncompleteError (with what was copied) after
+    them. Anything else ends the run at once.
+    """
+    copied: list[CopiedBackup] = []
+    damaged = dict(planned.damaged)
+    for move in planned.moves:
+        if move.is_empty and move.id not in planned.unproved:
+            continue
+        try:
+            copied.append(_brought(planned, move, say))
+        except DamagedError as error:
+            damaged[move.id] = f"{error.problem}: {error.cause}"
+    if damaged:
+        raise _incomplete(planned.request, damaged, tuple(copied))
+    return tuple(copied)
+
+
+def require_readable(planned: CopyRunPlan) -> None:
+    """Raise IncompleteError when what could be copied is there, and damaged backups are all that is left."""
+    if planned.is_empty and planned.damaged:
+        raise _incomplete(planned.request, planned.damaged, ())
+
+
+def _incomplete(
+    request: CopyRequest, damaged: t.Mapping[str, str], copied: tuple[CopiedBackup, ...]
+) -> IncompleteError:
+    return IncompleteError(
+        f"Cannot copy {', '.join(damaged)} of {request.job} to {request.target.name}",
+        "; ".join(f"{backup_id}: {why}" for backup_id, why in damaged.items()),
+        f"verify the job in {request.source.name} and {request.target.name}; copy what is damaged from elsewhere",
+        copied,
     )
 
 
