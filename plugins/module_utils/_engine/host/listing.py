@@ -1,0 +1,141 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .. import clock
+from ..errors import LifeboatError, UsageError
+from ..repository import catalog, layout
+from ..repository.catalog import Backup, MergedBackup
+from ..repository.manifest import Manifest
+from ..repository.store import Store
+from .candidates import holdings
+from .place import Place
+
+_SHOWN_PROBLEMS = 10  # of one copy
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """The merged catalog of several repositories."""
+
+    rows: tuple[MergedBackup, ...]  # newest first
+    unreachable: t.Mapping[str, str]  # name of the repository → why
+
+
+def listing(places: t.Sequence[Place], job: str = "", wanted: str = "all") -> Listing:
+    """Join what the repositories have of one job, or of all jobs that they know.
+
+    `wanted`: all, latest or latest_good (of each job), or an id. Raises UsageError; a repository that does not answer
+    is no error.
+    """
+    if wanted not in ("all", "latest", "latest_good"):
+        layout.checked_id(wanted)
+    unreachable: dict[str, str] = {}
+    rows: list[MergedBackup] = []
+    for name in [layout.checked_job(job)] if job else _jobs(places, unreachable):
+        known = holdings(name, [place for place in places if place.name not in unreachable])
+        unreachable.update(known.unreachable)
+        rows += _selected(known.merged(), wanted)
+    return Listing(tuple(sorted(rows, key=lambda row: (row.id, row.job), reverse=True)), unreachable)
+
+
+def _jobs(places: t.Sequence[Place], unreachable: dict[str, str]) -> list[str]:
+    found: set[str] = set()
+    for place in places:
+        try:
+            place.identity()
+            found.update(filter(_is_job, catalog.jobs(place.store)))
+        except LifeboatError as error:
+            unreachable[place.name] = error.cause or error.problem
+    return sorted(found)
+
+
+def _is_job(name: str) -> bool:
+    """Say whether a name is one: whoever may write to a repository could put another one there."""
+    try:
+        return bool(layout.checked_job(name))
+    except UsageError:
+        return False
+
+
+def _selected(rows: t.Sequence[MergedBackup], wanted: str) -> list[MergedBackup]:
+    """Choose from the backups of one job, oldest first."""
+    if wanted == "all":
+        return list(rows)
+    if wanted == "latest":
+        return list(rows[-1:])
+    if wanted == "latest_good":
+        return [row for row in rows if row.is_proved][-1:]
+    return [row for row in rows if row.id == wanted]
+
+
+def described(row: MergedBackup) -> dict[str, t.Any]:
+    """Return a backup as results show it; what only its manifest tells is None when no copy of that can be read."""
+    manifest = row.manifest
+    good = [backup.standing.proved_at for _name, backup in row.copies if backup.is_good]
+    proved_at = max((moment for moment in good if moment is not None), default=None)
+    return {
+        "id": row.id,
+        "job": row.job,
+        **_facts(manifest),
+        "proved": row.is_proved,
+        "proved_at": clock.to_text(proved_at) if proved_at else None,
+        "copies": [_copy(name, backup) for name, backup in row.copies],
+    }
+
+
+def _facts(manifest: Manifest | None) -> dict[str, t.Any]:
+    if manifest is None:
+        return dict.fromkeys(("kind", "host", "started", "finished", "plain_bytes", "stored_bytes", "source"))
+    return {
+        "kind": manifest.kind,
+        "host": manifest.host,
+        "started": clock.to_text(manifest.started),
+        "finished": clock.to_text(manifest.finished),
+        "plain_bytes": int(manifest.statistics.get("plain_bytes", 0)),
+        "stored_bytes": stored_bytes(manifest),
+        "source": {name: manifest.source.get(name) for name in ("database", "server_version")},
+    }
+
+
+def stored_bytes(manifest: Manifest) -> int:
+    """Return how much the data of a backup takes, as the run that made it counted."""
+    return int(manifest.statistics.get("stored_bytes", 0))
+
+
+def _copy(repository: str, backup: Backup) -> dict[str, t.Any]:
+    problems, moment = list(backup.standing.problems), backup.standing.proved_at
+    if len(problems) > _SHOWN_PROBLEMS:
+        problems[_SHOWN_PROBLEMS:] = [f"and {len(problems) - _SHOWN_PROBLEMS} more"]
+    return {
+        "repository": repository,
+        "proved": backup.is_good,
+        "proved_at": clock.to_text(moment) if moment else None,
+        "problems": problems,
+        "alarms": list(backup.alarms),
+    }
+
+
+def job_summaries(store: Store) -> list[dict[str, t.Any]]:
+    """Return a row for each job of a repository, ordered by name: how many backups there are, and the newest."""
+    return [_summary(name, catalog.backups(store, name)) for name in filter(_is_job, catalog.jobs(store))]
+
+
+def _summary(job: str, found: t.Sequence[Backup]) -> dict[str, t.Any]:
+    manifests = [backup.manifest for backup in found if backup.manifest is not None]
+    good = [backup.id for backup in found if backup.is_good]
+    return {
+        "job": job,
+        "kind": manifests[-1].kind if manifests else None,
+        "backups": len(found),
+        "proved": len(good),
+        "failed": sum(backup.has_failed for backup in found),
+        "stored_bytes": sum(map(stored_bytes, manifests)),
+        "latest": found[-1].id if found else None,
+        "latest_good": good[-1] if good else None,
+    }
