@@ -1,0 +1,131 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What lies in the collection, for tests that read its sources instead of running them."""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import functools
+import os
+import pathlib
+import typing as t
+
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+PLUGINS = ROOT / "plugins"
+MODULES = PLUGINS / "modules"
+ENGINE = PLUGINS / "module_utils" / "_engine"
+NAMESPACE = "lifeboat.recovery."
+
+
+class Loader(yaml.SafeLoader):
+    """Reads YAML as Ansible writes it: its own tags (`!vault`, `!unsafe`) are values like others."""
+
+
+Loader.add_multi_constructor("!", lambda loader, _suffix, node: loader.construct_scalar(node))
+
+
+def load_yaml(text: str) -> t.Any:
+    """Return the only document of a YAML text."""
+    return yaml.load(text, Loader)  # noqa: S506 - a safe loader
+
+
+def relative(path: pathlib.Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@functools.lru_cache(maxsize=None)
+def files() -> tuple[pathlib.Path, ...]:
+    """Return all files of the checkout but those that git would ignore."""
+    lines = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    found = []
+    for folder, folders, names in os.walk(ROOT):
+        place = pathlib.Path(folder)
+        folders[:] = sorted(name for name in folders if name != ".git" and not _is_ignored(place / name, lines))
+        found += [place / name for name in sorted(names) if name != ".git" and not _is_ignored(place / name, lines)]
+    return tuple(found)
+
+
+def _is_ignored(path: pathlib.Path, lines: t.Sequence[str]) -> bool:
+    """Say whether one of the simple patterns in .gitignore (no `!`, no `**`) is that of `path`."""
+    for line in lines:
+        pattern = line.strip("/")
+        whole = relative(path) if "/" in pattern else path.name
+        if fnmatch.fnmatchcase(whole, pattern) and (path.is_dir() or not line.endswith("/")):
+            return True
+    return False
+
+
+def python_files(folder: pathlib.Path = ROOT) -> list[pathlib.Path]:
+    return [path for path in files() if path.suffix == ".py" and folder in path.parents]
+
+
+def text_files() -> t.Iterator[tuple[pathlib.Path, str]]:
+    """Yield every file that is text, with the text."""
+    for path in files():
+        try:
+            yield path, path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+
+
+def module_names() -> list[str]:
+    return sorted(path.stem for path in MODULES.glob("*.py") if path.stem != "__init__")
+
+
+def constants(tree: ast.AST) -> dict[str, str]:
+    """Return the texts that are assigned to names anywhere in a source: documentation and its fragments."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            found.update({target.id: node.value.value for target in node.targets if isinstance(target, ast.Name)})
+    return found
+
+
+def parsed(path: pathlib.Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+@functools.lru_cache(maxsize=None)
+def documentation(module: str) -> dict[str, t.Any]:
+    """Return the documentation of a module with that of its fragments merged in, as ansible-doc does it."""
+    found: dict[str, t.Any] = load_yaml(constants(parsed(MODULES / f"{module}.py"))["DOCUMENTATION"])
+    names = found.get("extends_documentation_fragment", [])
+    for name in [names] if isinstance(names, str) else names:
+        if name.startswith(NAMESPACE):
+            merge(found, _fragment(name[len(NAMESPACE) :]))
+    return found
+
+
+def _fragment(name: str) -> dict[str, t.Any]:
+    file_name, _dot, section = name.partition(".")
+    texts = constants(parsed(PLUGINS / "doc_fragments" / f"{file_name}.py"))
+    fields: dict[str, t.Any] = load_yaml(texts[(section or "documentation").upper()])
+    return fields
+
+
+def merge(into: dict[str, t.Any], fields: t.Mapping[str, t.Any]) -> None:
+    """Add what is not there yet, at every level."""
+    for name, value in fields.items():
+        if name not in into:
+            into[name] = value
+        elif isinstance(into[name], dict) and isinstance(value, dict):
+            merge(into[name], value)
+
+
+def runtime() -> dict[str, t.Any]:
+    fields: dict[str, t.Any] = load_yaml((ROOT / "meta" / "runtime.yml").read_text(encoding="utf-8"))
+    return fields
+
+
+def playbook_names() -> list[str]:
+    """Return the playbooks as `lifeboat.recovery` names them: `site`, `dr.database_corruption`."""
+    folder = ROOT / "playbooks"
+    paths = [path for path in files() if folder in path.parents and path.suffix in (".yml", ".yaml")]
+    playbooks = [path for path in paths if isinstance(load_yaml(path.read_text(encoding="utf-8")), list)]
+    names = (path.relative_to(folder).with_suffix("").parts for path in playbooks)
+    return sorted(".".join(parts) for parts in names if "tasks" not in parts[:-1])
