@@ -45,8 +45,13 @@ class CopyRunPlan:
         return sum(move.bytes for move in self.moves)
 
     @property
+    def due(self) -> tuple[copy.CopyPlan, ...]:
+        """Return what is to be moved, or is there and to be proved."""
+        return tuple(move for move in self.moves if not move.is_empty or move.id in self.unproved)
+
+    @property
     def is_empty(self) -> bool:
-        return all(move.is_empty for move in self.moves) and not self.unproved
+        return not self.due
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,9 +107,7 @@ def run(planned: CopyRunPlan, say: Say = silent) -> tuple[CopiedBackup, ...]:
     """
     copied: list[CopiedBackup] = []
     damaged = dict(planned.damaged)
-    for move in planned.moves:
-        if move.is_empty and move.id not in planned.unproved:
-            continue
+    for move in planned.due:
         try:
             copied.append(_brought(planned, move, say))
         except DamagedError as error:

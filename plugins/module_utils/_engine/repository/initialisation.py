@@ -80,6 +80,16 @@ def plan(store: Store, directory: str = "", repository: str = "") -> Initialisat
     return InitialisationPlan(store, found, "", "")
 
 
+def look(store: Store) -> Identity | None:
+    """Return who is at a place; None also where there is no directory or bucket. Raises StoreError, DamagedError."""
+    try:
+        return identity.find(store)
+    except StoreError as error:
+        if not is_missing_place(error):
+            raise
+        return None
+
+
 def is_missing_place(error: StoreError) -> bool:
     """Say whether there is no directory or bucket where a repository could be."""
     cause = error.__cause__

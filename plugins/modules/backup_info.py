@@ -1,0 +1,241 @@
+#!/usr/bin/python
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backup_info
+short_description: List backups and their copies
+version_added: 1.0.0
+description:
+  - Joins what several repositories have into one list, the newest backup first.
+  - Says which copies were proved, and when.
+  - Only the small documents of the repositories are read.
+    M(lifeboat.recovery.backup_verify) reads the backups themselves.
+author:
+  - Lifeboat maintainers (@lifeboat)
+extends_documentation_fragment:
+  - lifeboat.recovery._attributes
+  - lifeboat.recovery._attributes.info
+  - lifeboat.recovery._repository.repositories
+options:
+  job:
+    description:
+      - Name of the job.
+      - By default the backups of all jobs are listed that one of the repositories knows.
+    type: str
+  backup:
+    description:
+      - Which backups to list, V(all), V(latest), V(latest_good), or the one with this id.
+      - V(latest) is the newest backup of each job.
+        V(latest_good) is the newest that was proved in one of the repositories, and that nobody has touched since.
+      - When there is no such backup the list is empty, which is no error.
+    type: str
+    default: all
+  limit:
+    description:
+      - How many backups to list at most, so that results stay small. The newest ones are listed.
+      - V(0) lists all.
+    type: int
+    default: 100
+  allow_partial:
+    description:
+      - Whether a repository that cannot be read is only a warning, as in a disaster, when one of them is gone.
+      - The task fails in any case when none of the repositories can be read.
+        An empty list always means that there are no backups.
+    type: bool
+    default: true
+seealso:
+  - module: lifeboat.recovery.backup_repository_info
+  - module: lifeboat.recovery.backup_verify
+  - module: lifeboat.recovery.pg_restore
+"""
+
+EXAMPLES = r"""
+---
+- name: List the backups of a job
+  lifeboat.recovery.backup_info:
+    job: db1-shop
+    repositories: &repositories
+      - name: local
+        path: /srv/backup/lifeboat
+      - name: site
+        bucket: backups
+        endpoint_url: https://minio.example.com:9000
+        access_key: reader
+        secret_key: "{{ vault_reader_secret_key }}"
+  register: shop
+
+- name: Fail unless the newest good backup is of today
+  ansible.builtin.assert:
+    that: shop.backups | selectattr('proved') | map(attribute='started') | first is match(today)
+  vars:
+    today: "{{ now(utc=true).strftime('%Y-%m-%d') }}"
+
+- name: Look at the newest good backup of every job
+  lifeboat.recovery.backup_info:
+    backup: latest_good
+    repositories: *repositories
+  register: newest
+
+- name: Name the backups that are not in all repositories
+  ansible.builtin.debug:
+    msg: "{{ item.job }} {{ item.id }}"
+  loop: "{{ newest.backups }}"
+  when: item.copies | length < 2
+
+- name: Fail if one of the repositories cannot be read
+  lifeboat.recovery.backup_info:
+    backup: latest
+    repositories: *repositories
+    allow_partial: false
+"""
+
+RETURN = r"""
+backups:
+  description: One entry for each backup, the newest first.
+  returned: success, and when O(allow_partial=false) makes the task fail
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: Id of the backup.
+      type: str
+      sample: 20261120T020000Z-0a1b2c
+    job:
+      description: Name of the job.
+      type: str
+      sample: db1-shop
+    kind:
+      description: What was backed up. This and what follows, up to C(source), is V(null) if no manifest can be read.
+      type: str
+      sample: pg_database
+    host:
+      description: Where the backup was made.
+      type: str
+      sample: db1
+    started:
+      description: When the run began, by the clock of the repository.
+      type: str
+      sample: "2026-11-20T02:00:00.000000Z"
+    finished:
+      description: When everything was stored.
+      type: str
+      sample: "2026-11-20T02:03:12.000000Z"
+    plain_bytes:
+      description: Size of what was backed up, as it was dumped.
+      type: int
+      sample: 524288000
+    stored_bytes:
+      description: How much of each repository it takes.
+      type: int
+      sample: 104857600
+    source:
+      description: What was backed up.
+      type: dict
+      sample:
+        database: shop
+        server_version: "15.18"
+    proved:
+      description: Whether at least one copy was read back, found good, and not touched since.
+      type: bool
+      sample: true
+    proved_at:
+      description: When such a copy was last proved, V(null) without one.
+      type: str
+      sample: "2026-11-20T02:05:00.000000Z"
+    copies:
+      description: One entry for each repository that has the backup, in the order of O(repositories).
+      type: list
+      elements: dict
+      contains:
+        repository:
+          description: Name of the repository.
+          type: str
+          sample: site
+        proved:
+          description: Whether this copy was read back, found good, and not touched since.
+          type: bool
+          sample: true
+        proved_at:
+          description: When this copy was last read back and found good, V(null) without that.
+          type: str
+          sample: "2026-11-20T02:05:00.000000Z"
+        problems:
+          description: Stored files that were found bad when they were last read, the first ten.
+          type: list
+          elements: str
+          sample: []
+        alarms:
+          description: What happened to the manifest of this copy that must not happen.
+          type: list
+          elements: str
+          sample: [the manifest was written 2 times; the oldest counts]
+total:
+  description: How many backups were found. If it is larger than O(limit), older ones are not in RV(backups).
+  returned: success, and when O(allow_partial=false) makes the task fail
+  type: int
+  sample: 14
+unreachable:
+  description: Repositories that cannot be read, and why.
+  returned: success, and when repositories that cannot be read make the task fail
+  type: list
+  elements: dict
+  contains:
+    repository:
+      description: Name of the repository.
+      type: str
+      sample: offsite
+    reason:
+      description: Why it cannot be read.
+      type: str
+      sample: Connection refused (NotConnected)
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import run as bridge
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import REPOSITORIES
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.places import places_from
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import IncompleteError, UsageError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.listing import described, listing
+
+
+def read(module: AnsibleModule) -> bridge.Result:
+    """Describe the backups that were asked for; when too little can be read, that ends the module."""
+    params = module.params
+    if params["limit"] < 0:
+        raise UsageError("Cannot list so few backups", f"limit is {params['limit']}", "set it to 0 for all, or more")
+    places = places_from(params["repositories"])
+    found = listing(places, params["job"] or "", params["backup"])
+    answer = {
+        "backups": [described(row) for row in found.rows[: params["limit"] or None]],
+        "total": len(found.rows),
+        "unreachable": [{"repository": name, "reason": why} for name, why in found.unreachable.items()],
+    }
+    words = [f"{name} cannot be read: {why}" for name, why in found.unreachable.items()]
+    if len(words) == len(places) or (words and not params["allow_partial"]):
+        remedy = "make the repositories available, or leave out those that are gone"
+        bridge.fail(module, IncompleteError("Cannot list all backups", "; ".join(words), remedy, found), answer)
+    return {**answer, "warnings": words}
+
+
+def main() -> t.NoReturn:
+    module = AnsibleModule(
+        argument_spec={
+            "job": {"type": "str"},
+            "backup": {"type": "str", "default": "all"},
+            "limit": {"type": "int", "default": 100},
+            "allow_partial": {"type": "bool", "default": True},
+            **REPOSITORIES,
+        },
+        supports_check_mode=True,
+    )
+    bridge.report(module, lambda _params: read(module))
+
+
+if __name__ == "__main__":
+    main()
