@@ -11,6 +11,7 @@ import fnmatch
 import functools
 import os
 import pathlib
+import runpy
 import typing as t
 
 import yaml
@@ -78,7 +79,7 @@ def module_names() -> list[str]:
 
 
 def constants(tree: ast.AST) -> dict[str, str]:
-    """Return the texts that are assigned to names anywhere in a source: documentation and its fragments."""
+    """Return the texts that are assigned to names in a source, such as its documentation."""
     found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
@@ -103,8 +104,8 @@ def documentation(module: str) -> dict[str, t.Any]:
 
 def _fragment(name: str) -> dict[str, t.Any]:
     file_name, _dot, section = name.partition(".")
-    texts = constants(parsed(PLUGINS / "doc_fragments" / f"{file_name}.py"))
-    fields: dict[str, t.Any] = load_yaml(texts[(section or "documentation").upper()])
+    fragment = runpy.run_path(str(PLUGINS / "doc_fragments" / f"{file_name}.py"))["ModuleDocFragment"]
+    fields: dict[str, t.Any] = load_yaml(getattr(fragment, (section or "documentation").upper()))
     return fields
 
 
