@@ -29,6 +29,7 @@ from .unfinished import clean_up
 KIND = "pg_database"
 _DUMP_NAME = "database.dump"
 _GLOBALS_NAME = "globals.sql"
+_POLL_S = 0.1
 _UNFINISHED = tuple(n + s for n in (_DUMP_NAME, _GLOBALS_NAME) for s in (".zst", ".gz", ""))
 
 
@@ -47,7 +48,12 @@ class DatabaseJob:
     allow_partial: bool = False  # True: a missing copy is a warning
     rebind: bool = False  # True: the job's source was rebuilt on purpose
     wait_s: float = WAIT_S  # for maintenance of another repository
-    drill: DrillPlace = dataclasses.field(default_factory=DrillPlace)
+    drill: DrillPlace = dataclasses.field(default_factory=DrillPlace)  # without bin_dir: the server's
+
+    @property
+    def proving_place(self) -> DrillPlace:
+        """Return where copies are proved: by the programs that wrote the dump, unless others are named."""
+        return dataclasses.replace(self.drill, bin_dir=self.drill.bin_dir or self.server.bin_dir)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,12 +136,26 @@ def back_up(job: DatabaseJob, say: Say = silent) -> BackupResult:
 
 def newest_manifest(store: Store, job: str) -> Manifest | None:
     """Return the manifest of the job's newest backup that can be read, or None; older ones are not read at all."""
-    ids = [layout.id_of(entry.key) for entry in store.entries(layout.manifests(job))]
-    for backup_id in sorted(filter(clock.is_backup_id, ids), reverse=True):
+    for backup_id in reversed(_ids(store, job)):
         backup = catalog.find(store, job, backup_id)
         if backup is not None and backup.manifest is not None:
             return backup.manifest
     return None
+
+
+def _ids(store: Store, job: str) -> list[str]:
+    ids = (layout.id_of(entry.key) for entry in store.entries(layout.manifests(job)))
+    return sorted(filter(clock.is_backup_id, ids))
+
+
+def _outlast_second(store: Store, job: str) -> None:
+    """Wait until the second in which the newest backup began is over: ids are ordered by it, and by chance within it.
+
+    Else the older of two quick backups could be taken for the latest.
+    """
+    newest = _ids(store, job)[-1:]
+    while newest and clock.compact(store.now()) == newest[0].partition("-")[0]:
+        clock.sleep(_POLL_S)
 
 
 def _write_to_first(job: DatabaseJob, source: Source, say: Say) -> tuple[Place, Manifest, list[CopyResult]]:
@@ -166,6 +186,7 @@ def _write(job: DatabaseJob, source: Source, place: Place) -> Manifest:
     binding.bind(store, job.name, KIND, source.identity, job.rebind)
     last = newest_manifest(store, job.name)
     last_bytes = int(last.statistics.get("plain_bytes", 0)) if last else 0
+    _outlast_second(store, job.name)
     run = Run(store, job.name)
     try:
         warnings = _store_all(job, source, run)
@@ -211,7 +232,7 @@ def _proved_primary(job: DatabaseJob, place: Place, manifest: Manifest, written_
     begun = clock.monotonic()
     if job.proof != "none":
         say(f"{job.name}: reading {manifest.id} back from {place.name}")
-        require_good(prove(place.store, manifest, job.proof, job.drill), manifest, place.name)
+        require_good(prove(place.store, manifest, job.proof, job.proving_place), manifest, place.name)
     seconds = round(written_s + seconds_since(begun), 3)
     return CopyResult(place.name, True, True, job.proof != "none", seconds=seconds)
 
@@ -227,7 +248,7 @@ def _copied(job: DatabaseJob, source: Source, primary: Place, place: Place, mani
         copy.copy(primary.store, place.store, manifest, identity, job.wait_s, say)
         is_present = True
         if job.proof != "none":
-            require_good(prove(place.store, manifest, job.proof, job.drill), manifest, place.name)
+            require_good(prove(place.store, manifest, job.proof, job.proving_place), manifest, place.name)
     except LifeboatError as error:
         problem = f"{error.problem}: {error.cause}"
         return CopyResult(place.name, False, is_present, False, problem, seconds_since(begun))

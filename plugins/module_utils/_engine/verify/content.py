@@ -8,7 +8,7 @@ import dataclasses
 import typing as t
 
 from ..child import ChildError
-from ..errors import DamagedError
+from ..errors import DamagedError, MissingPartError
 from ..postgres.fingerprint import fingerprint_of_chunks
 from ..postgres.tools import Tool, find_tool
 from ..repository.manifest import Manifest
@@ -50,6 +50,14 @@ def _reader(manifest: Manifest, bin_dir: str) -> Tool | None:
     """Return the pg_restore that can read the archives of a backup; None when it has none."""
     if all(file.role != DUMP for file in manifest.files):
         return None
-    major = int(manifest.source["server_version_number"]) // 10000
+    dumped_by = str(manifest.versions.get("pg_dump", "")).partition(".")[0]
+    major = max(int(manifest.source["server_version_number"]) // 10000, int(dumped_by or 0))
     purpose = f"Cannot verify backup {manifest.id} of {manifest.job}"
-    return find_tool("pg_restore", major, bin_dir, purpose)
+    tool = find_tool("pg_restore", major, bin_dir, purpose)
+    if tool.major < major:  # it would refuse the archive, and a good backup would be recorded as a bad one
+        raise MissingPartError(
+            purpose,
+            f"{tool.name} {tool.version} cannot read an archive of pg_dump {major}",
+            f"install postgresql-client-{major} or say with bin_dir in which folder the programs lie",
+        )
+    return tool
