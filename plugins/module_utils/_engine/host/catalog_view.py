@@ -1,0 +1,145 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import datetime as dt
+import typing as t
+
+from .. import clock
+from ..errors import LifeboatError
+from ..repository import proof
+from ..repository.catalog import MergedBackup
+from ..repository.store import Store
+from . import tables
+from .candidates import Holdings, candidates, holdings
+from .config import Config, JobSettings
+from .listing import described
+from .run_as import Document
+
+_HEAD = ("ID", "AGE", "SIZE", "PROVED", "COPIES")
+_WIDTHS = (23, 8, 10, 12, 0)
+
+
+def listing(config: Config, job: JobSettings) -> Document:
+    """Return the backups of a job with their copies, oldest first; repositories that do not answer are named."""
+    known = _known(config, job)
+    return {
+        "job": job.name,
+        "kind": job.kind,
+        "backups": [described(row) for row in known.merged()],
+        "reached": sorted(known.found),
+        "unreachable": dict(known.unreachable),
+    }
+
+
+def listing_lines(each: Document, now: dt.datetime) -> list[str]:
+    """Return the listing of a job as a table for people."""
+    rows = [_row(backup, now) for backup in each["backups"]]
+    return tables.table(_HEAD, rows, _WIDTHS) if rows else ["no backups"]
+
+
+def description(config: Config, job: JobSettings, wanted: str) -> Document:
+    """Return all that is known about one backup: an id, `latest` or `latest_good`. Raises LifeboatError."""
+    places, refused = config.usable_places(job)
+    known = _joined(holdings(job.name, places), refused)
+    first = candidates(known, places, wanted)[0]
+    row = next(row for row in known.merged() if row.id == first.backup.id)
+    manifest = row.manifest
+    if manifest is None:
+        raise LifeboatError(f"Cannot show backup {row.id} of {job.name}", "no copy of its manifest can be read")
+    having = {name for name, _copy in row.copies}
+    reports = {place.name: _reports(place.store, row) for place in places if place.name in having}
+    return {
+        **described(row),
+        "base": manifest.base,
+        "versions": dict(manifest.versions),
+        "source": dict(manifest.source),
+        "statistics": dict(manifest.statistics),
+        "files": [file.fields() for file in manifest.files],
+        "warnings": list(manifest.warnings),
+        "reports": reports,
+        "unreachable": dict(known.unreachable),
+    }
+
+
+def description_lines(each: Document) -> list[str]:
+    """Return what is known about one backup for people."""
+    source = each["source"]
+    facts = [
+        ("backup", each["id"]),
+        ("job", f"{each['job']} ({each['kind']})"),
+        ("source", f"{source.get('database', '')} on PostgreSQL {source.get('server_version', '')}"),
+        ("host", each["host"]),
+        ("began", each["started"]),
+        ("finished", each["finished"]),
+        ("size", f"{_size(each['plain_bytes'])}, stored {_size(each['stored_bytes'])}"),
+    ]
+    shown = [f"{name:<10}{tables.printable(str(value))}" for name, value in facts]
+    for copy in each["copies"]:
+        shown.append(f"{'copy':<10}{tables.printable(copy['repository'])}: {_standing(copy)}")
+        for problem in (*copy["problems"], *copy["alarms"]):
+            shown += tables.note(problem)
+    for file in each["files"]:
+        shown.append(f"{'file':<10}{file['name']}, {tables.size(file['stored_size'])}")
+        shown.append(f"{'':<10}sha256 {file['stored_sha256']}")
+    for words in each["warnings"]:
+        shown += tables.note(words, "warning: ")
+    return shown
+
+
+def remarks(unreachable: t.Mapping[str, str]) -> list[str]:
+    """Return a line for each repository that could not be looked into."""
+    return [f"{name} cannot be used: {why}" for name, why in unreachable.items()]
+
+
+def _known(config: Config, job: JobSettings) -> Holdings:
+    places, refused = config.usable_places(job)
+    return _joined(holdings(job.name, places), refused)
+
+
+def _joined(known: Holdings, refused: t.Mapping[str, str]) -> Holdings:
+    return Holdings(known.job, known.found, {**known.unreachable, **refused})
+
+
+def _reports(store: Store, row: MergedBackup) -> list[Document]:
+    return [
+        {"time": clock.to_text(each.time), "level": each.level, "good": each.is_good, **dict(each.report)}
+        for each in proof.records(store, row.job, row.id)
+    ]
+
+
+def _row(backup: Document, now: dt.datetime) -> list[str]:
+    copies = backup["copies"]
+    times = [copy["proved_at"] for copy in copies if copy["proved"] and copy["proved_at"]]
+    is_damaged = any(copy["problems"] or copy["alarms"] for copy in copies)
+    proved = f"{_age(max(times), now)} ago" if times else ("DAMAGED" if is_damaged else "no")
+    names = [copy["repository"] + _mark(copy, backup["proved"]) for copy in copies]
+    return [
+        backup["id"],
+        _age(backup["started"], now) if backup["started"] else "?",
+        _size(backup["stored_bytes"]),
+        proved,
+        ", ".join(names),
+    ]
+
+
+def _mark(copy: Document, is_proved_somewhere: bool) -> str:
+    if copy["problems"] or copy["alarms"]:
+        return " (damaged)"
+    return " (unproved)" if is_proved_somewhere and not copy["proved"] else ""
+
+
+def _standing(copy: Document) -> str:
+    if copy["problems"] or copy["alarms"]:
+        return "DAMAGED"
+    return f"proved {copy['proved_at']}" if copy["proved"] else "not proved"
+
+
+def _size(count: int | None) -> str:
+    return "?" if count is None else tables.size(count)
+
+
+def _age(moment: str, now: dt.datetime) -> str:
+    return tables.duration((now - clock.from_text(moment)).total_seconds())

@@ -1,0 +1,149 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import functools
+import os
+import typing as t
+
+from .. import clock
+from ..errors import DONE, LifeboatError
+from ..postgres.connection import connect
+from ..postgres.tools import find_tool
+from ..repository import binding
+from . import tables
+from .backup_run import KIND, DatabaseJob, Source, inspect
+from .config import Config, JobSettings, RepositorySettings
+from .place import Place
+from .run_as import Document
+
+_SKEW = dt.timedelta(minutes=5)  # S3 servers refuse requests from 15 minutes on
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One thing that a run needs, and whether it is there."""
+
+    subject: str
+    words: str  # what was found, or what is wrong
+    remedy: str = ""
+    exit_code: int = DONE
+
+    @property
+    def is_good(self) -> bool:
+        return self.exit_code == DONE
+
+    def document(self) -> Document:
+        return {**dataclasses.asdict(self), "good": self.is_good}
+
+
+def check_repository(settings: RepositorySettings) -> Document:
+    """Look whether a repository can be reached and is one; changes nothing, raises nothing."""
+    finding, _opened = _repository(settings)
+    return {"job": None, "findings": [finding.document()]}
+
+
+def check_job(config: Config, job: JobSettings) -> Document:
+    """Look whether a run of a job has all that it needs; changes nothing, raises nothing.
+
+    The repositories, the source and the rights of the login role there, programs and libraries.
+    """
+    looked_at = [_repository(config.repositories[name]) for name in job.repositories]
+    findings = [finding for finding, _opened in looked_at]
+    opened = [place for _finding, place in looked_at if place is not None]
+    reached = [place for finding, place in looked_at if place is not None and finding.is_good]
+    findings += _of_source(job, opened, reached)
+    if job.proof == "restore":
+        findings.append(_found("server to try restores out", lambda: _scratch_programs(job)))
+    return {"job": job.name, "findings": [finding.document() for finding in findings]}
+
+
+def lines(found: t.Sequence[Document]) -> list[str]:
+    """Return the documents of the checks for people: a line for each thing, below a failure its remedy."""
+    shown: list[str] = []
+    for each in found:
+        if each["job"]:
+            shown.append(f"job {each['job']}")
+        for finding in each["findings"]:
+            text = tables.printable(f"{finding['subject']}: {finding['words']}")
+            if finding["good"]:
+                shown.append(f"  ok    {text}")
+                continue
+            shown += tables.note(text, "WRONG ")
+            if finding["remedy"]:
+                shown += tables.note(f"Remedy: {finding['remedy']}", "      ")
+    return shown
+
+
+def exit_code(found: t.Sequence[Document]) -> int:
+    """Return the exit code of the first thing that is wrong."""
+    codes = [int(finding["exit_code"]) for each in found for finding in each["findings"]]
+    return next((code for code in codes if code != DONE), DONE)
+
+
+def _found(subject: str, look: t.Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject, look())
+    except LifeboatError as error:
+        words = f"{error.problem}: {error.cause}" if error.cause else error.problem
+        return Finding(subject, words, error.remedy, error.exit_code)
+
+
+def _repository(settings: RepositorySettings) -> tuple[Finding, Place | None]:
+    """Return what was found, and the repository unless its secrets cannot be read."""
+    opened: list[Place] = []
+
+    def look() -> str:
+        opened.append(settings.opened())
+        identity = opened[0].identity()
+        _refuse_skew(opened[0])
+        return f"{opened[0].store.name} is repository {identity.repository}"
+
+    finding = _found(f"repository {settings.name}", look)
+    return finding, opened[0] if opened else None
+
+
+def _refuse_skew(place: Place) -> None:
+    if place.store.has_locks:
+        return  # a directory's clock is read by writing to it
+    ahead = clock.now() - place.store.now()
+    if abs(ahead) > _SKEW:
+        raise LifeboatError(
+            f"Cannot trust the clocks of this host and {place.store.name}",
+            f"they differ by {tables.duration(abs(ahead).total_seconds())}",
+            "let both follow a time server",
+        )
+
+
+def _of_source(job: JobSettings, opened: t.Sequence[Place], reached: t.Sequence[Place]) -> list[Finding]:
+    sources: list[Source] = []
+
+    def look() -> str:
+        probe = DatabaseJob(job.name, job.login(), job.database, tuple(opened), compression=job.compression)
+        sources.append(inspect(probe))
+        found = sources[0]
+        return f"PostgreSQL {found.description['server_version']}, to be dumped by {found.tools.pg_dump.path}"
+
+    findings = [_found(f"database {job.database}", look)]
+    for source in sources:
+        findings += [Finding("note", note) for note in (*source.tools.warnings, *source.check.notes)]
+        findings += [_found(f"source of {job.name}", functools.partial(_bound, job, source, each)) for each in reached]
+    return findings
+
+
+def _bound(job: JobSettings, source: Source, place: Place) -> str:
+    binding.check(place.store, job.name, KIND, source.identity)
+    return f"the one that {place.name} expects"
+
+
+def _scratch_programs(job: JobSettings) -> str:
+    with connect(job.login(), job.server.maintenance_database) as session:
+        major = session.version_number // 10000
+    purpose = f"Cannot try out restores of {job.database}"
+    for name in ("initdb", "postgres"):
+        tool = find_tool(name, major, job.server.bin_dir, purpose)
+    return f"PostgreSQL {tool.version} in {os.path.dirname(tool.path)}"

@@ -1,0 +1,213 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import typing as t
+
+from ..errors import GuardRefusal, LifeboatError
+from ..repository.proof import LEVELS
+from . import commands
+from .commands import Shown
+from .config import DEFAULT_FILE, Config, load
+from .place import Say
+from .progress import Progress
+from .run_as import Document
+from .signals import Interrupted, unwinding
+from .version import VERSION
+
+_Work = t.Callable[[Config, argparse.Namespace, Say], Shown]
+
+_EPILOG = """exit codes: 0 done, 1 failed (status: something is wrong), 2 wrong usage or configuration,
+3 refused by a guard, 4 busy, 5 done but incomplete, 128 + number ended by a signal"""
+
+
+def main(argv: t.Sequence[str] | None = None) -> int:
+    """Run the command `lifeboat` and return its exit code; argparse ends wrong usage itself, with 2."""
+    _open_missing_streams()
+    try:
+        options = _parser().parse_args(argv)
+        with unwinding():
+            return _run(options)
+    except Interrupted as end:
+        _complain(f"Ended by {end.signal.name}.")
+        return end.exit_code
+    finally:
+        _flush(sys.stdout)
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
+        config = load(options.config)
+        with Progress(sys.stderr, sys.stderr.isatty()) as say:
+            shown: Shown = options.work(config, options, say)
+    except LifeboatError as error:
+        shown = Shown({}, (), error.exit_code, error=error)
+    if options.json:
+        document = {**shown.document, "exit_code": shown.exit_code, "error": _document_of(shown.error)}
+        _print(json.dumps(document, indent=2, sort_keys=True))
+    else:
+        _print("\n".join(shown.lines))
+    for remark in shown.remarks:
+        _complain(remark)
+    if shown.error is not None:
+        _complain(str(shown.error))
+    return shown.exit_code
+
+
+def _document_of(error: LifeboatError | None) -> Document | None:
+    if error is None:
+        return None
+    fields = {"problem": error.problem, "cause": error.cause, "remedy": error.remedy}
+    return {**fields, "guard": error.guard} if isinstance(error, GuardRefusal) else fields
+
+
+def _print(text: str) -> None:
+    """Write to standard output. A reader that went away (`| head`) does not change what was done."""
+    if not text:
+        return
+    try:
+        print(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard(sys.stdout)
+
+
+def _complain(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def _flush(stream: t.TextIO) -> None:
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        _discard(stream)
+
+
+def _discard(stream: t.TextIO) -> None:
+    """Let the rest go nowhere: the interpreter flushes once more at its end, and would complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _open_missing_streams() -> None:
+    """Open standard streams that the caller closed; else files that are opened later would take their numbers."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:  # names of databases are not bound to the terminal's character set
+            reconfigure(errors="backslashreplace")
+
+
+class _Version(argparse.Action):
+    """Prints the version and which file this is: SHA-256 as `sha256sum` says it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: t.Any) -> None:
+        _print(f"lifeboat {VERSION} ({_own_digest()})")
+        parser.exit()
+
+
+def _own_digest() -> str:
+    archive = getattr(globals().get("__loader__"), "archive", None)  # only zipimporter has one
+    if not archive:
+        return "not installed as one file"
+    digest = hashlib.sha256()
+    with open(archive, "rb") as file:
+        for chunk in iter(lambda: file.read(1024 * 1024), b""):
+            digest.update(chunk)
+    return f"sha256 {digest.hexdigest()}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    # Before or after the subcommand: the latter must not undo the former.
+    shared.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help=f"default: {DEFAULT_FILE}")
+    shared.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON document on stdout")
+    parser = argparse.ArgumentParser(
+        prog="lifeboat",
+        description="Back up, prove, copy and restore by the jobs of this host.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", metavar="FILE", default=DEFAULT_FILE, help=f"default: {DEFAULT_FILE}")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and the digest of this file")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, work: _Work, words: str, job: str = "JOB") -> argparse.ArgumentParser:
+        added = subparsers.add_parser(name, parents=[shared], help=words, description=words, allow_abbrev=False)
+        added.set_defaults(work=work)
+        if job == "JOB":
+            added.add_argument("job", metavar="JOB")
+        else:
+            added.add_argument("job", metavar="JOB", nargs="?", default="", help="default: all jobs")
+        return added
+
+    _add_run(add("run", commands.run, "run a job: back up, prove, copy"))
+    add("list", commands.list_backups, "list backups", "[JOB]")
+    shown = add("show", commands.show, "show all that is known about one backup")
+    shown.add_argument("backup", metavar="ID", nargs="?", default="latest", help="or latest (default), latest_good")
+    _add_copy(add("copy", commands.copy, "bring every repository of a job what it lacks"))
+    _add_verify(add("verify", commands.verify, "verify copies of backups, and record what was found"))
+    _add_restore(add("restore", commands.restore, "bring a backup back"))
+    add("status", commands.show_status, "say how jobs stand; exit code 1 when something is wrong", "[JOB]")
+    add("check", commands.check_all, "look whether runs have all that they need; changes nothing", "[JOB]")
+    return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--on-shrink", choices=("fail", "warn", "ignore"), help="instead of what the job says")
+    parser.add_argument("--rebind", action="store_true", help="the source was rebuilt on purpose: accept it")
+
+
+def _add_copy(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--backup", metavar="ID", default="all", help="or latest, latest_good, all (default)")
+    parser.add_argument("--from", dest="source", metavar="REPOSITORY", action="append", default=[], help="default: any")
+    parser.add_argument("--to", dest="target", metavar="REPOSITORY", action="append", default=[], help="default: all")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be copied")
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--backup", metavar="ID", default="latest", help="or latest (default), all")
+    parser.add_argument("--level", choices=LEVELS, default="content", help="default: content")
+    _add_repository(parser)
+
+
+def _add_restore(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--backup", metavar="ID", default="latest_good", help="or latest, latest_good (default)")
+    _add_repository(parser)
+    parser.add_argument("--database", metavar="NAME", default="", help="restore under this name; default: as it was")
+    parser.add_argument("--confirm", metavar="NAME", default="", help="replace the database of this name")
+    parser.add_argument("--drop-previous", action="store_true", help="do not keep the database that is replaced")
+    parser.add_argument("--schema-only", action="store_true", help="without data")
+    parser.add_argument("--no-owner", action="store_true", help="all belongs to the login role")
+    parser.add_argument("--no-privileges", action="store_true", help="without GRANT and REVOKE")
+    parser.add_argument("--jobs", metavar="N", type=_positive, default=1, help="tables and indexes at once; default: 1")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be done")
+
+
+def _add_repository(parser: argparse.ArgumentParser) -> None:
+    words = "only this one; may be repeated, in the order of preference"
+    parser.add_argument("--repository", metavar="NAME", action="append", default=[], help=words)
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
+    return int(text)

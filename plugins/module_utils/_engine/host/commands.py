@@ -1,0 +1,297 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import typing as t
+
+from .. import clock
+from ..errors import DONE, FAILED, INCOMPLETE, IncompleteError, LifeboatError, UsageError
+from ..postgres.archive import ScriptOptions
+from ..postgres.restore import RestoreOptions
+from . import catalog_view, check, copy_jobs, restore_run, status, tables, verify_run
+from .backup_run import BackupResult, back_up
+from .config import Config, JobSettings
+from .place import Place, Say
+from .run_as import Document, as_user, become, is_other, is_root
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """What a subcommand has to say in the end."""
+
+    document: Document  # for machines
+    lines: t.Sequence[str]  # for people
+    exit_code: int = DONE
+    remarks: t.Sequence[str] = ()  # for standard error
+    error: LifeboatError | None = None  # what is not done, beside what is
+
+
+def run(config: Config, options: argparse.Namespace, say: Say) -> Shown:
+    """Run a job: back up, prove, copy."""
+    job = _own(config, options.job)
+    changes: dict[str, t.Any] = {"rebind": options.rebind}
+    if options.on_shrink:
+        changes["on_shrink"] = options.on_shrink
+    wanted = dataclasses.replace(config.database_job(job), **changes)
+    try:
+        return _ran(back_up(wanted, say))
+    except IncompleteError as error:
+        return _ran(error.result, error)
+
+
+def _ran(result: BackupResult, error: IncompleteError | None = None) -> Shown:
+    document = {
+        "job": result.job,
+        "id": result.id,
+        "copies": [
+            {
+                "repository": copy.repository,
+                "primary": copy.is_primary,
+                "present": copy.is_present,
+                "proved": copy.is_proved,
+                "problem": copy.problem,
+                "seconds": copy.seconds,
+            }
+            for copy in result.copies
+        ],
+        "complete": result.is_complete,
+        "plain_bytes": result.plain_bytes,
+        "stored_bytes": result.stored_bytes,
+        "seconds": result.seconds,
+        "dump_seconds": result.dump_seconds,
+        "warnings": list(result.warnings),
+    }
+    sizes = f"{tables.size(result.stored_bytes)} of {tables.size(result.plain_bytes)}"
+    shown = [f"{result.job}: backup {result.id}, {sizes}, {tables.duration(result.seconds)}"]
+    for copy in result.copies:
+        words = "proved" if copy.is_proved else ("not proved" if copy.is_present else "MISSING")
+        shown.append(tables.printable(f"  {copy.repository}: {words}"))
+        shown += tables.note(copy.problem) if copy.problem else []
+    for warning in result.warnings:
+        shown += tables.note(warning, "warning: ")
+    return Shown(document, shown, error.exit_code if error else DONE, error=error)
+
+
+def list_backups(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
+    """List the backups of one job or of all."""
+    jobs, remarks = _accessible(config, options.job)
+    found = [as_user(job.run_as, job.name, functools.partial(catalog_view.listing, config, job)) for job in jobs]
+    now = clock.now()
+    shown: list[str] = []
+    for each in found:
+        if len(found) > 1 or not options.job:
+            shown += ([""] if shown else []) + [f"{each['job']} ({each['kind']})"]
+        shown += catalog_view.listing_lines(each, now)
+        remarks += [f"{each['job']}: {words}" for words in catalog_view.remarks(each["unreachable"])]
+    is_blind = any(each["unreachable"] for each in found)
+    nothing = found and all(each["unreachable"] and not each["reached"] for each in found)
+    return Shown({"jobs": found}, shown, FAILED if nothing else (INCOMPLETE if is_blind else DONE), remarks)
+
+
+def show(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
+    """Show all that is known about one backup."""
+    job = _own(config, options.job)
+    document = catalog_view.description(config, job, options.backup)
+    remarks = catalog_view.remarks(document["unreachable"])
+    return Shown(document, catalog_view.description_lines(document), INCOMPLETE if remarks else DONE, remarks)
+
+
+def copy(config: Config, options: argparse.Namespace, say: Say) -> Shown:
+    """Bring every repository of a job what it lacks."""
+    job = _own(config, options.job)
+    places = config.places(job)
+    request = copy_jobs.Request(
+        job=job.name,
+        backup=options.backup,
+        places=places,
+        sources=_chosen(places, options.source, job),
+        targets=_chosen(places, options.target, job),
+        proof=job.proof,
+        drill=job.drill,
+    )
+    result = copy_jobs.bring(request, say, dry_run=options.dry_run)
+    verb = "would be copied" if options.dry_run else "copied"
+    shown = [
+        f"{each.id}: {verb} from {each.source} to {each.target}, {tables.size(each.bytes)}" for each in result.copied
+    ]
+    if not shown and not result.problems:
+        shown = [f"{job.name}: every repository has what it is to have"]
+    for problem in result.problems:
+        shown += tables.note(problem)
+    document = {"job": job.name, "dry_run": options.dry_run, **dataclasses.asdict(result)}
+    return Shown(document, shown, _code(bool(result.copied), bool(result.problems)))
+
+
+def verify(config: Config, options: argparse.Namespace, say: Say) -> Shown:
+    """Verify copies of backups, and record what was found."""
+    job = _own(config, options.job)
+    places, refused = config.usable_places(job)
+    chosen = _chosen(places, options.repository, job)
+    planned = verify_run.plan(verify_run.VerifyRequest(job.name, options.backup, chosen, options.level, job.drill))
+    verdicts = verify_run.verify(planned, say)
+    problems = [*planned.problems, *catalog_view.remarks(_of(refused, options.repository))]
+    shown = []
+    for each in verdicts:
+        words = "good" if each.is_good else "BAD"
+        shown.append(f"{each.id} in {each.repository}: {words} ({each.level}), {tables.duration(each.seconds)}")
+        for problem in each.problems:
+            shown += tables.note(problem)
+    for problem in problems:
+        shown += tables.note(problem)
+    document = {
+        "job": job.name,
+        "level": options.level,
+        "copies": [{**dataclasses.asdict(each), "good": each.is_good} for each in verdicts],
+        "problems": problems,
+    }
+    is_damaged = any(candidate.backup.alarms for candidate in planned.copies) or not all(v.is_good for v in verdicts)
+    return Shown(document, shown, FAILED if is_damaged else _code(bool(verdicts), bool(problems)))
+
+
+def restore(config: Config, options: argparse.Namespace, say: Say) -> Shown:
+    """Bring a backup back as a database."""
+    job = _own(config, options.job)
+    places, refused = config.usable_places(job)
+    script = ScriptOptions(options.schema_only, options.no_owner, options.no_privileges)
+    request = restore_run.RestoreRequest(
+        job=job.name,
+        backup=options.backup,
+        places=_chosen(places, options.repository, job),
+        server=job.login(),
+        database=options.database,
+        confirm=options.confirm,
+        keep_previous=not options.drop_previous,
+        options=RestoreOptions(script=script, jobs=options.jobs),
+        folder=job.scratch_dir,
+    )
+    planned = restore_run.plan(request)
+    notes = (*planned.notes, *catalog_view.remarks(_of(refused, options.repository)))
+    planned = dataclasses.replace(planned, notes=notes)
+    if options.dry_run:
+        return _restore_plan(planned)
+    return _restored(restore_run.restore(planned, say))
+
+
+def _restore_plan(planned: restore_run.RestorePlan) -> Shown:
+    manifest, target = planned.manifest, planned.target
+    is_unconfirmed = target.exists and planned.request.confirm != planned.database
+    document = {
+        "dry_run": True,
+        "job": planned.request.job,
+        "id": manifest.id,
+        "time": clock.to_text(manifest.started),
+        "repository": planned.first.place.name,
+        "database": planned.database,
+        "replaces": target.exists,
+        "needs_confirm": is_unconfirmed,
+        "problems": list(target.problems),
+        "notes": list(planned.notes),
+    }
+    shown = [
+        f"would restore {manifest.id} of {clock.to_text(manifest.started)} from {planned.first.place.name}",
+        f"as database {planned.database} of {planned.request.server}"
+        + (", replacing the one that is there" if target.exists else ", which is not there yet"),
+    ]
+    if is_unconfirmed:
+        shown.append(f"to replace it, say --confirm {planned.database}")
+    for problem in target.problems:
+        shown += tables.note(problem, "WRONG ")
+    for words in planned.notes:
+        shown += tables.note(words, "note: ")
+    return Shown(document, [tables.printable(line) for line in shown], FAILED if target.problems else DONE)
+
+
+def _restored(result: restore_run.RestoreResult) -> Shown:
+    document = {**dataclasses.asdict(result), "figures": dict(result.figures)}
+    shown = [
+        f"{result.job}: restored {result.id} from {result.repository} as database {result.database}, "
+        f"{tables.duration(result.seconds)}",
+        f"  compared with its archive: {result.figures.get('tables', '?')} tables, "
+        f"{result.figures.get('rows', '?')} rows",
+    ]
+    if result.previous:
+        shown.append(f"  the database that was there is kept as {result.previous}")
+    shown = [tables.printable(line) for line in shown]
+    for words in result.notes:
+        shown += tables.note(words, "note: ")
+    return Shown(document, shown)
+
+
+def show_status(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
+    """Say how jobs stand."""
+    jobs, remarks = _accessible(config, options.job)
+    found = [as_user(job.run_as, job.name, functools.partial(_status_of, config, job)) for job in jobs]
+    is_healthy = all(each["healthy"] for each in found)
+    return Shown(
+        {"healthy": is_healthy, "jobs": found},
+        status.lines(found, clock.now()),
+        DONE if is_healthy else FAILED,
+        remarks,
+    )
+
+
+def _status_of(config: Config, job: JobSettings) -> Document:
+    return status.look(config, job).document()
+
+
+def check_all(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
+    """Look whether everything that runs need is there."""
+    jobs, remarks = _accessible(config, options.job)
+    used = {name for job in config.jobs.values() for name in job.repositories}
+    found = []
+    if not options.job:
+        unused = [each for name, each in config.repositories.items() if name not in used]
+        found += [check.check_repository(each) for each in unused]
+    found += [as_user(job.run_as, job.name, functools.partial(check.check_job, config, job)) for job in jobs]
+    code = check.exit_code(found)
+    shown = [f"configuration {config.file}: {len(config.repositories)} repositories, {len(config.jobs)} jobs"]
+    return Shown({"good": code == DONE, "checks": found}, shown + check.lines(found), code, remarks)
+
+
+def _own(config: Config, name: str) -> JobSettings:
+    """Return a job, as the user that it belongs to from now on. Raises UsageError."""
+    job = config.job(name)
+    become(job.run_as, job.name)
+    return job
+
+
+def _accessible(config: Config, name: str) -> tuple[list[JobSettings], list[str]]:
+    """Return the jobs that this user may look at, and a remark about the others. Raises UsageError."""
+    if name:
+        return [config.job(name)], []
+    jobs = list(config.jobs.values())
+    mine = [job for job in jobs if is_root() or not is_other(job.run_as)]
+    others = [f"{job.name} of user {job.run_as}" for job in jobs if job not in mine]
+    if others and not mine:
+        raise UsageError("Cannot look at the jobs", f"they are {', '.join(others)}", "run this as root or that user")
+    return mine, [f"left out, because only root could look: {', '.join(others)}"] if others else []
+
+
+def _chosen(places: t.Sequence[Place], names: t.Sequence[str], job: JobSettings) -> tuple[Place, ...]:
+    """Return the places of the given names, in that order; all of them when no name is given. Raises UsageError."""
+    by_name = {place.name: place for place in places}
+    for name in names:
+        if name not in job.repositories:
+            known = ", ".join(job.repositories)
+            raise UsageError(f"Cannot use repository {name}", f"job {job.name} does not have it", f"it has {known}")
+    found = tuple(by_name[name] for name in names or by_name if name in by_name)
+    if not found:
+        raise UsageError(
+            f"Cannot use a repository of job {job.name}", "their secrets cannot be read", f"lifeboat check {job.name}"
+        )
+    return found
+
+
+def _of(refused: t.Mapping[str, str], names: t.Sequence[str]) -> dict[str, str]:
+    return {name: why for name, why in refused.items() if not names or name in names}
+
+
+def _code(has_result: bool, has_problems: bool) -> int:
+    if not has_problems:
+        return DONE
+    return INCOMPLETE if has_result else FAILED

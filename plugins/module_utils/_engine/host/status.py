@@ -1,0 +1,179 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import typing as t
+
+from .. import clock
+from ..errors import LifeboatError
+from ..repository.catalog import MergedBackup
+from . import tables
+from .candidates import Holdings, holdings
+from .config import Config, JobSettings
+from .place import Place
+from .run_as import Document
+
+_SKEW = dt.timedelta(minutes=5)  # more than this, and somebody's clock is wrong
+
+
+@dataclasses.dataclass(frozen=True)
+class JobStatus:
+    """How a job stands, and what is wrong with it."""
+
+    job: str
+    kind: str
+    id: str  # of the newest backup that can be read; empty: there is none
+    time: dt.datetime | None  # when it began: what it holds is as of then
+    age_s: float | None
+    rpo_hours: float | None  # objective for the age
+    proved_id: str  # of the newest backup that is proved in some repository
+    proved_at: dt.datetime | None  # when that was read back last
+    copies: tuple[str, ...]  # repositories that have the newest backup
+    repositories: tuple[str, ...]  # repositories that are to have it
+    problems: tuple[str, ...]
+
+    @property
+    def is_healthy(self) -> bool:
+        return not self.problems
+
+    def document(self) -> Document:
+        return {
+            **dataclasses.asdict(self),
+            "healthy": self.is_healthy,
+            "time": clock.to_text(self.time) if self.time else None,
+            "proved_at": clock.to_text(self.proved_at) if self.proved_at else None,
+        }
+
+
+def look(config: Config, job: JobSettings) -> JobStatus:
+    """Look into all repositories of a job and judge; never raises LifeboatError."""
+    places, refused = config.usable_places(job)
+    known = holdings(job.name, places)
+    known = dataclasses.replace(known, unreachable={**known.unreachable, **refused})
+    return judge(job, known, _now(places))
+
+
+def judge(job: JobSettings, known: Holdings, now: dt.datetime) -> JobStatus:
+    """Say how a job stands by what its repositories hold at the moment `now`."""
+    rows = known.merged()
+    newest = next((row for row in reversed(rows) if row.manifest is not None), None)
+    proved = next((row for row in reversed(rows) if row.is_proved), None)
+    manifest = newest.manifest if newest else None
+    age_s = (now - manifest.started).total_seconds() if manifest else None
+    problems = [
+        *_of_repositories(known),
+        *_of_age(job, age_s, bool(known.found)),
+        *_of_proof(job, newest, proved, now),
+        *_of_copies(job, known, newest),
+        *_of_damage(rows),
+    ]
+    return JobStatus(
+        job=job.name,
+        kind=job.kind,
+        id=newest.id if newest else "",
+        time=manifest.started if manifest else None,
+        age_s=round(age_s, 1) if age_s is not None else None,
+        rpo_hours=job.rpo_hours,
+        proved_id=proved.id if proved else "",
+        proved_at=_proved_at(proved),
+        copies=tuple(name for name, _copy in newest.copies) if newest else (),
+        repositories=job.repositories,
+        problems=tuple(problems),
+    )
+
+
+def _now(places: t.Sequence[Place]) -> dt.datetime:
+    """Return the clock that dated the backups: that of a server where there is one, not only this host's."""
+    for place in places:
+        if not place.store.has_locks:
+            try:
+                return place.store.now()
+            except LifeboatError:
+                continue  # it is unreachable, and holdings say so
+    return clock.now()
+
+
+def _of_repositories(known: Holdings) -> t.Iterator[str]:
+    for name, why in known.unreachable.items():
+        yield f"{name} cannot be used: {why}"
+
+
+def _of_age(job: JobSettings, age_s: float | None, has_answer: bool) -> t.Iterator[str]:
+    if age_s is None:
+        if has_answer:
+            yield "there is no backup"
+        return
+    if age_s < -_SKEW.total_seconds():
+        yield f"the newest backup lies {tables.duration(-age_s)} in the future: a clock is wrong"
+    if job.rpo_hours is not None and age_s > job.rpo_hours * 3600:
+        yield f"the newest backup is {tables.duration(age_s)} old, and the objective is {job.rpo_hours:g} h"
+
+
+def _of_proof(
+    job: JobSettings, newest: MergedBackup | None, proved: MergedBackup | None, now: dt.datetime
+) -> t.Iterator[str]:
+    if newest is None or newest.is_proved:
+        return
+    if proved is None or proved.manifest is None:
+        yield "no backup is proved"
+    elif job.proof != "none":
+        yield f"the newest backup is not proved; {proved.id} is the newest one that is"
+    elif job.rpo_hours is not None:
+        # Proof is left to a schedule: what counts is that something recent enough is proved.
+        age_s = (now - proved.manifest.started).total_seconds()
+        if age_s > job.rpo_hours * 3600:
+            yield f"the newest proved backup is {tables.duration(age_s)} old, and the objective is {job.rpo_hours:g} h"
+
+
+def _of_copies(job: JobSettings, known: Holdings, newest: MergedBackup | None) -> t.Iterator[str]:
+    if newest is None:
+        return
+    there = {name for name, _copy in newest.copies}
+    for name in job.repositories:
+        if name in known.found and name not in there:
+            yield f"{name} has no copy of {newest.id}"
+
+
+def _of_damage(rows: t.Sequence[MergedBackup]) -> t.Iterator[str]:
+    for row in rows:
+        for name, copy in row.copies:
+            for words in (*copy.alarms, *copy.standing.problems):
+                yield f"{row.id} in {name}: {words}"
+
+
+def _proved_at(row: MergedBackup | None) -> dt.datetime | None:
+    times = [copy.standing.proved_at for _name, copy in row.copies if copy.is_good] if row else []
+    return max((moment for moment in times if moment is not None), default=None)
+
+
+HEAD = ("JOB", "LAST BACKUP", "AGE", "OBJECTIVE", "PROVED", "COPIES", "STATE")
+_WIDTHS = (28, 23, 8, 9, 12, 8, 0)
+
+
+def lines(found: t.Sequence[Document], now: dt.datetime) -> list[str]:
+    """Return the documents of jobs as a table for people, what is wrong below each row."""
+    rows = [_row(each, now) for each in found]
+    aligned = tables.table(HEAD, rows, _WIDTHS)
+    shown = aligned[:1]
+    for line, each in zip(aligned[1:], found):
+        shown.append(line)
+        for problem in each["problems"]:
+            shown += tables.note(str(problem))
+    return shown
+
+
+def _row(each: Document, now: dt.datetime) -> list[str]:
+    proved_at = each["proved_at"]
+    return [
+        str(each["job"]),
+        str(each["id"]) or "none",
+        tables.duration(float(each["age_s"])) if each["age_s"] is not None else "-",
+        f"{float(each['rpo_hours']):g} h" if each["rpo_hours"] else "-",
+        f"{tables.duration((now - clock.from_text(str(proved_at))).total_seconds())} ago" if proved_at else "never",
+        f"{len(each['copies'])} of {len(each['repositories'])}",
+        "ok" if each["healthy"] else "WRONG",
+    ]

@@ -1,0 +1,60 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import textwrap
+import typing as t
+
+WIDTH = 100  # columns
+_GAP = "  "
+_STEPS = ((86400 * 2, 86400, "d"), (3600 * 2, 3600, "h"), (60 * 2, 60, "min"))
+
+
+def printable(text: str) -> str:
+    """Return one line of text that a terminal shows as it is: names and errors may come from anywhere."""
+    return "".join(char if char.isprintable() else ("\N{REPLACEMENT CHARACTER}", " ")[char.isspace()] for char in text)
+
+
+def cut(text: str, width: int) -> str:
+    """Return at most `width` columns of a text, and show where something is missing."""
+    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes for people, such as `13.4 MiB`."""
+    value, unit = float(count), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):  # noqa: B007 - the last one stays
+        if value < 1024 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time span for people, such as `3 h`; rounded down, in one unit."""
+    for least, unit_s, name in _STEPS:
+        if seconds >= least:
+            return f"{int(seconds // unit_s)} {name}"
+    return f"{seconds:.1f} s" if 0 <= seconds < 10 else f"{int(seconds)} s"
+
+
+def table(head: t.Sequence[str], rows: t.Sequence[t.Sequence[str]], widths: t.Sequence[int]) -> list[str]:
+    """Return aligned lines; `widths` are the most columns of each, 0 for the last one: what is left of 100."""
+    cells = [[printable(cell) for cell in row] for row in (head, *rows)]
+    columns = []
+    left = WIDTH
+    for number, most in enumerate(widths):
+        needed = max(len(row[number]) for row in cells)
+        columns.append(min(needed, most or left, left))
+        left -= columns[-1] + len(_GAP)
+    return [_GAP.join(cut(cell, width).ljust(width) for cell, width in zip(row, columns)).rstrip() for row in cells]
+
+
+def note(text: str, mark: str = "! ") -> list[str]:
+    """Return a remark below a row of a table, wrapped and indented."""
+    indent = _GAP + mark
+    return textwrap.wrap(
+        printable(text), WIDTH, initial_indent=indent, subsequent_indent=" " * len(indent), break_on_hyphens=False
+    )
