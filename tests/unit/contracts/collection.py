@@ -39,7 +39,7 @@ def relative(path: pathlib.Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def files() -> tuple[pathlib.Path, ...]:
     """Return all files of the checkout but those that git would ignore."""
     lines = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
@@ -91,7 +91,7 @@ def parsed(path: pathlib.Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def documentation(module: str) -> dict[str, t.Any]:
     """Return the documentation of a module with that of its fragments merged in, as ansible-doc does it."""
     found: dict[str, t.Any] = load_yaml(constants(parsed(MODULES / f"{module}.py"))["DOCUMENTATION"])

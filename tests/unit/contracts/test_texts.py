@@ -23,7 +23,7 @@ HEADER = (
     "# SPDX-License-Identifier: GPL-3.0-or-later\n"
 )
 VAGUE_NAMES = frozenset(("utils", "util", "helpers", "helper", "common", "base", "manager", "misc", "core", "impl"))
-# Hosts that texts may name: examples (RFC 2606), loopback, standards, licences, makers' documentation, and our own place.
+# Hosts that texts may name: examples (RFC 2606), loopback, standards, licences, documentation, and our own place.
 KNOWN_HOSTS = re.compile(
     r"localhost(?:\.example\.org)?|127\.\d+\.\d+\.\d+|0\.0\.0\.0|10\.0\.0\.1|\[?::1\]?|h|s3|host"
     r"|(?:[a-z0-9-]+\.)*example(?:\.(?:com|org|net))?"

@@ -1,0 +1,141 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Roles say their defaults twice and mean the same; every disaster playbook has a runbook."""
+
+from __future__ import annotations
+
+import pathlib
+import typing as t
+
+import pytest
+from ansible_collections.lifeboat.recovery.tests.unit.contracts import collection
+
+PARTS_OF_A_ROLE = ("README.md", "meta/main.yml", "meta/argument_specs.yml", "defaults/main.yml", "tasks/main.yml")
+
+
+def role_problems(role: pathlib.Path) -> list[str]:
+    """Return where a role lacks a part, or its defaults and its argument specification differ."""
+    missing = [f"{role.name} has no {part}" for part in PARTS_OF_A_ROLE if not (role / part).is_file()]
+    if missing:
+        return missing
+    defaults = _yaml(role / "defaults" / "main.yml") or {}
+    specs = _yaml(role / "meta" / "argument_specs.yml")["argument_specs"]
+    documented: dict[str, t.Any] = {}
+    for entry in specs.values():
+        documented.update(entry.get("options", {}))
+    problems = []
+    for name in sorted({*defaults, *documented}):
+        option = documented.get(name)
+        if option is None:
+            problems.append(f"{role.name}: {name} has a default and no specification")
+        elif option.get("required"):
+            problems += [f"{role.name}: {name} is required and has a default"] if name in defaults else []
+        elif ("default" in option) != (name in defaults):
+            problems.append(f"{role.name}: {name} has a default in one place only")
+        elif name in defaults and repr(option["default"]) != repr(defaults[name]):  # 1 is not true
+            problems.append(
+                f"{role.name}: {name} is {defaults[name]!r}, and {option['default']!r} in its specification"
+            )
+    prefix = f"{role.name}_"
+    return problems + [
+        f"{role.name}: {name} does not begin with {prefix}" for name in defaults if not name.startswith(prefix)
+    ]
+
+
+def _yaml(path: pathlib.Path) -> t.Any:
+    return collection.load_yaml(path.read_text(encoding="utf-8"))
+
+
+def runbook_problems(root: pathlib.Path) -> list[str]:
+    """Return the disaster playbooks without a runbook, and the runbooks without a playbook."""
+    playbooks = {path.stem for path in (root / "playbooks" / "dr").glob("*.yml")}
+    runbooks = {path.stem[len("runbook_") :] for path in (root / "docs").glob("runbook_*.md")}
+    problems = [f"playbooks/dr/{name}.yml has no docs/runbook_{name}.md" for name in sorted(playbooks - runbooks)]
+    return problems + [f"docs/runbook_{name}.md has no playbook" for name in sorted(runbooks - playbooks)]
+
+
+def test_every_role_documents_the_defaults_that_it_has():
+    folder = collection.ROOT / "roles"
+    roles = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    assert [problem for role in roles for problem in role_problems(role)] == []
+
+
+def test_every_disaster_playbook_has_a_runbook():
+    assert runbook_problems(collection.ROOT) == []
+
+
+def test_every_runbook_names_its_playbook():
+    for path in sorted((collection.ROOT / "docs").glob("runbook_*.md")):
+        name = path.stem[len("runbook_") :]
+        assert f"{collection.NAMESPACE}dr.{name}" in path.read_text(encoding="utf-8")
+
+
+DEFAULTS = "---\nminio_server_port: 9000\nminio_server_tls: false\n"
+SPECIFICATION = """---
+argument_specs:
+  main:
+    options:
+      minio_server_port:
+        type: int
+        default: 9000
+      minio_server_tls:
+        type: bool
+        default: false
+      minio_server_user:
+        type: str
+        required: true
+      minio_server_title:
+        type: str
+"""
+
+
+@pytest.fixture
+def role(tmp_path):
+    folder = tmp_path / "minio_server"
+    for part in PARTS_OF_A_ROLE:
+        (folder / part).parent.mkdir(parents=True, exist_ok=True)
+        (folder / part).write_text("---\n")
+    (folder / "defaults" / "main.yml").write_text(DEFAULTS)
+    (folder / "meta" / "argument_specs.yml").write_text(SPECIFICATION)
+    return folder
+
+
+def test_a_role_whose_defaults_are_its_specification_is_let_pass(role):
+    assert role_problems(role) == []
+
+
+@pytest.mark.parametrize(
+    ("defaults", "words"),
+    [
+        (DEFAULTS.replace("9000", "9001"), "9001"),
+        (DEFAULTS.replace("false", "no_word"), "no_word"),
+        (DEFAULTS.replace("false", "0"), "is 0"),
+        (DEFAULTS.replace("minio_server_tls: false\n", ""), "one place only"),
+        (DEFAULTS + "minio_server_title: x\n", "one place only"),
+        (DEFAULTS + "minio_server_user: x\n", "is required"),
+        (DEFAULTS + "minio_server_other: x\n", "no specification"),
+        (DEFAULTS + "other: x\n", "does not begin"),
+    ],
+)
+def test_a_default_that_differs_from_the_specification_is_found(role, defaults, words):
+    (role / "defaults" / "main.yml").write_text(defaults)
+    assert words in "; ".join(role_problems(role))
+
+
+@pytest.mark.parametrize("part", PARTS_OF_A_ROLE)
+def test_a_role_that_lacks_a_part_is_found(role, part):
+    (role / part).unlink()
+    assert role_problems(role) == [f"minio_server has no {part}"]
+
+
+def test_a_playbook_without_runbook_and_a_runbook_without_playbook_are_found(tmp_path):
+    for folder in ("playbooks/dr", "docs"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "playbooks" / "dr" / "flood.yml").touch()
+    assert runbook_problems(tmp_path) == ["playbooks/dr/flood.yml has no docs/runbook_flood.md"]
+    (tmp_path / "docs" / "runbook_flood.md").touch()
+    assert runbook_problems(tmp_path) == []
+    (tmp_path / "docs" / "runbook_fire.md").touch()
+    assert runbook_problems(tmp_path) == ["docs/runbook_fire.md has no playbook"]
