@@ -61,6 +61,8 @@ def compare(archive: Fingerprint, restored: Fingerprint, *, same_major: bool) ->
 def _tables(archive: t.Mapping[str, TableFingerprint], restored: t.Mapping[str, TableFingerprint]) -> t.Iterator[str]:
     for name in sorted(archive.keys() | restored.keys()):
         found, kept = archive.get(name), restored.get(name)
+        if found is None and kept is not None and kept.rows == 0:
+            continue  # a dump of a standby has no section for the rows of an unlogged table, which comes back empty
         if kept is None or found is None:
             yield f"table {name}: {'not restored' if kept is None else 'not in the archive'}"
         elif found.columns != kept.columns:

@@ -88,3 +88,9 @@ def test_the_summary_is_small_whatever_the_database_holds() -> None:
     many = replace(ONE, tables={f"t{number}": TABLE for number in range(500)})
     assert len(str(many.summary())) < 400
     assert many.summary()["rows"] == 1500
+
+
+def test_a_table_whose_rows_the_archive_never_had_may_come_back_empty_only() -> None:
+    empty, full = replace(TABLE, rows=0, size_bytes=0), TABLE
+    for table, differences in ((empty, ()), (full, ("table public.quick: not in the archive",))):
+        assert told(replace(ONE, tables={**ONE.tables, "public.quick": table})) == differences
