@@ -123,7 +123,7 @@ problems:
   returned: success, and when a problem makes the task fail
   type: list
   elements: str
-  sample: ["site: 20261120T020000Z-0a1b2c: database.dump.zst: it is not there"]
+  sample: ["site: 20261120T020000Z-0a1b2c/database.dump.zst: it is not there"]
 stored_bytes:
   description: How much there is to read.
   returned: success, and when a problem makes the task fail
@@ -218,7 +218,7 @@ class Planned:
 
 def answer(plan: verify_run.VerifyPlan, verdicts: t.Sequence[verify_run.Verdict]) -> dict[str, t.Any]:
     """Return what a task says about copies that were verified."""
-    bad = [f"{each.repository}: {each.id}: {problem}" for each in verdicts for problem in each.problems]
+    bad = [f"{each.repository}: {problem}" for each in verdicts for problem in each.problems]
     problems = [*plan.problems, *bad]
     return {
         "good": not problems,
