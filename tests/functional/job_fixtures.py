@@ -78,7 +78,7 @@ def away(name: str = "away") -> Place:
     return Place(name, BucketStore(S3Client(endpoint), "backups", ""))
 
 
-def job_of(server: PostgresServer, database: str, *places: Place, **more: t.Any) -> DatabaseJob:
+def job_of(server: PostgresServer, database: str, /, *places: Place, **more: t.Any) -> DatabaseJob:
     given = DatabaseJob(JOB, login(server), database, places)
     return dataclasses.replace(given, **more)
 
