@@ -255,12 +255,10 @@ def test_a_database_that_is_not_there_is_named(server: PostgresServer, local: Pl
     ],
 )
 def test_a_repository_that_does_not_let_in_is_told_in_its_own_words(
-    server: PostgresServer, site: Place, s3: S3Client, changes: dict[str, str], words: str
+    server: PostgresServer, versioned_bucket: str, s3: S3Client, changes: dict[str, t.Any], words: str
 ) -> None:
-    endpoint = dataclasses.replace(s3.endpoint, max_attempts=1, **t.cast("t.Any", changes))
-    place = Place(
-        "site", BucketStore(S3Client(endpoint), t.cast(BucketStore, site.store).name[5:].split("/")[0], "backups")
-    )
+    endpoint = dataclasses.replace(s3.endpoint, max_attempts=1, **changes)
+    place = Place("site", BucketStore(S3Client(endpoint), versioned_bucket, "backups"))
     with database(server, "lab", SMALL) as name, pytest.raises(LifeboatError) as caught:
         back_up(job_of(server, name, place))
     assert words in str(caught.value) and caught.value.remedy, str(caught.value)
