@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import fnmatch
 import functools
+import importlib
 import os
 import pathlib
 import runpy
@@ -97,14 +98,18 @@ def documentation(module: str) -> dict[str, t.Any]:
     found: dict[str, t.Any] = load_yaml(constants(parsed(MODULES / f"{module}.py"))["DOCUMENTATION"])
     names = found.get("extends_documentation_fragment", [])
     for name in [names] if isinstance(names, str) else names:
-        if name.startswith(NAMESPACE):
-            merge(found, _fragment(name[len(NAMESPACE) :]))
+        merge(found, _fragment(name))
     return found
 
 
 def _fragment(name: str) -> dict[str, t.Any]:
-    file_name, _dot, section = name.partition(".")
-    fragment = runpy.run_path(str(PLUGINS / "doc_fragments" / f"{file_name}.py"))["ModuleDocFragment"]
+    """Return a documentation fragment of this collection or of ansible-core, by the name that modules give."""
+    is_ours = name.startswith(NAMESPACE)
+    file_name, _dot, section = name[len(NAMESPACE if is_ours else "ansible.builtin.") :].partition(".")
+    if is_ours:
+        fragment = runpy.run_path(str(PLUGINS / "doc_fragments" / f"{file_name}.py"))["ModuleDocFragment"]
+    else:
+        fragment = importlib.import_module(f"ansible.plugins.doc_fragments.{file_name}").ModuleDocFragment
     fields: dict[str, t.Any] = load_yaml(getattr(fragment, (section or "documentation").upper()))
     return fields
 

@@ -6,12 +6,16 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import pathlib
 import re
+import shlex
 import typing as t
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import errors
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import cli
 from ansible_collections.lifeboat.recovery.tests.unit.contracts import collection
 
 README = collection.ROOT / "README.md"
@@ -135,6 +139,39 @@ def exit_codes(text: str) -> dict[int, str]:
     return {int(code): word.lower() for code, word in re.findall(r"^\| (\d) \| (\w+)", section, re.MULTILINE)}
 
 
+def command_problems(text: str) -> list[str]:
+    """Return the commands `lifeboat …` in shell blocks that the host command would not understand."""
+    problems = []
+    for line in (line for block in blocks(text, "shell") for line in block.splitlines()):
+        match = re.match(r"(?:\S*# |\$ )?(?:sudo (?:-u \S+ )?)?(?:/usr/local/bin/)?lifeboat (.*)", line)
+        if match is None:
+            continue
+        words = shlex.split(match.group(1), comments=True)
+        if "--help" in words or "--version" in words:
+            continue
+        try:
+            cli._parser().parse_args(words)
+        except SystemExit:
+            problems.append(line)
+    return problems
+
+
+def guards(folder: pathlib.Path) -> set[str]:
+    """Return the names of the safety rules that a source can refuse by."""
+    found = set()
+    for path in collection.python_files(folder):
+        for node in ast.walk(collection.parsed(path)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("GuardRefusal"):
+                first = node.args[0]
+                assert isinstance(first, ast.Constant), f"{collection.relative(path)}:{node.lineno} has no plain name"
+                found.add(first.value)
+    return found
+
+
+def variables(text: str) -> set[str]:
+    return set(re.findall(r"(?<![\w.-])lifeboat_[a-z0-9_]+", text))
+
+
 def roles() -> list[str]:
     return sorted(path.parent.parent.name for path in (collection.ROOT / "roles").glob("*/tasks/main.yml"))
 
@@ -203,6 +240,38 @@ def test_playbooks_give_modules_options_that_they_have(name):
     assert task_problems(plays) == []
 
 
+@pytest.mark.parametrize("name", ["tests/environment", "extensions/molecule"])
+def test_plays_of_the_tests_give_modules_options_that_they_have(name):
+    folder = collection.ROOT / name
+    for path in (path for path in collection.files() if folder in path.parents and path.suffix == ".yml"):
+        assert task_problems(collection.load_yaml(text_of(path))) == [], collection.relative(path)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=collection.relative)
+def test_the_host_command_understands_what_a_page_tells_it(page):
+    assert command_problems(text_of(page)) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=collection.relative)
+def test_json_on_a_page_parses(page):
+    for block in blocks(text_of(page), "json"):
+        json.loads(block)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=collection.relative)
+def test_variables_on_a_page_are_those_of_the_playbooks_or_tests(page):
+    folders = [collection.ROOT / name for name in ("playbooks", "roles", "inventories", "tests/environment")]
+    sources = [path for path in collection.files() if any(folder in path.parents for folder in folders)]
+    known = {name for path in sources if path.suffix in (".yml", ".py") for name in variables(text_of(path))}
+    assert variables(text_of(page)) - known == set()
+
+
+def test_the_architecture_has_every_guard_and_no_other():
+    page = text_of(collection.ROOT / "docs" / "architecture.md")
+    table = page.partition("| guard | refuses |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `([a-z0-9_]+)` \|", table, re.MULTILINE)) == guards(collection.PLUGINS)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=collection.relative)
 def test_links_of_a_page_lead_somewhere(page):
     assert link_problems(page, text_of(page)) == []
@@ -255,6 +324,12 @@ def test_options_that_a_module_has_are_let_pass():
     task = {"lifeboat.recovery.minio_bucket": {"bucket": "x", "lifecycle": [{"noncurrent_days": 90}], "tags": {"a": 1}}}
     defaults = {"group/lifeboat.recovery.s3": {"endpoint_url": "https://minio.example.com"}}
     assert task_problems([{"hosts": "all", "module_defaults": defaults, "tasks": [task]}]) == []
+
+
+def test_a_command_that_the_host_command_does_not_know_is_found():
+    assert command_problems("```shell\nlifeboat check  # all\nsudo -u postgres lifeboat run db1-shop\n```\n") == []
+    for command in ("lifeboat fly", "lifeboat run", "lifeboat restore db1 --force", "/usr/local/bin/lifeboat runs x"):
+        assert command_problems(f"```shell\n{command}\n```\n") == [command]
 
 
 def test_a_link_that_leads_nowhere_is_found():
