@@ -178,7 +178,7 @@ def roles() -> list[str]:
 
 def names_in(text: str) -> set[str]:
     """Return all that a page calls `lifeboat.recovery.<name>`."""
-    found = re.findall(rf"\b{re.escape(collection.NAMESPACE)}([a-z_]+(?:\.[a-z_]+)*)", text)
+    found = re.findall(rf"\b{re.escape(collection.NAMESPACE)}([a-z0-9_]+(?:\.[a-z0-9_]+)*)", text)
     return set(found)
 
 

@@ -23,9 +23,9 @@ HEADER = (
     "# SPDX-License-Identifier: GPL-3.0-or-later\n"
 )
 VAGUE_NAMES = frozenset(("utils", "util", "helpers", "helper", "common", "base", "manager", "misc", "core", "impl"))
-# Hosts that texts may name: examples (RFC 2606), loopback, standards, licences, documentation, and our own place.
+# Hosts that texts may name: examples (RFC 2606, 5737), loopback, standards, licences, documentation, and our own place.
 KNOWN_HOSTS = re.compile(
-    r"localhost(?:\.example\.org)?|127\.\d+\.\d+\.\d+|0\.0\.0\.0|10\.0\.0\.1|\[?::1\]?|h|s3|host"
+    r"localhost(?:\.example\.org)?|127\.\d+\.\d+\.\d+|0\.0\.0\.0|10\.0\.0\.1|192\.0\.2\.\d+|\[?::1\]?|h|s3|host"
     r"|(?:[a-z0-9-]+\.)*example(?:\.(?:com|org|net))?"
     r"|(?:[a-z0-9.-]+\.)?amazonaws\.com(?:\.cn)?"
     r"|www\.gnu\.org|fsf\.org|json-schema\.org|www\.postgresql\.org|www\.rfc-editor\.org|docs\.ansible\.com"
