@@ -114,6 +114,7 @@ def run(planned: CopyRunPlan, say: Say = silent) -> tuple[CopiedBackup, ...]:
             damaged[move.id] = f"{error.problem}: {error.cause}"
     if damaged:
         raise _incomplete(planned.request, damaged, tuple(copied))
+    planned.request.target.store.discard_abandoned(planned.request.job)
     return tuple(copied)
 
 

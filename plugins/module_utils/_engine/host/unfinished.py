@@ -19,6 +19,7 @@ def clean_up(store: Store, job: str, names: t.Sequence[str]) -> list[str]:
     such a run may have been writing. Its finished files are garbage from then on, and a manifest that is still on
     its way finds them there: garbage is deleted a day later at the earliest (docs/protocol.md, rule 8).
     """
+    store.discard_abandoned(job)
     mine = (host_name(), machine_id())
     found = []
     for entry in list(store.entries(layout.intents(job))):

@@ -66,12 +66,14 @@ def copy(
     `identity` is the target's. The caller proves the copy afterwards. Raises BusyError, DamagedError when a file of
     the source is not what it was.
     """
+    target.discard_abandoned(manifest.job)
     first = plan(source, target, manifest)
     if first.is_empty:
         return first
     with held(target, manifest.job, identity.signature_window, wait_s, on_wait) as permit:
         data = _same_bytes(source, manifest)
         _has_same(source, target, manifest, data)  # or refuse before anything is touched
+        _discard_unfinished(source, target, manifest)
         _copy_binding(source, target, manifest.job, permit)
         names = [each.key(manifest.job) for each in needed_files(source, manifest)]
         names.append(layout.data(manifest.job, manifest.id, layout.SUMS))
@@ -84,6 +86,24 @@ def copy(
         _copy_sums(source, target, manifest, permit)
         _publish(source, target, manifest, data, permit)
     return wanted
+
+
+def _discard_unfinished(source: Store, target: Store, manifest: Manifest) -> None:
+    """Drop the uploads of copies that were killed; whoever copies holds the lease, so nobody is at one now.
+
+    Killed was the copy of this backup, or of one that is newer than all the target has and was not brought since.
+    """
+    if target.has_locks:
+        return  # there an upload is a temporary file, which was dropped already
+    job = manifest.job
+    there = {layout.id_of(entry.key) for entry in target.entries(layout.manifests(job))}
+    newer = {layout.id_of(entry.key) for entry in source.entries(layout.manifests(job))}
+    for backup_id in sorted({manifest.id} | {each for each in newer if each > max(there, default="")}):
+        document = source.get(layout.manifest(job, backup_id))
+        with contextlib.suppress(DamagedError):  # such a backup was not copied
+            found = Manifest.from_bytes(document.data, job, backup_id) if document is not None else manifest
+            for each in needed_files(source, found):
+                target.discard_unfinished(each.key(job))
 
 
 def _sizes(store: Store, job: str, owner: str) -> dict[str, int]:

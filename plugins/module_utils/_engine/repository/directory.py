@@ -20,6 +20,8 @@ from .store import ChangedError, Document, Entry, ExistsError, Store, StoreError
 from .tree import TemporaryFile, Tree, explained, is_foreign, is_temporary, lock, store_error, sync_directory
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+_SHARED = ((), ("jobs",), ("maintenance",))  # directories with files of all jobs (docs/format.md, "Layout")
+_PER_JOB = ("data", "intents", "manifests", "plans", "verified")  # directories with one for each job
 _REPLACE_LOCK = ".replace"
 _REPLACE_WAIT_S = 60.0  # the lock is held for the milliseconds of one small write
 _LOCK_WAIT_S = 70 * 60.0  # docs/protocol.md, rule 6: who finds maintenance under way waits up to 70 minutes
@@ -159,6 +161,30 @@ class DirectoryStore(Store):
             found = [path for path, _facts in self._tree.files(folder, "", lambda _above, name: is_temporary(name))]
         for path in found:
             self.remove_temporary(path)
+
+    def discard_abandoned(self, job: str) -> list[str]:
+        """Drop the temporary files of a job, and those above its folders, that no process holds the lock of."""
+        name = _lock_name(job)
+        with explained(f"Cannot list {self.name}"):
+            found = ["/".join((*above, each)) for above in _SHARED for each in self._tree.temporaries(above)]
+            for top in _PER_JOB:
+                below = self._tree.files((top, name), "", lambda _above, each: is_temporary(each))
+                found += [path for path, _facts in below]
+        return [path for path in found if self._removed_if_abandoned(path)]
+
+    def _removed_if_abandoned(self, path: str) -> bool:
+        """Remove a temporary file unless somebody works on it, and say whether it was removed."""
+        parts = path.split("/")
+        with contextlib.suppress(OSError):  # that of another user is not ours to remove
+            descriptor = self._tree.open_file(parts)
+            if descriptor is not None:
+                try:
+                    if lock(descriptor, False, 0):  # shared: NFS locks exclusively only what is open for writing
+                        self._remove(parts)
+                        return True
+                finally:
+                    os.close(descriptor)
+        return False
 
     def read(self, key: str, offset: int = 0, length: int | None = None, version_id: str = "") -> t.Iterator[bytes]:
         problem = self._problem("read", key)

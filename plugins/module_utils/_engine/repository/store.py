@@ -151,6 +151,13 @@ class Store(abc.ABC):
         Only for keys of a run that is known to be over.
         """
 
+    def discard_abandoned(self, job: str) -> list[str]:
+        """Drop the temporary files that killed runs of a job left, on whatever host, and return their paths.
+
+        Those of living runs stay. A bucket has none; for parts of uploads see `discard_unfinished`.
+        """
+        return []
+
     @abc.abstractmethod
     def read(self, key: str, offset: int = 0, length: int | None = None, version_id: str = "") -> t.Iterator[bytes]:
         """Yield the bytes of a stored file in chunks of at most 1 MiB.

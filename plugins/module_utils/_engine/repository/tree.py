@@ -144,11 +144,29 @@ class Tree:
 
     def temporary(self, parts: t.Sequence[str]) -> TemporaryFile:
         """Begin a file in a directory under a name that no listing shows."""
-        name = f".tmp-{secrets.token_hex(8)}"
-        at, descriptor = self.create(parts, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        while True:
+            name = f".tmp-{secrets.token_hex(8)}"
+            at, descriptor = self.create(parts, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)  # until it is closed: the sign that somebody works on it
+                if os.fstat(descriptor).st_nlink:
+                    break
+            except BaseException:
+                os.close(descriptor)
+                os.unlink(name, dir_fd=at)
+                os.close(at)
+                raise
+            for each in (descriptor, at):  # a clean-up took it for abandoned before it was locked
+                os.close(each)
         with contextlib.suppress(PermissionError):  # file systems without modes
             os.fchmod(descriptor, self._file_mode)  # whatever the umask: the group reads backups
         return TemporaryFile(at, descriptor, name)
+
+    def temporaries(self, parts: t.Sequence[str]) -> list[str]:
+        """Return the names of the temporary files in a directory itself, not below it."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), self.directory(parts) as at:
+            return [name for name in os.listdir(at) if is_temporary(name)]
+        return []
 
     def open_file(self, parts: t.Sequence[str]) -> int | None:
         """Open a regular file for reading, or return None when there is none."""
