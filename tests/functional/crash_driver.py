@@ -1,0 +1,209 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs use cases of the engine, each in a process of its own that can be ended or held up at any of its steps.
+
+python3 crash_driver.py FOLDER, where FOLDER holds `ansible_collections`. Each line of standard input is an order (JSON:
+the fields of `Order`), each line of standard output an event: {"event": "held"} when the run stands still at a step
+until the next line comes in, {"event": "ended", ...} when its process is gone. The engine is imported once; a run is a
+fork, because most of the time of a short run would be imports.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import importlib
+import json
+import os
+import platform
+import resource
+import signal
+import sys
+import threading
+import types
+import typing as t
+
+_ENGINE = "ansible_collections.lifeboat.recovery.plugins.module_utils._engine"
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """One run: what to do, and what happens to it."""
+
+    use_case: str  # back_up | copy | verify | restore
+    job: str
+    places: t.Sequence[t.Mapping[str, t.Any]]  # name, and `directory`, or `bucket`, `prefix` and `endpoint`
+    server: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)  # fields of the engine's Server
+    options: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)  # of the use case
+    step: str = ""  # where it happens, as `steps` of a former run name it; empty: nothing happens
+    fault: str = ""  # kill | terminate | hold
+    part_bytes: int = 0  # size of the parts of uploads, for small data to have several; 0: as the engine has it
+    file_limit_bytes: int = 0  # no file may grow beyond this (setrlimit(2), RLIMIT_FSIZE); 0: no limit
+    host: str = ""  # name that this host is to have
+    lock_folder: str = ""  # where this host keeps its locks
+    is_hour_later: bool = False  # a lease that a killed run left is over (waiting would take an hour)
+
+
+class Steps:
+    """Names every step by its phase, name and number, such as `copying/s3.put_object.sent#2`, and acts at one."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._lock = threading.Lock()
+        self._phase = "beginning"
+        self._counts: dict[str, int] = {}
+        self.seen: list[str] = []
+        self.said: list[str] = []
+
+    def say(self, line: str) -> None:
+        """Begin a phase with what a run tells its user."""
+        self.said.append(line)
+        self._phase = line.partition(": ")[2].partition(" ")[0]
+
+    def __call__(self, name: str) -> None:
+        with self._lock:
+            bare = f"{self._phase}/{name}"
+            self._counts[bare] = self._counts.get(bare, 0) + 1
+            step = f"{bare}#{self._counts[bare]}"
+            self.seen.append(step)
+        if step == self._order.step:
+            self._act()
+
+    def _act(self) -> None:
+        if self._order.fault == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif self._order.fault == "terminate":
+            os.kill(os.getpid(), signal.SIGTERM)
+        elif self._order.fault == "hold":
+            _tell({"event": "held"})
+            if not _line():
+                os._exit(1)  # the tests are gone
+
+
+def _engine(name: str) -> types.ModuleType:
+    return importlib.import_module(f"{_ENGINE}.{name}")
+
+
+def _place(facts: t.Mapping[str, t.Any]) -> t.Any:
+    if "directory" in facts:
+        store = _engine("repository.directory").DirectoryStore(facts["directory"])
+    else:
+        endpoint = _engine("s3.endpoint").Endpoint(**facts["endpoint"])
+        store = _engine("repository.bucket").open_bucket(endpoint, facts["bucket"], facts["prefix"])
+    return _engine("host.place").Place(facts["name"], store)
+
+
+def _done(order: Order, say: t.Callable[[str], None]) -> t.Any:
+    places = tuple(_place(facts) for facts in order.places)
+    server, options = _engine("postgres.connection").Server(**order.server), dict(order.options)
+    if order.use_case == "back_up":
+        run = _engine("host.backup_run")
+        return run.back_up(run.DatabaseJob(name=order.job, server=server, places=places, **options), say)
+    if order.use_case == "copy":
+        run = _engine("host.copy_run")
+        return run.run(run.plan(run.CopyRequest(job=order.job, source=places[0], target=places[1], **options)), say)
+    if order.use_case == "verify":
+        run = _engine("host.verify_run")
+        return run.verify(run.plan(run.VerifyRequest(job=order.job, places=places, **options)), say)
+    run = _engine("host.restore_run")
+    return run.restore(run.plan(run.RestoreRequest(job=order.job, places=places, server=server, **options)), say)
+
+
+def _prepare(order: Order) -> None:
+    if order.part_bytes:
+        vars(_engine("s3.multipart"))["_SIZES"] = (order.part_bytes,)
+    if order.file_limit_bytes:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order.file_limit_bytes, order.file_limit_bytes))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    if order.host:
+        vars(platform)["node"] = lambda: order.host
+    if order.lock_folder:
+        vars(_engine("host.job_lock"))["_FOLDERS"] = (order.lock_folder,)
+    if order.is_hour_later:
+        vars(_engine("repository.lease"))["MARGIN"] = dt.timedelta(days=-1)
+
+
+def _run(order: Order) -> dict[str, t.Any]:
+    """Do what is ordered and return what came of it, as JSON has it."""
+    errors, signals, steps = _engine("errors"), _engine("host.signals"), Steps(order)
+    _prepare(order)
+    _engine("steps").watch(steps)
+    told: dict[str, t.Any] = {"error": "", "exit_code": 0}
+    try:
+        with signals.unwinding():
+            result = _done(order, steps.say)
+    except signals.Interrupted as interrupted:
+        raise SystemExit(interrupted.exit_code) from None
+    except errors.LifeboatError as error:
+        told.update(error=str(error), exit_code=error.exit_code, kind=type(error).__name__)
+        told["guard"] = getattr(error, "guard", "")
+        result = getattr(error, "result", None)
+    several = isinstance(result, tuple)
+    found = [dataclasses.asdict(each) for each in (result if several else (result,)) if each is not None]
+    told.update(result=found, steps=steps.seen, said=steps.said, peak_kib=_peak_kib())
+    return told
+
+
+def _peak_kib() -> int:
+    """Return the most memory that this process has ever had resident, its children not counted (proc(5), VmHWM)."""
+    with open("/proc/self/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+
+
+def _forked(order: Order) -> dict[str, t.Any]:
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        status = 70
+        try:
+            os.close(reader)
+            data = json.dumps(_run(order), default=str).encode()
+            with open(writer, "wb") as pipe:
+                pipe.write(data)
+            status = 0
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(status)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        data = pipe.read()
+    _pid, status = os.waitpid(pid, 0)
+    return {"event": "ended", "status": os.waitstatus_to_exitcode(status), **(json.loads(data) if data else {})}
+
+
+def _tell(event: t.Mapping[str, t.Any]) -> None:
+    os.write(1, json.dumps(event).encode() + b"\n")
+
+
+def _line() -> bytes:
+    """Read a line, and not a byte more: runs and their parent read from the same pipe."""
+    read = bytearray()
+    while not read.endswith(b"\n"):
+        byte = os.read(0, 1)
+        if not byte:
+            return b""
+        read += byte
+    return bytes(read)
+
+
+def main(folder: str) -> None:
+    """Carry out orders until there are no more."""
+    sys.path.insert(0, folder)
+    for name in ("backup_run", "copy_run", "restore_run", "signals", "verify_run"):
+        _engine(f"host.{name}")
+    for name in ("repository.bucket", "repository.directory"):
+        _engine(name)
+    while True:
+        line = _line()
+        if not line:
+            return
+        _tell(_forked(Order(**json.loads(line))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,274 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import itertools
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import typing as t
+
+import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import errors
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import catalog, identity
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import open_bucket
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import Entry, Store
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.endpoint import Endpoint
+from ansible_collections.lifeboat.recovery.tests.functional.crash_driver import Order
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "environment"))
+
+from servers import MinioServer, PostgresServer
+
+BUCKET = "backups"
+PART_BYTES = 5 * 1024 * 1024  # the smallest part that S3 takes ("Amazon S3 multipart upload limits")
+_ROOT = pathlib.Path(errors.__file__).parents[6]
+_numbers = itertools.count(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """How a run ended; all but `status` is empty when it was killed."""
+
+    status: int  # exit code of the process, negative for a signal
+    exit_code: int = -1  # what the host command would end with
+    error: str = ""
+    kind: str = ""  # class of the error
+    guard: str = ""
+    result: t.Sequence[t.Mapping[str, t.Any]] = ()  # what the use case returned, one or several
+    steps: t.Sequence[str] = ()
+    said: t.Sequence[str] = ()
+    peak_kib: int = 0
+
+    @property
+    def is_good(self) -> bool:
+        return self.status == 0 and self.exit_code == 0
+
+    @property
+    def one(self) -> t.Mapping[str, t.Any]:
+        (only,) = self.result
+        return only
+
+
+class Driver:
+    """The program that carries out runs, one at a time (`crash_driver.py`)."""
+
+    def __init__(self) -> None:
+        program = pathlib.Path(__file__).with_name("crash_driver.py")
+        self._process = subprocess.Popen(
+            [sys.executable, str(program), str(_ROOT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def begin(self, order: Order) -> None:
+        self._send(json.dumps(dataclasses.asdict(order)))
+
+    def _send(self, line: str) -> None:
+        if self._process.stdin is None:
+            raise RuntimeError("the driver has no input")
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def _event(self) -> dict[str, t.Any]:
+        line = self._process.stdout.readline() if self._process.stdout else ""
+        if not line:
+            raise RuntimeError("the driver has ended")
+        event: dict[str, t.Any] = json.loads(line)
+        return event
+
+    def wait_until_held(self) -> None:
+        """Return when the run stands still at its step."""
+        event = self._event()
+        if event["event"] != "held":
+            raise RuntimeError(f"the run ended before it came to the step: {event}")
+
+    def go_on(self) -> None:
+        self._send("")
+
+    def ended(self) -> Ended:
+        """Wait for the end of the run and return how it ended."""
+        event = self._event()
+        if event.pop("event") != "ended":
+            raise RuntimeError("the run is held up at its step")
+        return Ended(**event)
+
+    def run(self, order: Order) -> Ended:
+        self.begin(order)
+        return self.ended()
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """A repository of a test, judged by its bytes."""
+
+    facts: t.Mapping[str, t.Any]  # as orders have it
+    store: Store
+    _read: dict[Entry, bytes] = dataclasses.field(default_factory=dict)  # so that what is as it was is read once
+
+    @property
+    def name(self) -> str:
+        return str(self.facts["name"])
+
+    def documents(self, prefix: str) -> dict[str, bytes]:
+        """Return all that lies below a prefix, by key."""
+        entries = list(self.store.entries(prefix))
+        for entry in entries:
+            if entry not in self._read:
+                self._read[entry] = b"".join(self.store.read(entry.key))
+        return {entry.key: self._read[entry] for entry in entries}
+
+    def faults(self, job: str) -> list[str]:
+        """Say what is wrong with what the manifests of a job promise; reads every byte of every backup."""
+        found = []
+        for key, text in self.documents(f"manifests/{job}/").items():
+            manifest = json.loads(text)
+            there = self.documents(f"data/{job}/{manifest['id']}/")
+            for file in manifest["files"]:
+                data = there.get(f"data/{job}/{manifest['id']}/{file['name']}")
+                if data is None:
+                    found.append(f"{self.name}: {key} names {file['name']}, which is not there")
+                elif hashlib.sha256(data).hexdigest() != file["stored_sha256"]:
+                    found.append(f"{self.name}: {key} names {file['name']}, which has other bytes")
+        return found
+
+    def ids(self, job: str) -> list[str]:
+        return [backup.id for backup in catalog.backups(self.store, job)]
+
+    def good_ids(self, job: str) -> list[str]:
+        return [backup.id for backup in catalog.backups(self.store, job) if backup.is_good]
+
+    def good_without_proof(self, job: str) -> list[str]:
+        """Return the backups that the catalog calls good though no record says that every file was read back."""
+        found = []
+        for backup_id in self.good_ids(job):
+            manifest = json.loads(self.documents(f"manifests/{job}/{backup_id}.json").popitem()[1])
+            read = [json.loads(text) for text in self.documents(f"verified/{job}/{backup_id}/").values()]
+            proved = {
+                (verdict["name"], verdict["stored_sha256"])
+                for record in read
+                if record["level"] in ("content", "restore")
+                for verdict in record["files"]
+                if verdict["is_good"]
+            }
+            if not proved >= {(file["name"], file["stored_sha256"]) for file in manifest["files"]}:
+                found.append(backup_id)
+        return found
+
+    def temporary_files(self) -> list[str]:
+        root = pathlib.Path(self.facts["directory"]) if "directory" in self.facts else None
+        return [str(path.relative_to(root)) for path in root.rglob(".tmp-*")] if root else []
+
+
+class Lab:
+    """Servers, and a driver: what a test of faults works with."""
+
+    def __init__(self, folder: pathlib.Path, postgres: PostgresServer, minio: MinioServer) -> None:
+        self.folder = folder
+        self.postgres = postgres
+        self.minio = minio
+        self._stack = contextlib.ExitStack()
+
+    @property
+    def server(self) -> dict[str, t.Any]:
+        return {
+            "host": str(self.postgres.socket_dir),
+            "port": self.postgres.port,
+            "user": self.postgres.user,
+            "bin_dir": str(self.postgres.bin_dir),
+            "ssl_mode": "disable",
+        }
+
+    def endpoint(self, **changes: t.Any) -> dict[str, t.Any]:
+        given = {"url": self.minio.endpoint, "access_key": self.minio.access_key, "secret_key": self.minio.secret_key}
+        return {**given, "max_attempts": 3, **changes}
+
+    def driver(self) -> Driver:
+        driver = Driver()
+        self._stack.callback(driver.close)
+        return driver
+
+    def directory(self, root: str = "") -> Site:
+        """Return a fresh repository in a directory."""
+        path = pathlib.Path(root) if root else self.folder / f"repository-{next(_numbers)}"
+        path.mkdir(exist_ok=True)
+        store = DirectoryStore(str(path))
+        identity.initialise(store)
+        return Site({"name": "local", "directory": str(path)}, store)
+
+    def bucket(self) -> Site:
+        """Return a fresh repository in the bucket."""
+        prefix = f"repository-{next(_numbers)}"
+        facts = {"name": "site", "bucket": BUCKET, "prefix": prefix, "endpoint": self.endpoint()}
+        store = open_bucket(Endpoint(**self.endpoint()), BUCKET, prefix)
+        identity.initialise(store)
+        return Site(facts, store)
+
+    def job(self) -> str:
+        """Return a name that no job has, on this host."""
+        return f"test-{os.getpid()}-{next(_numbers)}"
+
+    def unfinished_uploads(self) -> list[str]:
+        """Return what lies in the server's folder for parts: MinIO lists uploads by their full key only."""
+        folder = self.minio.folder / "drive1" / ".minio.sys" / "multipart"
+        return [str(path.relative_to(folder)) for path in folder.glob("*/*") if path.is_dir()]
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+# A few rows; and 5.4 MB that a dump without compression keeps, which is two parts of an upload.
+_TINY = """
+CREATE TABLE patient (id serial PRIMARY KEY, name text, notes jsonb);
+INSERT INTO patient (name, notes) SELECT 'Patient ' || i, jsonb_build_object('n', i) FROM generate_series(1, 500) i;
+SELECT lo_from_bytea(4711, 'a letter');
+"""
+_LONG = "CREATE TABLE letter AS SELECT i AS id, repeat('All work and no play makes', 40) AS text"
+_LONG += " FROM generate_series(1, 5200) i"
+
+
+@contextlib.contextmanager
+def running_lab() -> t.Iterator[Lab]:
+    """Start a PostgreSQL and a MinIO with a bucket; databases `tiny` and `long` are filled."""
+    # Not pytest's own folder: it is closed to the user that PostgreSQL runs as, and its path too long for a socket.
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="lbf-", dir="/tmp"))
+    folder.chmod(0o755)
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        postgres = stack.enter_context(PostgresServer(folder / "p"))
+        minio = stack.enter_context(MinioServer(folder / "m"))
+        lab = Lab(folder, postgres, minio)
+        stack.callback(lab.close)
+        client = S3Client(Endpoint(**lab.endpoint()))
+        stack.callback(client.close)
+        client.create_bucket(BUCKET)
+        for name, script in (("tiny", _TINY), ("long", _LONG)):
+            postgres.sql(f"CREATE DATABASE {name}")
+            postgres.sql(script, name)
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def lab() -> t.Iterator[Lab]:
+    with running_lab() as running:
+        yield running
+
+
+@pytest.fixture
+def driver(lab: Lab) -> t.Iterator[Driver]:
+    driver = Driver()
+    yield driver
+    driver.close()

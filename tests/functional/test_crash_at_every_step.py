@@ -1,0 +1,223 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every step of a backup, a copy and a restore is once the last one of its process.
+
+A run without faults names its steps (a request was sent, its answer read, a file synced, linked or renamed, a child
+started or ended, a database created, renamed …). Then each of them kills a run of its own with SIGKILL, or ends one
+with SIGTERM, and what is left is judged from outside: by the bytes in the repositories and the rows in the databases.
+SIGTERM is tried at the first and last occurrence of a step in each phase; SIGKILL at all of them. The shares only
+spread the work over several workers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import typing as t
+
+import pytest
+from ansible_collections.lifeboat.recovery.tests.functional.fault_fixtures import (
+    PART_BYTES,
+    Driver,
+    Ended,
+    Lab,
+    Order,
+    Site,
+    driver,
+    lab,
+)
+
+__all__ = ["driver", "lab"]
+
+LAYOUTS = ("directory to bucket", "bucket to directory")
+STATUS = {"kill": -9, "terminate": 128 + 15}
+_STEPS_PER_JOB = 6  # the more backups a job has, the longer a run that lists them takes
+_MULTIPART = ("s3.begin", "s3.part", "s3.complete")
+# Most steps need no data worth the name; those of an upload in several parts need more than one part.
+_TINY: dict[str, t.Any] = {"database": "tiny", "wait_s": 0}
+_LONG: dict[str, t.Any] = {"database": "long", "compression": "none", "wait_s": 0}
+
+
+def of_share(steps: t.Sequence[str], share: int, shares: int) -> t.Sequence[str]:
+    chosen = steps[share::shares]
+    if not chosen:
+        raise AssertionError("a share without steps tests nothing")
+    return chosen
+
+
+def ends_of_steps(steps: t.Sequence[str]) -> list[str]:
+    """Return the first and the last occurrence of each step in its phase."""
+    by_name = {name: list(group) for name, group in itertools.groupby(sorted(steps, key=_name), key=_name)}
+    chosen = {step for group in by_name.values() for step in (min(group, key=_number), max(group, key=_number))}
+    return [step for step in steps if step in chosen]
+
+
+def _name(step: str) -> str:
+    return step.partition("#")[0]
+
+
+def _number(step: str) -> int:
+    return int(step.partition("#")[2])
+
+
+class Backups:
+    """Jobs of one layout that are backed up, killed, and looked at."""
+
+    def __init__(self, lab: Lab, driver: Driver, layout: str) -> None:
+        self.lab = lab
+        self.driver = driver
+        local, site = lab.directory(), lab.bucket()
+        self.sites = (local, site) if layout == "directory to bucket" else (site, local)
+        self.good: list[set[str]] = []  # ids in each of them, as of the last look
+
+    def order(
+        self, job: str, options: t.Mapping[str, t.Any], step: str = "", fault: str = "", is_hour_later: bool = True
+    ) -> Order:
+        places = [site.facts for site in self.sites]
+        order = Order("back_up", job, places, self.lab.server, options, step, fault, part_bytes=PART_BYTES)
+        return dataclasses.replace(order, is_hour_later=is_hour_later)
+
+    def steps(self, options: t.Mapping[str, t.Any]) -> tuple[t.Sequence[str], t.Sequence[str]]:
+        """Return the steps of the first run of a job, and those of later ones."""
+        order = self.order(self.lab.job(), options)
+        first, later = self.driver.run(order), self.driver.run(order)
+        assert first.is_good and later.is_good, (first.error, later.error)
+        return first.steps, later.steps
+
+    def all_steps(self) -> list[tuple[dict[str, t.Any], str]]:
+        """Return all steps of a run, each with the options of a run that has it."""
+        (_first, tiny), (_first, long) = self.steps(_TINY), self.steps(_LONG)
+        multipart = [step for step in long if any(name in step for name in _MULTIPART)]
+        return [(_TINY, step) for step in tiny] + [(_LONG, step) for step in multipart]
+
+    def good_ids(self, job: str) -> list[set[str]]:
+        return [set(site.good_ids(job)) for site in self.sites]
+
+    def crash(self, job: str, options: t.Mapping[str, t.Any], step: str, fault: str) -> None:
+        """End a run at a step; what was good before is good afterwards, and all that is called good is proved."""
+        before = self.good
+        ended = self.driver.run(self.order(job, options, step, fault))
+        assert ended.status == STATUS[fault], f"{step}: {ended}"
+        self.good = self.good_ids(job)
+        assert all(was <= now for was, now in zip(before, self.good)), f"{step}: a good backup was lost"
+        self.look_at(job, step)
+
+    def look_at(self, job: str, step: str) -> None:
+        for site in self.sites:
+            assert site.faults(job) == [], step
+            assert site.good_without_proof(job) == [], step
+
+    def leftovers(self, job: str) -> list[str]:
+        """Return what only runs that are under way may have in a repository."""
+        found = [f"{site.name}: {key}" for site in self.sites for key in site.documents(f"intents/{job}/")]
+        found += [f"temporary file {path}" for site in self.sites for path in site.temporary_files()]
+        return found + [f"upload {each}" for each in self.lab.unfinished_uploads()]
+
+    def recover(self, job: str, options: t.Mapping[str, t.Any], step: str) -> None:
+        """Run the job again, after the time of a lease that was left behind: it succeeds, and nothing is left."""
+        ended = self.driver.run(self.order(job, options))
+        assert ended.is_good, f"{step}: {ended.error}"
+        self.good = self.good_ids(job)
+        assert all(ended.one["id"] in good for good in self.good), step
+        assert self.leftovers(job) == [], step
+        self.look_at(job, step)
+
+
+@pytest.fixture(params=LAYOUTS)
+def backups(request: pytest.FixtureRequest, lab: Lab, driver: Driver) -> Backups:
+    return Backups(lab, driver, request.param)
+
+
+def crash_at_each(backups: Backups, chosen: t.Sequence[tuple[dict[str, t.Any], str]], fault: str) -> None:
+    job = ""
+    for number, (options, step) in enumerate(chosen):
+        if number % _STEPS_PER_JOB == 0 or options is not chosen[number - 1][0]:
+            job = backups.lab.job()
+            backups.recover(job, options, "the first run")
+        backups.crash(job, options, step, fault)
+        if number % _STEPS_PER_JOB == 0:
+            assert_readable(backups, job, step)
+        if fault == "terminate":
+            # A run that is told to end cleans up itself, but for its intent where its manifest may be on its way.
+            kept = [each for each in backups.leftovers(job) if "intents/" not in each]
+            assert kept == [], f"{step}: {kept}"
+        if fault == "kill" or number % _STEPS_PER_JOB == _STEPS_PER_JOB - 1:
+            backups.recover(job, options, step)
+
+
+def assert_readable(backups: Backups, job: str, step: str) -> None:
+    """The newest backup that was good before a crash is read to its end, through pg_restore, in both repositories."""
+    newest = max(backups.sites[1].good_ids(job))
+    order = Order("verify", job, [s.facts for s in backups.sites], options={"backup": newest, "level": "content"})
+    ended = backups.driver.run(dataclasses.replace(order, server=backups.lab.server))
+    assert [verdict["is_good"] for verdict in ended.result] == [True, True], f"{step}: {ended}"
+
+
+@pytest.mark.parametrize("share", range(4))
+def test_a_backup_killed_at_any_step_costs_nothing_but_itself(backups: Backups, share: int) -> None:
+    crash_at_each(backups, of_share(backups.all_steps(), share, 4), "kill")
+
+
+@pytest.mark.parametrize("share", range(2))
+def test_a_backup_ended_at_any_step_costs_nothing_but_itself(backups: Backups, share: int) -> None:
+    everything = backups.all_steps()
+    chosen = ends_of_steps([step for _options, step in everything])
+    crash_at_each(backups, of_share([each for each in everything if each[1] in chosen], share, 2), "terminate")
+
+
+def test_a_first_backup_killed_at_any_step_does_not_stand_in_the_way_of_the_next(backups: Backups) -> None:
+    first, later = backups.steps(_TINY)
+    until_dump = first[: first.index("backing/child.started#1") + 1]
+    assert len(until_dump) > len(later[: later.index("backing/child.started#1") + 1]), "a first run binds the job"
+    for step in until_dump:
+        job = backups.lab.job()
+        backups.good = []
+        backups.crash(job, _TINY, step, "kill")
+        assert backups.good == [set(), set()]
+        backups.recover(job, _TINY, step)
+
+
+def test_the_lease_of_a_killed_copy_is_left_alone_until_its_time_is_over(lab: Lab, driver: Driver) -> None:
+    backups, job = Backups(lab, driver, "directory to bucket"), lab.job()
+    backups.crash(job, _TINY, "copying/s3.put.answered#1", "kill")
+    early = driver.run(backups.order(job, _TINY, is_hour_later=False))
+    assert early.exit_code == 5, early.error
+    assert "maintenance lease" in early.error
+    assert backups.sites[0].good_ids(job) == sorted({*backups.sites[0].ids(job)})
+    assert backups.sites[1].ids(job) == []
+    backups.recover(job, _TINY, "the lease")
+
+
+@pytest.mark.parametrize("share", range(2))
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_copy_killed_at_any_step_is_made_good_by_the_next(lab: Lab, driver: Driver, layout: str, share: int) -> None:
+    backups = Backups(lab, driver, layout)
+    for options, names in ((_TINY, ()), (_LONG, _MULTIPART)):
+        source = backups.sites[0]
+        job = lab.job()
+        backups_of_source = dataclasses.replace(backups.order(job, options), places=[source.facts])
+        assert driver.run(backups_of_source).is_good
+        steps = copied(backups, job, "", "").steps
+        chosen = [step for step in steps if not names or any(name in step for name in names)]
+        for step in of_share(chosen, share, 2) if chosen else ():
+            backups.sites = (source, new_target(lab, layout))
+            ended = copied(backups, job, step, "kill")
+            assert ended.status == STATUS["kill"], f"{step}: {ended}"
+            backups.look_at(job, step)
+            assert copied(backups, job, "", "").is_good, step
+            assert backups.sites[1].good_ids(job) == source.good_ids(job), step
+            assert backups.leftovers(job) == [], step
+            backups.look_at(job, step)
+
+
+def new_target(lab: Lab, layout: str) -> Site:
+    return lab.bucket() if layout == "directory to bucket" else lab.directory()
+
+
+def copied(backups: Backups, job: str, step: str, fault: str) -> Ended:
+    places = [site.facts for site in backups.sites]
+    options = {"backup": "all", "wait_s": 0}
+    order = Order("copy", job, places, backups.lab.server, options, step, fault, PART_BYTES, is_hour_later=not step)
+    return backups.driver.run(order)
