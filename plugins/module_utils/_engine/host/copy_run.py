@@ -105,6 +105,7 @@ def run(planned: CopyRunPlan, say: Say = silent) -> tuple[CopiedBackup, ...]:
     A damaged backup does not keep the others from being copied: raises IncompleteError (with what was copied) after
     them. Anything else ends the run at once.
     """
+    planned.request.target.store.discard_abandoned(planned.request.job)
     copied: list[CopiedBackup] = []
     damaged = dict(planned.damaged)
     for move in planned.due:
@@ -114,7 +115,6 @@ def run(planned: CopyRunPlan, say: Say = silent) -> tuple[CopiedBackup, ...]:
             damaged[move.id] = f"{error.problem}: {error.cause}"
     if damaged:
         raise _incomplete(planned.request, damaged, tuple(copied))
-    planned.request.target.store.discard_abandoned(planned.request.job)
     return tuple(copied)
 
 
