@@ -201,7 +201,7 @@ def _decoded(data: bytes, source: str) -> t.Any:
 
 
 def _repository(name: str, fields: Fields) -> RepositorySettings:
-    checked_job(name)  # becomes a column and an argument: the same rule as for jobs
+    _check_name(name, "a repository", fields)
     identity = fields.text("id")
     if fields.has("path") == fields.has("bucket"):
         words = "has both path and bucket" if fields.has("path") else "is missing, and so is bucket"
@@ -212,6 +212,14 @@ def _repository(name: str, fields: Fields) -> RepositorySettings:
         settings = _bucket(name, identity, fields)
     fields.finish()
     return settings
+
+
+def _check_name(name: str, what: str, fields: Fields) -> None:
+    try:
+        checked_job(name)
+    except UsageError as error:
+        cause = f"{name!r} cannot be the name of {what}"
+        raise UsageError(f"Cannot use {fields.source}", cause, error.remedy) from error
 
 
 def _bucket(name: str, identity: str, fields: Fields) -> RepositorySettings:
@@ -259,7 +267,7 @@ def _refuse_twins(repositories: t.Iterable[RepositorySettings], document: Fields
 
 
 def _job(name: str, fields: Fields, repositories: t.Mapping[str, RepositorySettings]) -> JobSettings:
-    checked_job(name)
+    _check_name(name, "a job", fields)
     fields.choice("kind", (KIND,), None)
     chosen = fields.texts("repositories")
     unknown = [each for each in chosen if each not in repositories]

@@ -20,7 +20,7 @@ class Fields:
     """
 
     def __init__(self, source: str, where: str, value: t.Any) -> None:
-        self._source = source  # the file, for messages
+        self.source = source  # the file, for messages
         self._where = where  # such as `jobs.lab`; empty for the whole document
         self._known: list[str] = []
         if not isinstance(value, dict):
@@ -29,7 +29,7 @@ class Fields:
 
     def refuse(self, key: str, words: str, remedy: str) -> UsageError:
         """Return the error for a key, to be raised; `words` go on after its name."""
-        return UsageError(f"Cannot use {self._source}", f"{self._path(key)} {words}", remedy)
+        return UsageError(f"Cannot use {self.source}", f"{self._path(key)} {words}", remedy)
 
     def has(self, key: str) -> bool:
         return key in self._values
@@ -74,7 +74,7 @@ class Fields:
         if value is None and key not in self._values:
             return None
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-            raise self.refuse(key, f"is {value!r}", "use a number of hours above 0")
+            raise self.refuse(key, f"is {_shown(value)}", "use a number of hours above 0")
         return float(value)
 
     def texts(self, key: str) -> tuple[str, ...]:
@@ -88,12 +88,12 @@ class Fields:
 
     def section(self, key: str) -> Fields:
         """Return an object inside this one, an empty one when it is not set."""
-        return Fields(self._source, self._path(key), self._take(key, dict, {}))
+        return Fields(self.source, self._path(key), self._take(key, dict, {}))
 
     def sections(self, key: str) -> dict[str, Fields]:
         """Return the objects inside an object, by their names."""
         found = self._take(key, dict, {})
-        return {name: Fields(self._source, f"{self._path(key)}.{name}", value) for name, value in found.items()}
+        return {name: Fields(self.source, f"{self._path(key)}.{name}", value) for name, value in found.items()}
 
     def finish(self) -> None:
         """Refuse keys that nobody took."""

@@ -1,0 +1,284 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+
+import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import UsageError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import config
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
+
+REMOVE = object()
+GIVEN = {
+    "repositories": {
+        "local": {"path": "/srv/backup"},
+        "site": {
+            "bucket": "backups",
+            "prefix": "db1",
+            "endpoint_url": "https://minio.example.com:9000",
+            "access_key": "writer",
+            "secret_key_file": "/etc/lifeboat/site.key",
+        },
+    },
+    "jobs": {
+        "db1-shop": {
+            "kind": "pg_database",
+            "database": "shop",
+            "repositories": ["local", "site"],
+            "objectives": {"rpo_hours": 26},
+        }
+    },
+}
+
+
+def changed(path, value):
+    """Return GIVEN with one value set, or removed."""
+    document = copy.deepcopy(GIVEN)
+    *parents, last = path.split("/")
+    place = document
+    for name in parents:
+        place = place[name]
+    if value is REMOVE:
+        del place[last]
+    else:
+        place[last] = value
+    return document
+
+
+def parsed(document):
+    return config.parse(json.dumps(document).encode(), "config.json")
+
+
+def refused(document):
+    with pytest.raises(UsageError) as error:
+        parsed(document)
+    return error.value
+
+
+def test_defaults_are_those_of_a_careful_operator():
+    job = parsed(GIVEN).job("db1-shop")
+    assert (job.proof, job.compression, job.on_shrink, job.allow_partial) == ("content", "zstd", "fail", False)
+    assert (job.server.host, job.server.port, job.server.user) == ("/var/run/postgresql", 5432, "")
+    assert (job.lock_timeout_s, job.run_as, job.rpo_hours) == (300, "", 26.0)
+
+
+def test_every_key_of_a_job_reaches_it():
+    job = {
+        **GIVEN["jobs"]["db1-shop"],
+        "login_host": "db.example.com",
+        "login_port": 5433,
+        "login_user": "backup",
+        "login_password_file": "/etc/lifeboat/db.password",
+        "ssl_mode": "verify-full",
+        "ca_cert": "/etc/ssl/db.pem",
+        "bin_dir": "/opt/pg/bin",
+        "proof": "restore",
+        "compression": "gzip",
+        "on_shrink": "warn",
+        "allow_partial": True,
+        "lock_timeout_s": 5,
+        "scratch_dir": "/scratch",
+        "run_as": "postgres",
+    }
+    found = parsed(changed("jobs/db1-shop", job)).job("db1-shop")
+    server = found.server
+    assert (server.host, server.port, server.user) == ("db.example.com", 5433, "backup")
+    assert (server.ssl_mode, server.ca_file, server.bin_dir) == ("verify-full", "/etc/ssl/db.pem", "/opt/pg/bin")
+    assert (found.proof, found.compression, found.on_shrink, found.allow_partial) == ("restore", "gzip", "warn", True)
+    assert (found.lock_timeout_s, found.run_as) == (5, "postgres")
+    assert (found.drill.bin_dir, found.drill.folder) == ("/opt/pg/bin", "/scratch")
+    assert found.password_file == "/etc/lifeboat/db.password"
+
+
+def test_a_folder_of_sockets_may_stand_instead_of_a_host():
+    assert parsed(changed("jobs/db1-shop/login_unix_socket", "/tmp/s")).job("db1-shop").server.host == "/tmp/s"
+
+
+def test_every_key_of_a_bucket_reaches_its_endpoint():
+    site = {
+        **GIVEN["repositories"]["site"],
+        "id": "2f7c0b6e-0000-4000-8000-000000000000",
+        "endpoint_url": "http://minio.example.com:9000",
+        "allow_plaintext": True,
+        "region": "eu-west-1",
+        "ca_cert": "/etc/ssl/minio.pem",
+        "validate_certs": False,
+        "addressing_style": "virtual",
+        "session_token_file": "/etc/lifeboat/site.token",
+    }
+    found = parsed(changed("repositories/site", site)).repositories["site"]
+    endpoint = found.endpoint
+    assert (endpoint.url, endpoint.region, endpoint.ca_file) == (
+        "http://minio.example.com:9000",
+        "eu-west-1",
+        "/etc/ssl/minio.pem",
+    )
+    assert (endpoint.verify_tls, endpoint.allow_plaintext, endpoint.addressing_style) == (False, True, "virtual")
+    assert (found.bucket, found.prefix, found.id) == ("backups", "db1", "2f7c0b6e-0000-4000-8000-000000000000")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "key", "allowed"),
+    [
+        ("repository", {}, "repository is not known", "did you mean repositories?"),
+        ("repositories/local/bukket", "x", "repositories.local.bukket is not known", "known here: id, path"),
+        ("repositories/local/bucket", "x", "repositories.local.path has both", "either path, or bucket"),
+        ("repositories/local/path", REMOVE, "repositories.local.path is missing", "either path, or bucket"),
+        ("repositories/local/path", "backup", "repositories.local.path is 'backup'", "absolute path"),
+        ("repositories/local/path", 3, "repositories.local.path is 3", "a text"),
+        ("repositories/local", "x", "repositories.local is not an object", "key"),
+        ("repositories/site/endpoint_url", "http://far.example.com", "site.endpoint_url cannot be used", "https"),
+        ("repositories/site/addressing_style", "x", "site.addressing_style is 'x'", "auto, path, virtual"),
+        ("repositories/site/validate_certs", "no", "site.validate_certs is a text", "true or false"),
+        ("repositories/site/secret_key_file", REMOVE, "site.secret_key_file is missing", "both"),
+        ("repositories/site/access_key", REMOVE, "site.access_key is missing", "both"),
+        ("repositories/site/secret_key", "canary", "site.secret_key is not known", "did you mean secret_key_file?"),
+        ("repositories/twin", {"path": "/srv//backup/"}, "repositories has local and twin", "once"),
+        ("jobs/db1-shop/kind", "pg_cluster", "jobs.db1-shop.kind is 'pg_cluster'", "pg_database"),
+        ("jobs/db1-shop/kind", REMOVE, "jobs.db1-shop.kind is missing", "a text"),
+        ("jobs/db1-shop/database", REMOVE, "jobs.db1-shop.database is missing", "a text"),
+        ("jobs/db1-shop/database", "", "jobs.db1-shop.database is empty", "value"),
+        ("jobs/db1-shop/database", "a\0b", "jobs.db1-shop.database holds a null", "remove"),
+        ("jobs/db1-shop/repositories", [], "jobs.db1-shop.repositories is not a list", "write it as"),
+        ("jobs/db1-shop/repositories", "local", "jobs.db1-shop.repositories is a text", "a list"),
+        ("jobs/db1-shop/repositories", ["local", "local"], "db1-shop.repositories has a name twice", "once"),
+        ("jobs/db1-shop/repositories", ["locale"], "names locale", "there are: local, site"),
+        ("jobs/db1-shop/login_port", "5432", "jobs.db1-shop.login_port is a text", "a whole number"),
+        ("jobs/db1-shop/login_port", True, "jobs.db1-shop.login_port is true", "a whole number"),
+        ("jobs/db1-shop/login_port", 70000, "jobs.db1-shop.login_port is 70000", "1 to 65535"),
+        ("jobs/db1-shop/login_password", "canary", "login_password is not known", "did you mean login_password_file?"),
+        ("jobs/db1-shop/ssl_mode", "on", "jobs.db1-shop.ssl_mode is 'on'", "verify-full"),
+        ("jobs/db1-shop/proof", "full", "jobs.db1-shop.proof is 'full'", "none, content, restore"),
+        ("jobs/db1-shop/compression", "lz4", "jobs.db1-shop.compression is 'lz4'", "zstd, gzip, none"),
+        ("jobs/db1-shop/on_shrink", "panic", "jobs.db1-shop.on_shrink is 'panic'", "fail, warn, ignore"),
+        ("jobs/db1-shop/allow_partial", 1, "jobs.db1-shop.allow_partial is 1", "true or false"),
+        ("jobs/db1-shop/lock_timeout_s", -1, "jobs.db1-shop.lock_timeout_s is -1", "0 to 86400"),
+        ("jobs/db1-shop/objectives", [], "jobs.db1-shop.objectives is a list", "an object"),
+        ("jobs/db1-shop/objectives/rpo_hours", 0, "objectives.rpo_hours is 0", "above 0"),
+        ("jobs/db1-shop/objectives/rpo_hours", True, "objectives.rpo_hours is true", "above 0"),
+        ("jobs/db1-shop/objectives/rpo_hour", 3, "objectives.rpo_hour is not known", "did you mean rpo_hours?"),
+        ("jobs/db1-shop/schedule", "daily", "jobs.db1-shop.schedule is not known", "known here"),
+    ],
+)
+def test_a_mistake_is_named_by_its_key_with_what_is_allowed(path, value, key, allowed):
+    error = refused(changed(path, value))
+    assert error.exit_code == 2
+    assert error.problem == "Cannot use config.json"
+    assert key in error.cause
+    assert allowed in error.remedy
+    assert "canary" not in str(error)
+
+
+def test_host_and_folder_of_sockets_exclude_each_other():
+    document = changed("jobs/db1-shop/login_unix_socket", "/tmp/s")
+    document["jobs"]["db1-shop"]["login_host"] = "db"
+    assert "login_host stands beside login_unix_socket" in refused(document).cause
+
+
+@pytest.mark.parametrize("name", ["../etc", "a b", "", "x" * 129])
+@pytest.mark.parametrize("kind", ["jobs", "repositories"])
+def test_names_that_cannot_be_part_of_a_path_are_refused(kind, name):
+    document = copy.deepcopy(GIVEN)
+    document[kind][name] = next(iter(document[kind].values()))
+    assert f"{name!r} cannot be the name of a" in refused(document).cause
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"{", "not valid JSON"),
+        (b"\xff", "not valid JSON"),
+        (b'{"jobs": {}, "jobs": {}}', "key jobs is there twice"),
+        (b'{"jobs": NaN}', "NaN is not JSON"),
+        (b"[]", "it is not an object"),
+        (b"[" * 100000, "not valid JSON"),
+    ],
+)
+def test_what_is_not_a_json_object_is_refused(data, words):
+    with pytest.raises(UsageError, match=words):
+        config.parse(data, "config.json")
+
+
+def test_an_unknown_job_is_refused_with_those_that_there_are():
+    with pytest.raises(UsageError, match="its jobs are: db1-shop"):
+        parsed(GIVEN).job("db1-shops")
+
+
+def write(path, text, mode):
+    path.write_text(text)
+    path.chmod(mode)
+    return str(path)
+
+
+@pytest.mark.parametrize("mode", [0o660, 0o646])
+def test_a_configuration_that_others_may_write_to_is_refused(tmp_path, mode):
+    path = write(tmp_path / "config.json", json.dumps(GIVEN), mode)
+    with pytest.raises(UsageError, match="others than root and you may write to it"):
+        config.load(path)
+
+
+def test_a_configuration_that_a_group_may_read_is_accepted(tmp_path):
+    assert config.load(write(tmp_path / "config.json", json.dumps(GIVEN), 0o640)).jobs
+
+
+def test_a_missing_configuration_is_wrong_usage(tmp_path):
+    with pytest.raises(UsageError, match="there is no such file"):
+        config.load(str(tmp_path / "config.json"))
+
+
+def with_secret(tmp_path, mode=0o600, text="s3cret-canary\n"):
+    return changed("repositories/site/secret_key_file", write(tmp_path / "key", text, mode))
+
+
+def test_secrets_are_read_when_a_repository_is_opened_and_not_before(tmp_path):
+    document = with_secret(tmp_path)
+    os.unlink(tmp_path / "key")
+    found = parsed(document)
+    with pytest.raises(UsageError, match="No such file"):
+        found.repositories["site"].opened()
+
+
+def test_repositories_are_opened_by_their_kind(tmp_path):
+    found = parsed(with_secret(tmp_path))
+    local, site = found.places(found.job("db1-shop"))
+    assert (local.name, type(local.store)) == ("local", DirectoryStore)
+    assert (site.name, type(site.store)) == ("site", BucketStore)
+    assert site.store.name == "s3://backups/db1 at https://minio.example.com:9000"
+    assert "s3cret-canary" not in repr(found)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+def test_a_secret_that_others_may_use_is_refused_with_the_way_to_mend_it(tmp_path, mode):
+    found = parsed(with_secret(tmp_path, mode))
+    with pytest.raises(UsageError) as error:
+        found.places(found.job("db1-shop"))
+    assert error.value.remedy == f"chmod 0600 {tmp_path / 'key'}"
+
+
+@pytest.mark.parametrize("text", ["", "\n", "canary one\ncanary two\n", "canary\0", "canary" * 20000])
+def test_what_cannot_be_a_secret_is_refused_without_being_shown(tmp_path, text):
+    found = parsed(with_secret(tmp_path, text=text))
+    with pytest.raises(UsageError) as error:
+        found.places(found.job("db1-shop"))
+    assert "canary" not in str(error.value)
+
+
+def test_reading_goes_on_without_the_repositories_whose_secrets_are_lost(tmp_path):
+    found = parsed(with_secret(tmp_path, 0o644))
+    places, refused_ones = found.usable_places(found.job("db1-shop"))
+    assert [place.name for place in places] == ["local"]
+    assert "chmod" not in refused_ones["site"]
+    assert "others than its owner" in refused_ones["site"]
+
+
+def test_a_password_comes_from_its_file_when_it_is_needed(tmp_path):
+    path = write(tmp_path / "password", "pässword\n", 0o600)
+    job = parsed(changed("jobs/db1-shop/login_password_file", path)).job("db1-shop")
+    assert job.server.password == ""
+    assert job.login().password == "pässword"
