@@ -18,6 +18,9 @@ from .store import ExistsError, Store
 from .stored_files import NeededFile, needed_files
 
 
+_LOOKED_AT = 4  # backups whose copies may have been killed lately
+
+
 @dataclasses.dataclass(frozen=True)
 class CopyPlan:
     """What a copy would move."""
@@ -91,14 +94,16 @@ def copy(
 def _discard_unfinished(source: Store, target: Store, manifest: Manifest) -> None:
     """Drop the uploads of copies that were killed; whoever copies holds the lease, so nobody is at one now.
 
-    Killed was the copy of this backup, or of one that is newer than all the target has and was not brought since.
+    Killed was the copy of this backup, or of one that is newer than all the target has and was not brought since. Only
+    the newest of those are looked at: filling a new repository must not ask for every backup each time.
     """
     if target.has_locks:
         return  # there an upload is a temporary file, which was dropped already
     job = manifest.job
     there = {layout.id_of(entry.key) for entry in target.entries(layout.manifests(job))}
     newer = {layout.id_of(entry.key) for entry in source.entries(layout.manifests(job))}
-    for backup_id in sorted({manifest.id} | {each for each in newer if each > max(there, default="")}):
+    missed = sorted(each for each in newer if each > max(there, default=""))[-_LOOKED_AT:]
+    for backup_id in {manifest.id, *missed}:
         document = source.get(layout.manifest(job, backup_id))
         with contextlib.suppress(DamagedError):  # such a backup was not copied
             found = Manifest.from_bytes(document.data, job, backup_id) if document is not None else manifest
