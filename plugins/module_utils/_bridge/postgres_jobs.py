@@ -18,6 +18,7 @@ from .._engine.postgres.connection import Server
 from .._engine.postgres.dump import DumpOptions
 from .._engine.postgres.restore import RestoreOptions
 from .._engine.postgres.swap import previous_name
+from .._engine.repository.layout import checked_job
 from .places import drill_place_from, places_from
 
 Params = t.Mapping[str, t.Any]
@@ -41,7 +42,7 @@ def database_job_from(params: Params) -> DatabaseJob:
     for name in ("lock_timeout_s", "wait_s"):
         _refuse_below(0, params, name)
     return DatabaseJob(
-        name=params["job"],
+        name=checked_job(params["job"]),
         server=server_from(params),
         database=params["database"],
         places=places_from(params["repositories"]),
@@ -61,7 +62,7 @@ def restore_request_from(params: Params) -> RestoreRequest:
     _refuse_below(1, params, "jobs")
     script = ScriptOptions(params["schema_only"], params["no_owner"], params["no_privileges"])
     return RestoreRequest(
-        job=params["job"],
+        job=checked_job(params["job"]),
         backup=params["backup"],
         places=places_from(params["repositories"]),
         server=server_from(params),
