@@ -138,9 +138,8 @@ def made(kind: str, tmp_path: pathlib.Path) -> t.Iterator[Setting]:
     """Make a setting of one kind: of `BUCKETS`, or `directory` (a real one)."""
     with World() as world:
         if kind == "directory":
-            yield Setting(
-                world, WatchedDirectory(world, "A", tmp_path / "a"), WatchedDirectory(world, "B", tmp_path / "b")
-            )
+            directories = [WatchedDirectory(world, name, tmp_path / name) for name in ("A", "B")]
+            yield Setting(world, *directories)
             return
         options = {"is_versioned": "versioned" in kind, "has_content_etags": "MD5" in kind}
         yield Setting(world, MemoryPlace(world, "A", **options), MemoryPlace(world, "B", **options))

@@ -1,0 +1,181 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Copies of backups, and the stored files that a backup needs."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import (
+    DamagedError,
+    GuardRefusal,
+    LifeboatError,
+)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import (
+    binding,
+    copy,
+    identity,
+    layout,
+)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.stored_files import (
+    is_self_contained,
+    needed_files,
+    plain_chunks,
+)
+from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository import actors
+from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.actors import JOB
+from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.setting import (
+    Setting,
+    data_keys,
+    manifest_key,
+)
+
+
+def copied(setting: Setting, backup_id: str) -> copy.CopyPlan:
+    """Copy a backup from A to B without proving it."""
+    store = setting.b.store()
+    manifest = actors.manifest_of(setting.a.store(), backup_id)
+    return copy.copy(setting.a.store(), store, manifest, identity.require(store))
+
+
+def test_a_copy_is_the_same_bytes_under_the_same_keys(anywhere: Setting) -> None:
+    base = anywhere.back_up(anywhere.a)
+    made = anywhere.back_up(anywhere.a)
+    copied(anywhere, made.id)
+    there = anywhere.keys(anywhere.b, "")
+    for key in (key for key in there if key.startswith(("data/", "manifests/", "jobs/"))):
+        assert b"".join(anywhere.b.store().read(key)) == b"".join(anywhere.a.store().read(key))
+    assert data_keys(f"{made.id}/SHA256SUMS") in there
+    assert data_keys(f"{base.id}/pack-0") in there  # which the later backup needs
+    assert data_keys(f"{base.id}/dump") not in there
+    assert manifest_key(base.id) not in there
+
+
+def test_a_second_copy_moves_nothing_and_takes_no_lease(anywhere: Setting) -> None:
+    made = anywhere.back_up(anywhere.a)
+    first = copied(anywhere, made.id)
+    before = [(entry.key, entry.etag) for entry in anywhere.b.store().entries("")]
+    second = copied(anywhere, made.id)
+    assert len(first.missing) == 4
+    assert first.bytes == sum(each.file.facts.stored_size for each in first.missing)
+    assert second.is_empty
+    assert [(entry.key, entry.etag) for entry in anywhere.b.store().entries("")] == before
+
+
+def test_only_what_is_missing_is_moved(anywhere: Setting) -> None:
+    first, second = anywhere.back_up(anywhere.a), anywhere.back_up(anywhere.a)
+    copied(anywhere, first.id)
+    moved = copied(anywhere, second.id)
+    assert {each.owner for each in moved.missing} == {second.id}
+
+
+def test_a_plan_changes_nothing(anywhere: Setting) -> None:
+    made = anywhere.back_up(anywhere.a)
+    before = anywhere.keys(anywhere.b, "")
+    manifest = actors.manifest_of(anywhere.a.store(), made.id)
+    found = copy.plan(anywhere.a.store(), anywhere.b.store(), manifest)
+    assert not found.is_published
+    assert {each.file.name for each in found.missing} == {"dump", "pack-0", "files.jsonl", "needs.jsonl"}
+    assert anywhere.keys(anywhere.b, "") == before
+
+
+@pytest.mark.parametrize("name", ["dump", "pack-0", "files.jsonl"])
+def test_a_damaged_source_is_noticed_and_nothing_is_published(anywhere: Setting, name: str) -> None:
+    made = anywhere.back_up(anywhere.a)
+    anywhere.damage(anywhere.a, data_keys(f"{made.id}/{name}"))
+    with pytest.raises(DamagedError):
+        copied(anywhere, made.id)
+    assert not anywhere.ids(anywhere.b)
+    assert not anywhere.keys(anywhere.b, data_keys(f"{made.id}/{name}"))
+
+
+def test_a_file_of_another_size_is_written_again(anywhere: Setting) -> None:
+    made = anywhere.back_up()
+    key = data_keys(f"{made.id}/dump")
+    anywhere.lose(anywhere.b, key)
+    anywhere.b.store().put(key, b"something else")
+    moved = copied(anywhere, made.id)
+    assert [each.key(JOB) for each in moved.missing] == [key]
+    assert b"".join(anywhere.b.store().read(key)) == b"end"
+
+
+def test_another_manifest_under_the_same_id_is_refused_before_anything_is_touched(anywhere: Setting) -> None:
+    made = anywhere.back_up(anywhere.a)
+    anywhere.b.store().put_new(manifest_key(made.id), b"{}")
+    before = anywhere.keys(anywhere.b, "data/")
+    with pytest.raises(LifeboatError, match="another manifest under this id"):
+        copied(anywhere, made.id)
+    assert anywhere.keys(anywhere.b, "data/") == before == []
+
+
+def test_a_job_that_is_bound_to_another_source_in_the_target_is_refused(anywhere: Setting) -> None:
+    made = anywhere.back_up(anywhere.a)
+    binding.bind(anywhere.b.store(), JOB, actors.KIND, {"system_identifier": "1", "database": "lab"})
+    with pytest.raises(GuardRefusal) as refused:
+        copied(anywhere, made.id)
+    assert refused.value.guard == "source"
+    assert not anywhere.keys(anywhere.b, "data/")
+
+
+def test_a_copy_brings_the_binding_of_its_job(anywhere: Setting) -> None:
+    made = anywhere.back_up(anywhere.a)
+    copied(anywhere, made.id)
+    binding.check(anywhere.b.store(), JOB, actors.KIND, actors.SOURCE)
+
+
+def test_a_backup_that_was_removed_meanwhile_is_not_copied(anywhere: Setting) -> None:
+    made = anywhere.back_up(anywhere.a)
+    manifest = actors.manifest_of(anywhere.a.store(), made.id)
+    anywhere.remove(anywhere.a, made.id)
+    with pytest.raises(DamagedError, match="removed or replaced meanwhile"):
+        copy.copy(anywhere.a.store(), anywhere.b.store(), manifest, identity.require(anywhere.b.store()))
+
+
+def test_an_overwritten_manifest_is_copied_as_it_first_was(in_buckets: Setting) -> None:
+    made = in_buckets.back_up(in_buckets.a)
+    key = manifest_key(made.id)
+    first = b"".join(in_buckets.a.store().read(key))
+    in_buckets.a.store().put(key, first.replace(b'"host"', b'"hosts"'))
+    if len(list(in_buckets.a.store().versions(key))) == 1:  # no versions: what is left is damaged
+        with pytest.raises(DamagedError):
+            copied(in_buckets, made.id)
+        return
+    copied(in_buckets, made.id)
+    assert b"".join(in_buckets.b.store().read(key)) == first
+
+
+# What a backup needs
+
+
+def test_a_backup_needs_its_own_files_and_the_named_ones_of_earlier_backups(anywhere: Setting) -> None:
+    ids = [anywhere.back_up(anywhere.a, packs=2).id for _run in range(2)]
+    manifest = actors.manifest_of(anywhere.a.store(), ids[1])
+    needed = {(each.owner, each.file.name) for each in needed_files(anywhere.a.store(), manifest)}
+    own = {(ids[1], name) for name in ("dump", "pack-0", "pack-1", "files.jsonl", "needs.jsonl")}
+    assert needed == own | {(ids[0], name) for name in ("pack-0", "pack-1", "files.jsonl")}
+
+
+def test_a_changed_list_of_an_earlier_backup_is_noticed(anywhere: Setting) -> None:
+    base, made = anywhere.back_up(anywhere.a), anywhere.back_up(anywhere.a)
+    anywhere.damage(anywhere.a, data_keys(f"{base.id}/files.jsonl"))
+    manifest = actors.manifest_of(anywhere.a.store(), made.id)
+    with pytest.raises(DamagedError, match="is not what it was"):
+        list(needed_files(anywhere.a.store(), manifest))
+
+
+def test_a_backup_with_packs_or_needs_is_not_self_contained(anywhere: Setting) -> None:
+    alone = anywhere.back_up(anywhere.a, packs=0)
+    packed = anywhere.back_up(anywhere.a, shares=False)
+    needy = anywhere.back_up(anywhere.a, packs=0)
+    contained = [is_self_contained(actors.manifest_of(anywhere.a.store(), each.id)) for each in (alone, packed, needy)]
+    assert contained == [True, False, False]
+
+
+def test_the_plain_bytes_of_a_stored_file_are_checked(anywhere: Setting) -> None:
+    made = anywhere.back_up(anywhere.a)
+    file = actors.manifest_of(anywhere.a.store(), made.id).file("dump")
+    assert b"".join(plain_chunks(anywhere.a.store(), JOB, made.id, file)) == b"end"
+    anywhere.damage(anywhere.a, layout.data(JOB, made.id, "dump"))
+    with pytest.raises(DamagedError):
+        list(plain_chunks(anywhere.a.store(), JOB, made.id, file))
