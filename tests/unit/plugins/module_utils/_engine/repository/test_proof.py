@@ -173,13 +173,13 @@ def test_a_removed_backup_is_not_listed(versioned: MemoryPlace) -> None:
     assert not catalog.backups(versioned.store(), JOB)
 
 
-def shared_backup(place: MemoryPlace) -> None:
+def shared_backup(place: MemoryPlace, last: int = 1) -> None:
     """Publish a backup with a pack, and a proved later one that needs the pack."""
     store = place.store()
     pack = stored_file("pack-0", "pack", b"pack")
     own = file_list([stored_file(), pack])
     listed = stored_file("files.jsonl", "files", own)
-    needs = need_list([Need(ID, listed.facts.stored_sha256, ((1, 1),))])
+    needs = need_list([Need(ID, listed.facts.stored_sha256, ((1, last),))])
     plain = file_list([stored_file()])
     for backup_id, files, need in ((ID, own, b""), (LATER_ID, plain, needs)):
         store.put(layout.data(JOB, backup_id, "files.jsonl"), files)
@@ -212,6 +212,14 @@ def test_a_backup_whose_list_of_needs_is_damaged_has_failed(place: MemoryPlace) 
     shared_backup(place)
     place.store().put(layout.data(JOB, LATER_ID, "needs.jsonl"), b"x")
     assert [backup.has_failed for backup in catalog.backups(place.store(), JOB)] == [False, True]
+
+
+def test_a_backup_that_needs_more_files_than_there_are_has_failed(place: MemoryPlace) -> None:
+    shared_backup(place, last=2)
+    proof.write(place.store(), pack_record(1))
+    found = catalog.backups(place.store(), JOB)
+    assert [backup.is_good for backup in found] == [True, False]
+    assert "more files than" in found[1].standing.problems[0]
 
 
 def test_an_operator_can_choose_by_id_latest_and_latest_good(place: MemoryPlace) -> None:
