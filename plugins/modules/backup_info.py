@@ -178,7 +178,7 @@ total:
   returned: success, and when O(allow_partial=false) makes the task fail
   type: int
   sample: 14
-unreachable:
+unreadable:
   description: Repositories that cannot be read, and why.
   returned: success, and when repositories that cannot be read make the task fail
   type: list
@@ -214,7 +214,8 @@ def read(module: AnsibleModule) -> bridge.Result:
     answer = {
         "backups": [described(row) for row in found.rows[: params["limit"] or None]],
         "total": len(found.rows),
-        "unreachable": [{"repository": name, "reason": why} for name, why in found.unreachable.items()],
+        # Not "unreachable": of a task that returns this, Ansible says that the host is.
+        "unreadable": [{"repository": name, "reason": why} for name, why in found.unreachable.items()],
     }
     words = [f"{name} cannot be read: {why}" for name, why in found.unreachable.items()]
     if len(words) == len(places) or (words and not params["allow_partial"]):

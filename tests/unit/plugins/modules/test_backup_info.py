@@ -93,8 +93,8 @@ def test_a_repository_that_cannot_be_read_is_a_warning(run, local, site):
     shutil.rmtree(site.folder)
     end = run()
     assert ids(end) == [made.id]
-    assert [row["repository"] for row in end["unreachable"]] == ["site"]
-    assert "no such directory" in end["unreachable"][0]["reason"]
+    assert [row["repository"] for row in end["unreadable"]] == ["site"]
+    assert "no such directory" in end["unreadable"][0]["reason"]
     assert len(end.warnings) == 1
 
 
@@ -103,7 +103,7 @@ def test_a_repository_that_cannot_be_read_is_a_failure_if_all_must_be(run, local
     shutil.rmtree(site.folder)
     end = run(allow_partial=False)
     assert end.failed and end["exit_code"] == 5
-    assert ids(end) == [made.id] and end["unreachable"][0]["repository"] == "site"
+    assert ids(end) == [made.id] and end["unreadable"][0]["repository"] == "site"
 
 
 def test_an_empty_list_never_means_that_nothing_could_be_read(run, local, site):
@@ -139,3 +139,8 @@ def test_an_option_that_makes_no_sense_is_wrong_usage(run, options):
 def test_two_repositories_of_one_name_and_one_place_named_twice_are_refused(run, local, site):
     assert run(repositories=[local.options, {**site.options, "name": "local"}])["exit_code"] == 2
     assert run(repositories=[local.options, {**local.options, "name": "other"}])["exit_code"] == 2
+
+
+def test_no_result_makes_ansible_take_the_host_for_unreachable(run, local, site):
+    shutil.rmtree(site.folder)
+    assert not {"unreachable", "failed", "skipped", "rc"} & run().answer.keys()
