@@ -1,0 +1,144 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import collections
+import types
+
+import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import DamagedError, LifeboatError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import copy_jobs
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.candidates import Holdings
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.catalog import Backup
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.proof import Standing
+
+FIRST, SECOND = "20261119T020000Z-0a1b2c", "20261120T020000Z-0a1b2c"
+GOOD, UNPROVED, BAD = Standing(True, (), None), Standing(False, (), None), Standing(False, ("cut",), None)
+Planned = collections.namedtuple("Planned", "request is_empty bytes")
+
+
+def backup(backup_id, standing=GOOD):
+    return Backup("lab", backup_id, types.SimpleNamespace(id=backup_id), standing)
+
+
+def place(name):
+    return Place(name, types.SimpleNamespace(name=name))
+
+
+@pytest.fixture
+def world(monkeypatch):
+    """Stand for repositories: what they hold, and a copier that notes what it is asked for."""
+    state = types.SimpleNamespace(found={}, unreachable={}, copied=[], broken=set())
+
+    def plan(request):
+        if request.source.name in state.broken:
+            raise DamagedError("Cannot read it", "it is cut")
+        return Planned(request, False, 10)
+
+    def run(planned, _say):
+        request = planned.request
+        state.copied.append((request.backup, request.source.name, request.target.name))
+        return (types.SimpleNamespace(bytes=10),)
+
+    monkeypatch.setattr(copy_jobs, "holdings", lambda job, _places: Holdings(job, state.found, state.unreachable))
+    monkeypatch.setattr(copy_jobs.copy_run, "plan", plan)
+    monkeypatch.setattr(copy_jobs.copy_run, "run", run)
+    monkeypatch.setattr(copy_jobs.copy_run, "require_readable", lambda planned: None)
+    return state
+
+
+def request(backup_id="all", sources=("local", "site", "far"), targets=("local", "site", "far"), **more):
+    places = tuple(map(place, ("local", "site", "far")))
+    by_name = {each.name: each for each in places}
+    chosen = [tuple(by_name[name] for name in names) for names in (sources, targets)]
+    return copy_jobs.Request("lab", backup_id, places, chosen[0], chosen[1], **more)
+
+
+def test_every_repository_gets_what_it_lacks_and_nothing_else(world):
+    world.found = {"local": [backup(FIRST), backup(SECOND)], "site": [backup(FIRST)], "far": [backup(SECOND)]}
+    result = copy_jobs.bring(request())
+    assert world.copied == [(SECOND, "local", "site"), (FIRST, "local", "far")]
+    assert result.problems == ()
+    assert [(each.id, each.target, each.bytes) for each in result.copied] == [(SECOND, "site", 10), (FIRST, "far", 10)]
+
+
+def test_a_backup_that_only_a_far_repository_has_comes_back_to_the_near_ones(world):
+    world.found = {"local": [], "site": [], "far": [backup(FIRST)]}
+    copy_jobs.bring(request())
+    assert world.copied == [(FIRST, "far", "local"), (FIRST, "far", "site")]
+
+
+def test_proved_copies_are_copied_from_first(world):
+    world.found = {"local": [backup(FIRST, UNPROVED)], "site": [backup(FIRST)], "far": []}
+    copy_jobs.bring(request(targets=("far",)))
+    assert world.copied == [(FIRST, "site", "far")]
+
+
+def test_a_source_that_cannot_be_read_is_passed_over(world):
+    world.found, world.broken = {"local": [backup(FIRST)], "site": [backup(FIRST)], "far": []}, {"local"}
+    result = copy_jobs.bring(request())
+    assert world.copied == [(FIRST, "site", "far")]
+    assert result.problems == ()
+
+
+def test_a_backup_that_no_source_can_give_is_a_problem_and_the_others_are_copied(world):
+    world.found = {"local": [backup(FIRST)], "site": [backup(SECOND)], "far": []}
+    world.broken = {"local"}
+    result = copy_jobs.bring(request(targets=("far",)))
+    assert world.copied == [(SECOND, "site", "far")]
+    assert result.problems == (f"{FIRST} is not in far: Cannot read it: it is cut",)
+
+
+def test_a_damaged_copy_is_replaced(world):
+    world.found = {"local": [backup(FIRST, BAD)], "site": [backup(FIRST)], "far": [backup(FIRST)]}
+    copy_jobs.bring(request())
+    assert world.copied == [(FIRST, "site", "local")]
+
+
+def test_a_damaged_copy_that_nobody_else_has_is_a_problem(world):
+    world.found = {"local": [backup(FIRST, BAD)], "site": [], "far": []}
+    result = copy_jobs.bring(request(targets=("local",)))
+    assert world.copied == []
+    assert "no other repository has a copy that can be read" in result.problems[0]
+
+
+def test_a_repository_that_does_not_answer_is_a_problem_and_the_others_are_served(world):
+    world.found, world.unreachable = {"local": [backup(FIRST)], "far": []}, {"site": "it is away"}
+    result = copy_jobs.bring(request())
+    assert world.copied == [(FIRST, "local", "far")]
+    assert result.problems == ("site cannot be used: it is away",)
+
+
+def test_a_repository_that_was_not_asked_for_may_be_away(world):
+    world.found, world.unreachable = {"local": [backup(FIRST)], "far": []}, {"site": "it is away"}
+    assert copy_jobs.bring(request(sources=("local",), targets=("far",))).problems == ()
+
+
+@pytest.mark.parametrize(("proof", "copies"), [("content", 1), ("none", 0)])
+def test_an_unproved_copy_is_proved_only_where_proof_is_wanted(world, proof, copies):
+    world.found = {"local": [backup(FIRST)], "site": [backup(FIRST, UNPROVED)], "far": [backup(FIRST)]}
+    copy_jobs.bring(request(proof=proof))
+    assert len(world.copied) == copies
+
+
+def test_only_the_wanted_backup_is_copied(world):
+    world.found = {"local": [backup(FIRST), backup(SECOND)], "site": [], "far": []}
+    copy_jobs.bring(request("latest", targets=("site",)))
+    copy_jobs.bring(request(FIRST, targets=("site",)))
+    assert world.copied == [(SECOND, "local", "site"), (FIRST, "local", "site")]
+
+
+def test_a_dry_run_copies_nothing_and_says_what_it_would(world):
+    world.found = {"local": [backup(FIRST)], "site": [], "far": [backup(FIRST)]}
+    result = copy_jobs.bring(request(), dry_run=True)
+    assert world.copied == []
+    assert [(each.id, each.source, each.target, each.bytes) for each in result.copied] == [(FIRST, "local", "site", 10)]
+
+
+def test_nothing_to_copy_from_is_a_failure(world):
+    world.found = {"local": [], "site": []}
+    with pytest.raises(LifeboatError, match="no repository has a readable one"):
+        copy_jobs.bring(request())
