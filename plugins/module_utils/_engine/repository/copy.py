@@ -17,7 +17,6 @@ from .manifest import Manifest
 from .store import ExistsError, Store
 from .stored_files import NeededFile, needed_files
 
-
 _LOOKED_AT = 4  # backups whose copies may have been killed lately
 
 
