@@ -18,6 +18,7 @@ import itertools
 import typing as t
 
 import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.quoting import identifier
 from ansible_collections.lifeboat.recovery.tests.functional.fault_fixtures import (
     PART_BYTES,
     Driver,
@@ -221,3 +222,103 @@ def copied(backups: Backups, job: str, step: str, fault: str) -> Ended:
     options = {"backup": "all", "wait_s": 0}
     order = Order("copy", job, places, backups.lab.server, options, step, fault, PART_BYTES, is_hour_later=not step)
     return backups.driver.run(order)
+
+
+class Restores:
+    """One database that is restored, killed meanwhile, and looked at."""
+
+    def __init__(self, lab: Lab, driver: Driver) -> None:
+        self.postgres = lab.postgres
+        self.driver = driver
+        self.name = f"ward_{lab.job().replace('-', '_')}"
+        self.folder = lab.folder / self.name
+        self.folder.mkdir()
+        self._make("new")
+        repository = lab.directory()
+        self.order = Order("back_up", lab.job(), [repository.facts], lab.server, {"database": self.name})
+        assert driver.run(self.order).is_good
+        self._make("old")
+
+    def _make(self, age: str) -> None:
+        self.postgres.sql(f"DROP DATABASE IF EXISTS {identifier(self.name)} WITH (FORCE)")
+        self.postgres.sql(f"CREATE DATABASE {identifier(self.name)}")
+        self.postgres.sql(f"CREATE TABLE ward AS SELECT '{age}' AS age FROM generate_series(1, 100)", self.name)
+
+    def run(self, step: str = "", fault: str = "") -> Ended:
+        options = {"backup": "latest_good", "confirm": self.name, "folder": str(self.folder)}
+        return self.driver.run(
+            dataclasses.replace(self.order, use_case="restore", options=options, step=step, fault=fault)
+        )
+
+    def renew(self) -> None:
+        """Begin anew with the old database alone."""
+        for name in self.databases(f"{self.name}%"):
+            self.postgres.sql(f"DROP DATABASE {identifier(name)} WITH (FORCE)")
+        self._make("old")
+
+    def databases(self, pattern: str) -> list[str]:
+        return self.postgres.sql(f"SELECT datname FROM pg_database WHERE datname LIKE '{pattern}'").splitlines()
+
+    def is_open(self, name: str) -> bool:
+        return self.postgres.sql(f"SELECT datallowconn FROM pg_database WHERE datname = '{name}'") == "t"
+
+    def age(self, name: str) -> str:
+        """Return whose rows a database has, whether it is open to connections or not."""
+        if not self.is_open(name):
+            self.postgres.sql(f"ALTER DATABASE {identifier(name)} ALLOW_CONNECTIONS true")
+            try:
+                return self.age(name)
+            finally:
+                self.postgres.sql(f"ALTER DATABASE {identifier(name)} ALLOW_CONNECTIONS false")
+        return self.postgres.sql("SELECT age || count(*) FROM ward GROUP BY age", name)
+
+    def wait_for_orphans(self) -> None:
+        """Return when the programs that a killed run left have seen that nobody wants them any more."""
+        query = "SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('lifeboat', 'pg_dump', 'pg_restore')"
+        while self.postgres.sql(query) != "0":
+            pass
+
+    def look_at(self, step: str, is_killed: bool) -> None:
+        """Nothing is lost: the name leads to the old rows or to the new ones, and the old ones are kept."""
+        ages = {name: self.age(name) for name in self.databases(f"{self.name}%")}
+        assert ages[self.name] in ("old100", "new100"), step
+        assert "old100" in ages.values(), step
+        is_closed = not self.is_open(self.name)
+        assert is_closed is (is_killed and step in ("swapping/swap.closed#1", "swapping/swap.first_rename#1")), step
+
+
+@pytest.mark.parametrize("share", range(2))
+@pytest.mark.parametrize("fault", ["kill", "terminate"])
+def test_a_restore_that_ends_at_any_step_leaves_the_old_database_or_the_new_one(
+    lab: Lab, driver: Driver, fault: str, share: int
+) -> None:
+    restores = Restores(lab, driver)
+    whole = restores.run()
+    assert whole.is_good, whole.error
+    for step in of_share(whole.steps, share, 2):
+        restores.renew()
+        ended = restores.run(step, fault)
+        assert ended.status == STATUS[fault], f"{step}: {ended}"
+        restores.look_at(step, fault == "kill")
+        restores.wait_for_orphans()
+        if fault == "terminate":
+            assert restores.databases("lifeboat%") == [], f"{step}: it could have cleaned up"
+        again = restores.run()
+        assert again.is_good, f"{step}: {again.error}"
+        assert restores.age(restores.name) == "new100", step
+        restores.look_at(step, is_killed=False)
+        assert restores.databases("lifeboat%") == [], step
+        assert list(restores.folder.iterdir()) == [], step
+
+
+def test_a_restored_database_that_waits_for_its_swap_is_left_alone_by_another_restore(lab: Lab, driver: Driver) -> None:
+    first, second = Restores(lab, driver), Restores(lab, lab.driver())
+    options = {"backup": "latest_good", "confirm": first.name, "folder": str(first.folder)}
+    order = dataclasses.replace(first.order, use_case="restore", options=options)
+    driver.begin(dataclasses.replace(order, step="restoring/restore.finished#1", fault="hold"))
+    driver.wait_until_held()
+    assert second.run().is_good
+    driver.go_on()
+    ended = driver.ended()
+    assert ended.is_good, ended.error
+    assert [restores.age(restores.name) for restores in (first, second)] == ["new100", "new100"]

@@ -13,7 +13,7 @@ from ..child import ChildError
 from ..errors import DamagedError, GuardRefusal, LifeboatError
 from ..postgres.connection import Server, connect
 from ..postgres.fingerprint import Fingerprint, fingerprint_of_archive
-from ..postgres.restore import Restored, RestoreOptions, drop_database, restore_database
+from ..postgres.restore import Restored, RestoreOptions, drop_database, restore_database, restoring
 from ..postgres.swap import swap
 from ..postgres.target import TargetCheck, check_target, other_than, restore_tools
 from ..postgres.tools import ClientTools
@@ -144,13 +144,14 @@ class _UnusableCopyError(LifeboatError):
 def _restore_from(planned: RestorePlan, candidate: Candidate, notes: list[str], say: Say) -> RestoreResult:
     request, manifest, begun = planned.request, _manifest(candidate), clock.monotonic()
     say(f"{request.job}: fetching {manifest.id} from {candidate.place.name}")
-    with contextlib.ExitStack() as stack:
-        path, archive = _fetched(stack, candidate, request)
-        fetch_s = seconds_since(begun)
-        say(f"{request.job}: restoring {archive.rows} rows into a new database")
-        restored = _load(request, path, manifest, archive)
-    say(f"{request.job}: swapping in {planned.database}")
-    previous = _swap_in(planned, restored)
+    with restoring(request.server):
+        with contextlib.ExitStack() as stack:
+            path, archive = _fetched(stack, candidate, request)
+            fetch_s = seconds_since(begun)
+            say(f"{request.job}: restoring {archive.rows} rows into a new database")
+            restored = _load(request, path, manifest, archive)
+        say(f"{request.job}: swapping in {planned.database}")
+        previous = _swap_in(planned, restored)
     return RestoreResult(
         job=request.job,
         id=manifest.id,

@@ -25,6 +25,7 @@ from .tools import ClientTools
 
 _SHOWN = 5  # differences in an error's text
 _TEMPORARY = "lifeboat_restore_"
+_RESTORING = 0x6C696665626F6174  # advisory lock, in the maintenance database: "lifeboat"
 _IN_PROGRESS = "lifeboat: restore in progress"  # comment of a database that may be dropped when nobody is connected
 
 # Settings of the login role must not stop a restore.
@@ -124,6 +125,30 @@ def drop_abandoned(server: Server) -> list[str]:
                 session.run(f"DROP DATABASE {identifier(name)}")
                 dropped.append(name)
         return dropped
+
+
+@contextlib.contextmanager
+def restoring(server: Server) -> t.Iterator[None]:
+    """Let other restores know for the duration of the block that a finished database of ours may wait for its swap.
+
+    Such a database cannot be told from one whose restore was killed before its swap. Where nobody else is restoring,
+    all that wait were left by killed restores, and are dropped first.
+    """
+    with connect(server, server.maintenance_database) as session:
+        if session.version_number >= 140000:
+            session.run("SET idle_session_timeout = 0")
+        is_alone = bool(session.value("SELECT pg_try_advisory_lock(%s)", _RESTORING))
+        if is_alone:
+            waiting = session.names(
+                "SELECT datname FROM pg_database WHERE datname ~ %s", f"^{_TEMPORARY}[0-9a-f]{{8}}$"
+            )
+            for name in waiting:
+                with contextlib.suppress(LifeboatError):  # somebody is connected
+                    session.run(f"DROP DATABASE {identifier(name)}")
+        session.rows("SELECT pg_advisory_lock_shared(%s)", _RESTORING)
+        if is_alone:
+            session.rows("SELECT pg_advisory_unlock(%s)", _RESTORING)
+        yield
 
 
 def drop_database(server: Server, name: str) -> None:
