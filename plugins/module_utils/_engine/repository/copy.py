@@ -77,12 +77,13 @@ def copy(
         _has_same(source, target, manifest, data)  # or refuse before anything is touched
         _discard_unfinished(source, target, manifest)
         _copy_binding(source, target, manifest.job, permit)
-        names = [each.key(manifest.job) for each in needed_files(source, manifest)]
-        names.append(layout.data(manifest.job, manifest.id, layout.SUMS))
-        deletion_plan.strike(target, manifest.job, names, permit)
+        keys = [each.key(manifest.job) for each in needed_files(source, manifest)]
+        keys.append(layout.data(manifest.job, manifest.id, layout.SUMS))
+        deletion_plan.strike(target, manifest.job, keys, permit)
         wanted = plan(source, target, manifest)  # under the lease and after the strike nothing of it can vanish
         for owner in dict.fromkeys(each.owner for each in wanted.missing):
-            proof.forget(target, manifest.job, owner, permit)
+            names = {each.file.name for each in wanted.missing if each.owner == owner}
+            proof.forget(target, manifest.job, owner, names, permit)
         for each in wanted.missing:
             _copy_file(source, target, manifest.job, each, permit)
         _copy_sums(source, target, manifest, permit)

@@ -70,11 +70,11 @@ class ProofRecord:
             raise DamagedError(f"Cannot read {key}", f"damaged: {error}", "verify the backup again") from error
 
 
-def write(store: Store, record: ProofRecord) -> str:
+def write(store: Store, record: ProofRecord, signed_at: dt.datetime | None = None) -> str:
     """Store a record beside the others of its backup, and return its key."""
     name = f"{clock.compact(record.time)}-{secrets.token_hex(2)}-{record.level}.json"
     key = layout.verified(record.job, record.id) + name
-    store.put_new(key, record.to_bytes())
+    store.put_new(key, record.to_bytes(), signed_at)
     return key
 
 
@@ -95,10 +95,26 @@ def records(store: Store, job: str, backup_id: str) -> list[ProofRecord]:
     return sorted(found, key=lambda record: (record.time, not record.is_good))
 
 
-def forget(store: Store, job: str, backup_id: str, signed_at: t.Callable[[], dt.datetime] | None = None) -> None:
-    """Remove the records of a backup whose files are about to be written again (docs/protocol.md, rule 10)."""
-    for version in list(store.versions(layout.verified(job, backup_id))):
-        store.delete(version.entry.key, version.entry.version_id, signed_at() if signed_at else None)
+def forget(
+    store: Store, job: str, backup_id: str, names: t.Collection[str], permit: t.Callable[[], dt.datetime]
+) -> None:
+    """Take stored files that are about to be written again, or deleted, out of the records of their backup.
+
+    What the records say of other files stays: other backups may share them (docs/protocol.md, rules 8 and 10).
+    """
+    for entry in list(store.entries(layout.verified(job, backup_id))):
+        document = store.get(entry.key)
+        try:
+            record = ProofRecord.from_bytes(document.data if document else b"", entry.key)
+        except DamagedError:
+            continue  # it proves nothing
+        left = tuple(verdict for verdict in record.files if verdict.name not in names)
+        if len(left) == len(record.files):
+            continue
+        if left:
+            write(store, dataclasses.replace(record, files=left), permit())
+        for version in list(store.versions(entry.key)):
+            store.delete(version.entry.key, version.entry.version_id, permit())
 
 
 def verdicts(found: t.Sequence[ProofRecord]) -> dict[str, FileVerdict]:

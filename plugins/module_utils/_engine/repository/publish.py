@@ -101,13 +101,14 @@ class Run:
             self._store_list(layout.FILES, "files", file_list(data_files)),
             self._store_list(layout.NEEDS, "needs", need_list(needs)),
         ]
+        finished = self.store.now()  # not later: from the last file on, only `_send` asks anything, and it is patient
         self.store.put(layout.data(self.job, self.id, layout.SUMS), sums([*data_files, *lists]))
         manifest = Manifest(
             id=self.id,
             job=self.job,
             base=self.base,
             started=self.started,
-            finished=self.store.now(),
+            finished=finished,
             host=host_name(),
             files=tuple(file for file in [*data_files, *lists] if file.role != "pack"),
             **{field.name: getattr(contents, field.name) for field in dataclasses.fields(contents)},
@@ -116,7 +117,7 @@ class Run:
         return manifest
 
     def close(self) -> None:
-        """End the run: the intent goes, unless a manifest of this run may still be on its way to the repository."""
+        """End a run that has published, or has sent nothing: the intent goes; if it cannot now, it dies in a week."""
         with contextlib.suppress(LifeboatError):
             self._intent.remove()
 

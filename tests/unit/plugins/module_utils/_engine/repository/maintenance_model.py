@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import typing as t
 
@@ -92,24 +91,9 @@ def _garbage(store: Store, job: str, keys: t.Iterable[str]) -> list[str]:
 def _execute(store: Store, plan: DeletionPlan, permit: lease.Permit) -> None:
     doomed = _garbage(store, plan.job, plan.keys)
     for key in doomed:
-        _forget_proof(store, plan.job, key, permit)
+        owner, _slash, name = key[len(f"data/{plan.job}/") :].partition("/")
+        proof.forget(store, plan.job, owner, {name}, permit)
         _delete(store, key, permit)
-
-
-def _forget_proof(store: Store, job: str, key: str, permit: lease.Permit) -> None:
-    """Take a file out of the records of its backup; what they say of other files stays."""
-    owner, _slash, name = key[len(layout.data(job, "")) - 1 :].partition("/")
-    for entry in list(store.entries(layout.verified(job, owner))):
-        document = store.get(entry.key)
-        if document is None:
-            continue
-        record = proof.ProofRecord.from_bytes(document.data, entry.key)
-        left = tuple(verdict for verdict in record.files if verdict.name != name)
-        if len(left) < len(record.files):
-            if left:
-                permit()
-                proof.write(store, dataclasses.replace(record, files=left))
-            _delete(store, entry.key, permit)
 
 
 def _plan(store: Store, job: str, permit: lease.Permit) -> None:

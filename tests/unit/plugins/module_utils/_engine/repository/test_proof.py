@@ -103,12 +103,24 @@ def test_of_two_records_of_one_second_the_failed_one_counts(place: MemoryPlace, 
     assert not proof.standing(manifest(), proof.records(place.store(), JOB, ID)).is_proved
 
 
-def test_forgotten_records_are_gone_with_all_their_versions(versioned: MemoryPlace) -> None:
+def test_a_forgotten_file_leaves_every_version_of_every_record(versioned: MemoryPlace) -> None:
     store = versioned.store()
-    proof.write(store, record())
-    store.put(proof.write(store, record("restore")), b"{}")
-    proof.forget(store, JOB, ID)
+    for level in ("content", "restore"):
+        store.put(proof.write(store, record(level, names=["dump"])), record(level, 5, names=["dump"]).to_bytes())
+    proof.forget(store, JOB, ID, {"dump"}, store.now)
     assert not list(store.versions(layout.verified(JOB, ID)))
+
+
+@pytest.mark.parametrize("problem", ["", "cut"])
+def test_what_is_known_of_other_files_outlasts_a_forgotten_one(place: MemoryPlace, problem: str) -> None:
+    proof.write(place.store(), record("content", problem=problem))
+    proof.forget(place.store(), JOB, ID, {"needs.jsonl"}, place.store().now)
+    (left,) = proof.records(place.store(), JOB, ID)
+    assert left == dataclasses.replace(
+        record("content", problem=problem), files=record("content", problem=problem).files[:2]
+    )
+    standing = proof.standing(manifest(), [left])
+    assert (standing.is_proved, bool(standing.problems)) == (False, bool(problem))
 
 
 # The catalog
