@@ -19,7 +19,7 @@ author:
 extends_documentation_fragment:
   - lifeboat.recovery._attributes
   - lifeboat.recovery._attributes.info
-  - lifeboat.recovery._repository.repositories
+  - lifeboat.recovery._repository.several
 options:
   job:
     description:

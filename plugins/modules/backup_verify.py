@@ -18,7 +18,7 @@ author:
   - Lifeboat maintainers (@lifeboat)
 extends_documentation_fragment:
   - lifeboat.recovery._attributes
-  - lifeboat.recovery._repository.repositories
+  - lifeboat.recovery._repository.several
   - lifeboat.recovery._drill
 attributes:
   check_mode:
