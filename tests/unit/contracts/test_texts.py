@@ -36,7 +36,7 @@ URL = re.compile(r"\b(?:https?|ftp|git\+https)://(?:[^\s/@\"'<>`]+@)?(\[[0-9a-fA
 WORKSHOP = re.compile(
     "|".join(
         (
-            r"(?<![\w./-])/(?:" + "|".join(("wo" + "rk", "ro" + "ot", "ho" + "me/[a-z]")) + r")/[\w.]",
+            r"(?<![\w./-])/(?:wo" + r"rk/\w|ro" + r"ot/\.|ho" + r"me/[a-z]+/)",
             r"/tmp/" + "bu" + "ild",
             r"\b(?:is" + r"sue|tick" + r"et) #?\d",
             r"\bC" + r"EO\b",
