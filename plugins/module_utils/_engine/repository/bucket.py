@@ -96,7 +96,18 @@ class BucketStore(Store):
             except S3Error as error:
                 if error.status == 412:
                     raise ExistsError(problem, error.cause, "another run may have written it: look at it") from error
-                raise
+                etag = self._etag_of_own(key, data) if error.is_transient and not error.is_without_effect else ""
+                if not etag:
+                    raise
+                return etag
+
+    def _etag_of_own(self, key: str, data: bytes) -> str:
+        """Return the ETag of what is under `key` if it is `data`: a request whose answer was lost has succeeded then."""
+        with contextlib.suppress(StoreError):
+            found = self.get(key)
+            if found is not None and found.data == data:
+                return found.etag
+        return ""
 
     def replace(self, key: str, data: bytes, etag: str, signed_at: dt.datetime | None = None) -> str:
         problem = f"Cannot replace {key} in {self.name}"
