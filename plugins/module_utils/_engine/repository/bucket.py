@@ -102,7 +102,7 @@ class BucketStore(Store):
                 return etag
 
     def _etag_of_own(self, key: str, data: bytes) -> str:
-        """Return the ETag of what is under `key` if it is `data`: a request whose answer was lost has succeeded then."""
+        """Return the ETag of what is under `key` if it is `data`: a request whose answer was lost succeeded then."""
         with contextlib.suppress(StoreError):
             found = self.get(key)
             if found is not None and found.data == data:
