@@ -40,6 +40,7 @@ def every_gate() -> list[Gate]:
     """Return all gates in the order in which they start: what answers fast, and what others wait for, comes first."""
     import gate_ansible_test as ansible_test
     import gate_checks as checks
+    import gate_demo
     import gate_molecule as hosts
     import gate_package as packages
     from gate_runner import Gate
@@ -57,6 +58,7 @@ def every_gate() -> list[Gate]:
         Gate("molecule", "hosts with systemd in containers", hosts.molecule, "molecule", needs=("minio",)),
         Gate("sanity", "ansible-test sanity", ansible_test.sanity, "sanity"),
         Gate("functional", "tests on real servers", checks.functional, "functional", on_servers, cores=2),
+        Gate("demo", "make demo, to its end and interrupted", gate_demo.demo, "functional", on_servers, cores=2),
         Gate("integration", "ansible-test integration", ansible_test.integration, "integration", on_servers),
         Gate(oldest, "an environment", _script("virtualenvs.py", oldest), is_step=True),
         Gate("oldest", "the oldest ansible-core", ansible_test.oldest_core, "sanity", (oldest,)),

@@ -49,3 +49,5 @@ if __name__ == "__main__":
         main(sys.argv[1:])
     except SetupError as failure:
         raise SystemExit(f"Cannot run {sys.argv[1]}: {failure}") from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
