@@ -69,11 +69,8 @@ def lines(found: t.Sequence[Document]) -> list[str]:
         if each["job"]:
             shown.append(f"job {each['job']}")
         for finding in each["findings"]:
-            text = tables.printable(f"{finding['subject']}: {finding['words']}")
-            if finding["good"]:
-                shown.append(f"  ok    {text}")
-                continue
-            shown += tables.note(text, "WRONG ")
+            mark = "ok    " if finding["good"] else "WRONG "
+            shown += tables.note(f"{finding['subject']}: {finding['words']}", mark)
             if finding["remedy"]:
                 shown += tables.note(f"Remedy: {finding['remedy']}", "      ")
     return shown
