@@ -107,12 +107,12 @@ options:
       name:
         description:
           - What messages and results call this repository.
-          - By default its O(repositories.path), or C(s3://bucket/prefix).
+          - By default its O(repositories[].path), or C(s3://bucket/prefix).
         type: str
       path:
         description:
           - Directory that is the repository, on the host that the task runs on, such as a local disk or an NFS mount.
-          - Exactly one of O(repositories.path) and O(repositories.bucket) is needed.
+          - Exactly one of O(repositories[].path) and O(repositories[].bucket) is needed.
         type: path
       bucket:
         description:
@@ -121,13 +121,13 @@ options:
         type: str
       prefix:
         description:
-          - Under which prefix the repository lies in O(repositories.bucket).
+          - Under which prefix the repository lies in O(repositories[].bucket).
         type: str
         default: ""
       endpoint_url:
         description:
           - URL of the S3 server, such as V(https://minio.example.com:9000).
-          - By default it is AWS, in O(repositories.region).
+          - By default it is AWS, in O(repositories[].region).
           - The environment variables E(LIFEBOAT_S3_ENDPOINT) and E(AWS_ENDPOINT_URL) are used if the option is not set.
         type: str
       access_key:
@@ -138,7 +138,7 @@ options:
         type: str
       secret_key:
         description:
-          - Secret key that belongs to O(repositories.access_key).
+          - Secret key that belongs to O(repositories[].access_key).
           - The environment variable E(AWS_SECRET_ACCESS_KEY) is used if the option is not set.
         type: str
       session_token:
@@ -175,7 +175,7 @@ options:
         default: true
       allow_plaintext:
         description:
-          - Whether O(repositories.endpoint_url) may begin with C(http) although the server is on another host.
+          - Whether O(repositories[].endpoint_url) may begin with C(http) although the server is on another host.
           - Plain HTTP to the loopback addresses of this host is always allowed.
         type: bool
         default: false

@@ -6,20 +6,171 @@
 
 from __future__ import annotations
 
-from ansible_collections.lifeboat.recovery.plugins.doc_fragments import _repository
-
-
-def _renamed(option: str, description: str) -> str:
-    """Return the documentation of a repository for an option of another name, without the line `options:`."""
-    text = _repository.ModuleDocFragment.DOCUMENTATION.partition("options:\n")[2]
-    text = text.replace("  repository:\n", f"  {option}:\n", 1).replace("O(repository.", f"O({option}.")
-    return text.replace("The place that holds the backups.", description, 1)
-
 
 class ModuleDocFragment:
     # For modules that read one repository and write another one (the specification REPOSITORY, twice).
-    DOCUMENTATION = (
-        "options:\n"
-        + _renamed("source", "The repository to read.")
-        + _renamed("target", "The repository to write, which M(lifeboat.recovery.backup_repository) has made.")
-    )
+    DOCUMENTATION = r"""
+options:
+  source:
+    description:
+      - The repository to read.
+    type: dict
+    required: true
+    suboptions:
+      name:
+        description:
+          - What messages and results call this repository.
+          - By default its O(source.path), or C(s3://bucket/prefix).
+        type: str
+      path:
+        description:
+          - Directory that is the repository, on the host that the task runs on, such as a local disk or an NFS mount.
+          - Exactly one of O(source.path) and O(source.bucket) is needed.
+        type: path
+      bucket:
+        description:
+          - Bucket that holds the repository.
+          - The options of the connection to its server stand beside it.
+        type: str
+      prefix:
+        description:
+          - Under which prefix the repository lies in O(source.bucket).
+        type: str
+        default: ""
+      endpoint_url:
+        description:
+          - URL of the S3 server, such as V(https://minio.example.com:9000).
+          - By default it is AWS, in O(source.region).
+          - The environment variables E(LIFEBOAT_S3_ENDPOINT) and E(AWS_ENDPOINT_URL) are used if the option is not set.
+        type: str
+      access_key:
+        description:
+          - Access key.
+          - If none is given, credentials are looked for as boto3 does (profiles, roles), which needs boto3.
+          - The environment variable E(AWS_ACCESS_KEY_ID) is used if the option is not set.
+        type: str
+      secret_key:
+        description:
+          - Secret key that belongs to O(source.access_key).
+          - The environment variable E(AWS_SECRET_ACCESS_KEY) is used if the option is not set.
+        type: str
+      session_token:
+        description:
+          - Token of temporary credentials.
+          - The environment variable E(AWS_SESSION_TOKEN) is used if the option is not set.
+        type: str
+      region:
+        description:
+          - Region for which requests are signed.
+          - The environment variables E(AWS_REGION) and E(AWS_DEFAULT_REGION) are used if the option is not set.
+        type: str
+        default: us-east-1
+      addressing_style:
+        description:
+          - Where the bucket goes in a request.
+          - V(path) puts it into the path, as MinIO and most servers of your own want it.
+          - V(virtual) puts it before the host name, as AWS wants it.
+          - V(auto) uses V(virtual) for AWS, and V(path) for everything else.
+        type: str
+        choices: [auto, path, virtual]
+        default: auto
+      ca_cert:
+        description:
+          - Path of a PEM file with the certificates of the authorities to trust.
+          - The trust store of the system is used if the option is not set.
+          - The environment variable E(AWS_CA_BUNDLE) is used if the option is not set.
+        type: path
+      validate_certs:
+        description:
+          - Whether the certificate of the server must be valid.
+          - Set it to V(false) only for servers of a laboratory.
+        type: bool
+        default: true
+      allow_plaintext:
+        description:
+          - Whether O(source.endpoint_url) may begin with C(http) although the server is on another host.
+          - Plain HTTP to the loopback addresses of this host is always allowed.
+        type: bool
+        default: false
+  target:
+    description:
+      - The repository to write, which M(lifeboat.recovery.backup_repository) has made.
+    type: dict
+    required: true
+    suboptions:
+      name:
+        description:
+          - What messages and results call this repository.
+          - By default its O(target.path), or C(s3://bucket/prefix).
+        type: str
+      path:
+        description:
+          - Directory that is the repository, on the host that the task runs on, such as a local disk or an NFS mount.
+          - Exactly one of O(target.path) and O(target.bucket) is needed.
+        type: path
+      bucket:
+        description:
+          - Bucket that holds the repository.
+          - The options of the connection to its server stand beside it.
+        type: str
+      prefix:
+        description:
+          - Under which prefix the repository lies in O(target.bucket).
+        type: str
+        default: ""
+      endpoint_url:
+        description:
+          - URL of the S3 server, such as V(https://minio.example.com:9000).
+          - By default it is AWS, in O(target.region).
+          - The environment variables E(LIFEBOAT_S3_ENDPOINT) and E(AWS_ENDPOINT_URL) are used if the option is not set.
+        type: str
+      access_key:
+        description:
+          - Access key.
+          - If none is given, credentials are looked for as boto3 does (profiles, roles), which needs boto3.
+          - The environment variable E(AWS_ACCESS_KEY_ID) is used if the option is not set.
+        type: str
+      secret_key:
+        description:
+          - Secret key that belongs to O(target.access_key).
+          - The environment variable E(AWS_SECRET_ACCESS_KEY) is used if the option is not set.
+        type: str
+      session_token:
+        description:
+          - Token of temporary credentials.
+          - The environment variable E(AWS_SESSION_TOKEN) is used if the option is not set.
+        type: str
+      region:
+        description:
+          - Region for which requests are signed.
+          - The environment variables E(AWS_REGION) and E(AWS_DEFAULT_REGION) are used if the option is not set.
+        type: str
+        default: us-east-1
+      addressing_style:
+        description:
+          - Where the bucket goes in a request.
+          - V(path) puts it into the path, as MinIO and most servers of your own want it.
+          - V(virtual) puts it before the host name, as AWS wants it.
+          - V(auto) uses V(virtual) for AWS, and V(path) for everything else.
+        type: str
+        choices: [auto, path, virtual]
+        default: auto
+      ca_cert:
+        description:
+          - Path of a PEM file with the certificates of the authorities to trust.
+          - The trust store of the system is used if the option is not set.
+          - The environment variable E(AWS_CA_BUNDLE) is used if the option is not set.
+        type: path
+      validate_certs:
+        description:
+          - Whether the certificate of the server must be valid.
+          - Set it to V(false) only for servers of a laboratory.
+        type: bool
+        default: true
+      allow_plaintext:
+        description:
+          - Whether O(target.endpoint_url) may begin with C(http) although the server is on another host.
+          - Plain HTTP to the loopback addresses of this host is always allowed.
+        type: bool
+        default: false
+"""
