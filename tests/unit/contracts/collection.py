@@ -12,7 +12,6 @@ import functools
 import importlib
 import os
 import pathlib
-import runpy
 import typing as t
 
 import yaml
@@ -106,10 +105,8 @@ def _fragment(name: str) -> dict[str, t.Any]:
     """Return a documentation fragment of this collection or of ansible-core, by the name that modules give."""
     is_ours = name.startswith(NAMESPACE)
     file_name, _dot, section = name[len(NAMESPACE if is_ours else "ansible.builtin.") :].partition(".")
-    if is_ours:
-        fragment = runpy.run_path(str(PLUGINS / "doc_fragments" / f"{file_name}.py"))["ModuleDocFragment"]
-    else:
-        fragment = importlib.import_module(f"ansible.plugins.doc_fragments.{file_name}").ModuleDocFragment
+    package = f"ansible_collections.{NAMESPACE}plugins.doc_fragments" if is_ours else "ansible.plugins.doc_fragments"
+    fragment = importlib.import_module(f"{package}.{file_name}").ModuleDocFragment
     fields: dict[str, t.Any] = load_yaml(getattr(fragment, (section or "documentation").upper()))
     return fields
 
