@@ -39,9 +39,9 @@ def planned_backup(setting: Setting, place: Place) -> str:
 
 
 def pruner_before_a_delete(setting: Setting, backup_id: str) -> Process:
-    """Return a prune of B that is about to delete a stored file, and holds the lease."""
+    """Return a prune of B that is about to delete the dump of a backup, and holds the lease."""
     prune = setting.start_prune(setting.b)
-    setting.world.run_until(prune, "delete", data_keys(backup_id))
+    setting.world.run_until(prune, "delete", data_keys(f"{backup_id}/dump"))
     return prune
 
 
@@ -59,9 +59,9 @@ def test_a_frozen_prune_deletes_nothing_that_a_copy_brought_meanwhile(in_buckets
 def test_a_delete_on_its_way_arrives_before_anybody_can_take_the_lease_over(in_buckets: Setting) -> None:
     backup_id = planned_backup(in_buckets, in_buckets.b)
     prune = in_buckets.start_prune(in_buckets.b)
-    in_buckets.world.run_until(prune, "versions", data_keys(backup_id))
+    in_buckets.world.run_until(prune, "versions", data_keys(f"{backup_id}/dump"))
     in_buckets.world.advance(9 * MINUTE)  # less than what makes it renew
-    in_buckets.world.run_until(prune, "delete", data_keys(backup_id))
+    in_buckets.world.run_until(prune, "delete", data_keys(f"{backup_id}/dump"))
     in_buckets.world.delay(prune, 14 * MINUTE)
     in_buckets.world.crash(prune)
     in_buckets.copy(in_buckets.a, in_buckets.b, backup_id)
@@ -156,6 +156,18 @@ def test_a_copy_takes_planned_files_out_of_the_plan(anywhere: Setting) -> None:
     assert anywhere.restore(anywhere.b, backup_id)
 
 
+def test_a_manifest_of_a_copy_that_arrives_late_finds_its_files(in_buckets: Setting) -> None:
+    backup_id = planned_backup(in_buckets, in_buckets.b)
+    copy = in_buckets.start_copy(in_buckets.a, in_buckets.b, backup_id)
+    in_buckets.world.run_until(copy, "put_new", MANIFESTS, place="B")
+    in_buckets.world.delay(copy, 10 * MINUTE)
+    in_buckets.world.finish(copy)  # it fails, and gives the lease back
+    in_buckets.prune(in_buckets.b)  # the plan that listed the files is more than a day old
+    in_buckets.world.advance(HOUR)
+    assert in_buckets.ids(in_buckets.b) == [backup_id]
+    assert in_buckets.restore(in_buckets.b, backup_id)
+
+
 def test_a_restore_has_a_whole_day_though_its_files_were_planned_before(anywhere: Setting) -> None:
     backup_id = planned_backup(anywhere, anywhere.b)
     anywhere.copy(anywhere.a, anywhere.b, backup_id)
@@ -216,9 +228,7 @@ def test_a_crash_between_a_proof_and_its_file_leaves_no_proof_of_a_file_that_is_
 ) -> None:
     backup_id = planned_backup(anywhere, anywhere.b)
     prune = pruner_before_a_delete(anywhere, backup_id)
-    anywhere.world.step(prune)
-    anywhere.world.run_until(prune, "delete", data_keys(backup_id))  # this file's proof has gone, the file has not
-    anywhere.world.crash(prune)
+    anywhere.world.crash(prune)  # the proof of the dump has gone, the dump has not
     copy = anywhere.start_copy(anywhere.a, anywhere.b, backup_id)
     anywhere.world.run_until(copy, "put_new", MANIFESTS, place="B")
     anywhere.world.step(copy)
