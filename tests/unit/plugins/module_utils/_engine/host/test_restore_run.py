@@ -95,6 +95,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(restore_run, "drop_database", lambda _server, name: made.dropped.append(name))
     monkeypatch.setattr(restore_run, "_tools", lambda *_: dataclasses.make_dataclass("Tools", ["pg_restore"])("tool"))
     monkeypatch.setattr(restore_run, "connect", made.connect)
+    monkeypatch.setattr(restore_run, "restoring", lambda _server: contextlib.nullcontext())
     ids = (f"20261120T0200{second:02}Z-0a1b2c" for second in range(60))
     monkeypatch.setattr(clock, "new_backup_id", lambda _moment: next(ids))
     return made
