@@ -77,7 +77,7 @@ class Steps:
         elif self._order.fault == "terminate":
             os.kill(os.getpid(), signal.SIGTERM)
         elif self._order.fault == "hold":
-            _tell({"event": "held"})
+            _tell({"event": "held", "peak_kib": _peak_kib()})
             if not _line():
                 os._exit(1)  # the tests are gone
 

@@ -86,11 +86,12 @@ class Driver:
         event: dict[str, t.Any] = json.loads(line)
         return event
 
-    def wait_until_held(self) -> None:
-        """Return when the run stands still at its step."""
+    def wait_until_held(self) -> int:
+        """Return when the run stands still at its step; how much memory it needed until then, in KiB."""
         event = self._event()
         if event["event"] != "held":
             raise RuntimeError(f"the run ended before it came to the step: {event}")
+        return int(event["peak_kib"])
 
     def go_on(self) -> None:
         self._send("")
