@@ -17,6 +17,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors i
     GuardRefusal,
     IncompleteError,
     LifeboatError,
+    MissingPartError,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import backup_plan, proving, restore_run
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.backup_run import (
@@ -169,15 +170,16 @@ def test_a_job_can_prove_each_copy_by_restoring_it(server: PostgresServer, local
     assert any(key.endswith("-restore.json") for key in files_of(local))
 
 
-def test_the_latest_of_quick_backups_is_the_last(
-    server: PostgresServer, local: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with database(server, "lab", SMALL) as name:
-        for suffix in ("cccccc", "bbbbbb", "aaaaaa"):
-            monkeypatch.setattr("secrets.token_hex", lambda _n, suffix=suffix: suffix)
-            made = back_up(job_of(server, name, local, proof="none"))
-            newest = newest_manifest(local.store, JOB)
-            assert newest is not None and newest.id == made.id
+def test_a_pg_restore_that_is_too_old_does_not_condemn_a_good_backup(postgres: Postgres, local: Place) -> None:
+    old, new = postgres(MAJORS[0]), postgres(MAJORS[-1])
+    with database(new, "lab", SMALL) as name:
+        back_up(job_of(new, name, local))
+    before = files_of(local)
+    manifest = newest_manifest(local.store, JOB)
+    assert manifest is not None
+    with pytest.raises(MissingPartError, match=f"cannot read an archive of pg_dump {new.major}"):
+        proving.prove(local.store, manifest, "content", DrillPlace(bin_dir=str(old.bin_dir)))
+    assert files_of(local) == before
 
 
 def _cut(path: Path, _other: Path) -> None:

@@ -68,6 +68,7 @@ class World:
         self.dumped_with: list[DumpOptions] = []
         self.proved: list[tuple[str, str]] = []  # name of the repository, level
         self.bad_in: set[str] = set()
+        self.outlast_second = backup_run._outlast_second
 
     def inspect(self, job: DatabaseJob) -> Source:
         description = {
@@ -306,6 +307,24 @@ def test_the_newest_manifest_is_the_newest_one_that_can_be_read(world: World, pl
     path.write_bytes(b"{}")
     found = backup_run.newest_manifest(here.store, JOB)
     assert found is not None and found.id == first.id
+
+
+def test_the_latest_of_quick_backups_is_the_last(world: World, place: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = place("one")
+    monkeypatch.setattr(backup_run, "_outlast_second", world.outlast_second)
+    moments = [dt.datetime(2026, 11, 20, 2, tzinfo=clock.UTC)]
+
+    def now() -> dt.datetime:
+        moments.append(moments[-1] + dt.timedelta(milliseconds=1))
+        return moments[-1]
+
+    suffixes = iter(("cccccc", "bbbbbb", "aaaaaa"))
+    monkeypatch.setattr(here.store, "now", now)
+    monkeypatch.setattr(clock, "new_backup_id", lambda moment: f"{clock.compact(moment)}-{next(suffixes)}")
+    monkeypatch.setattr(clock, "sleep", lambda pause_s: moments.append(moments[-1] + dt.timedelta(seconds=pause_s)))
+    made = [backup_run.back_up(job_of(here, proof="none")).id for _ in range(3)]
+    assert ids_in(here) == made
+    assert (moments[-1] - moments[0]).total_seconds() < 3
 
 
 def test_a_run_waits_until_the_second_of_the_newest_backup_is_over(
