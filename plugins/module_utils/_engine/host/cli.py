@@ -74,7 +74,7 @@ def _print(text: str) -> None:
     if not text:
         return
     try:
-        print(text)
+        sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
     except BrokenPipeError:
         _discard(sys.stdout)
@@ -82,7 +82,8 @@ def _print(text: str) -> None:
 
 def _complain(text: str) -> None:
     with contextlib.suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 def _flush(stream: t.TextIO) -> None:
