@@ -137,8 +137,10 @@ def test_a_holder_that_stood_still_right_after_its_renewal_changes_nothing_more(
     place.world.advance(62 * MINUTE)
     second = start(place, "second")
     place.world.run_until(second, "put_new", "data/")
+    written = len(list(place.store().entries("data/first")))
     place.world.finish(first)
     place.world.finish(second)
+    assert len(list(place.store().entries("data/first"))) == written
     assert isinstance(first.error, lease.LeaseLostError)
     assert second.error is None
 
