@@ -25,6 +25,7 @@ from .job_lock import job_lock
 from .place import Place, Say, is_unusable, silent
 from .proving import prove, require_good, seconds_since
 from .unfinished import clean_up
+from .version import VERSION
 
 KIND = "pg_database"
 _DUMP_NAME = "database.dump"
@@ -224,7 +225,11 @@ def _contents(job: DatabaseJob, source: Source, run: Run, last_bytes: int, warni
             )
         warnings.append(words)
     statistics = {"plain_bytes": plain, "stored_bytes": run.stored_bytes, "database_bytes": source.check.size_bytes}
-    versions = {"pg_dump": source.tools.pg_dump.version, "server": str(source.description["server_version"])}
+    versions = {
+        "lifeboat": VERSION,
+        "pg_dump": source.tools.pg_dump.version,
+        "server": str(source.description["server_version"]),
+    }
     return Contents(KIND, versions, source.description, statistics, tuple(warnings))
 
 
