@@ -128,11 +128,13 @@ def test_a_manifest_that_cannot_be_read_is_a_failure_after_the_others_were_copie
     assert run(backup="all").failed and run(check_mode=True, backup="all").failed
 
 
-def test_a_backup_that_was_damaged_after_it_was_copied_is_no_failure(run, local):
+@pytest.mark.parametrize("folder", ["manifests/db1-shop/{}.json", "data/db1-shop/{}/files.jsonl"])
+def test_a_backup_that_was_damaged_after_it_was_copied_is_no_failure(run, local, folder):
     manifest = local.back_up()
     local.back_up()
-    run(backup="all")
-    (local.folder / "manifests" / "db1-shop" / f"{manifest.id}.json").write_text("{}")
+    run(backup="all", proof="none")
+    (local.folder / folder.format(manifest.id)).write_text("{}")
+    assert run(backup="all")["changed"]  # the other one lacked its proof
     end = run(backup="all")
     assert not end.failed and not end["changed"]
 

@@ -144,3 +144,9 @@ def test_two_repositories_of_one_name_and_one_place_named_twice_are_refused(run,
 def test_no_result_makes_ansible_take_the_host_for_unreachable(run, local, site):
     shutil.rmtree(site.folder)
     assert not {"unreachable", "failed", "skipped", "rc"} & run().answer.keys()
+
+
+def test_a_name_that_no_job_can_have_is_passed_over(run, local):
+    made = local.back_up()
+    (local.folder / "jobs" / "no job; really.json").write_text("{}")
+    assert ids(run()) == [made.id]

@@ -34,20 +34,22 @@ def test_a_repository_is_shown_with_its_identity(run, new_repository):
 def test_jobs_are_shown_with_their_counts_and_newest_backups(run, new_repository):
     local = new_repository("local")
     first = local.back_up("db1-shop", b"12345678")
-    second = local.back_up("db1-shop", b"1234", proved=False)
+    second = local.back_up("db1-shop", b"12345678")
+    third = local.back_up("db1-shop", b"1234", proved=False)
     local.back_up("db1-apps")
     apps, shop = run(local.folder)["jobs"]
     assert apps["job"] == "db1-apps"
     assert shop == {
         "job": "db1-shop",
         "kind": "pg_database",
-        "backups": 2,
-        "proved": 1,
+        "backups": 3,
+        "proved": 2,
         "failed": 0,
-        "stored_bytes": 12,
-        "latest": second.id,
-        "latest_good": first.id,
+        "stored_bytes": 20,
+        "latest": third.id,
+        "latest_good": second.id,
     }
+    assert first.id < second.id < third.id
 
 
 def test_a_manifest_that_cannot_be_read_counts_as_failed(run, new_repository):
