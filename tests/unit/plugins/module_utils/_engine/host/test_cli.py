@@ -201,8 +201,8 @@ def test_check_looks_at_repositories_that_no_job_uses(tmp_path, repository, caps
     path = tmp_path / "other.json"
     path.write_text(json.dumps({"repositories": {"local": {"path": repository.name}}}))
     assert cli.main(["--config", str(path), "check"]) == 0
-    told = " ".join(capsys.readouterr().out.split())  # a long folder makes it two lines
-    assert f"ok repository local: {repository.name} is repository {identity.require(repository).repository}" in told
+    told = "".join(capsys.readouterr().out.split())  # a long folder makes it two lines
+    assert f"okrepositorylocal:{repository.name}isrepository{identity.require(repository).repository}" in told
 
 
 def test_check_refuses_another_repository_than_the_configured_one(tmp_path, repository, capsys):

@@ -92,9 +92,10 @@ def test_a_backup_that_no_source_can_give_is_a_problem_and_the_others_are_copied
     assert result.problems == (f"{FIRST} is not in far: Cannot read it: it is cut",)
 
 
-def test_a_damaged_copy_is_replaced(world):
+@pytest.mark.parametrize("proof", ["content", "none"])
+def test_a_damaged_copy_is_replaced(world, proof):
     world.found = {"local": [backup(FIRST, BAD)], "site": [backup(FIRST)], "far": [backup(FIRST)]}
-    copy_jobs.bring(request())
+    copy_jobs.bring(request(proof=proof))
     assert world.copied == [(FIRST, "site", "local")]
 
 
