@@ -37,7 +37,7 @@ class CopyRunPlan:
     request: CopyRequest
     moves: tuple[copy.CopyPlan, ...]
     manifests: t.Mapping[str, Manifest]  # by id, of all that was asked for
-    unproved: frozenset[str]  # ids that are in the target, or will be, without a proof there
+    unproved: frozenset[str]  # ids without a proof in the target that are to have one
     damaged: t.Mapping[str, str]  # ids that cannot be read in the source, and are not in the target either → why
 
     @property
@@ -89,7 +89,6 @@ def plan(request: CopyRequest) -> CopyRunPlan:
         except DamagedError as error:
             if backup.id not in there or there[backup.id].has_failed:
                 damaged[backup.id] = error.cause or error.problem
-    unproved.intersection_update(move.id for move in moves)
     return CopyRunPlan(request, tuple(moves), manifests, frozenset(unproved), damaged)
 
 

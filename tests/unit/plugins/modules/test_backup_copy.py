@@ -124,7 +124,9 @@ def test_a_manifest_that_cannot_be_read_is_a_failure_after_the_others_were_copie
     (local.folder / "manifests" / "db1-shop" / f"{bad.id}.json").write_text("{}")
     planned = run(check_mode=True, backup="all")
     assert not planned.failed and planned["damaged"] == [bad.id] and bad.id in planned.warnings[0]
-    assert run(backup="all").failed and held(site) == {good.id: True}
+    end = run(backup="all")
+    assert end.failed and end["damaged"] == [bad.id] and [row["id"] for row in end["backups"]] == [good.id]
+    assert held(site) == {good.id: True}
     assert run(backup="all").failed and run(check_mode=True, backup="all").failed
 
 
