@@ -136,6 +136,7 @@ def _run_playbook(stage: Stage, name: str, variables: t.Mapping[str, str] | None
         **os.environ,
         **stage.settings(),
         "ANSIBLE_HOME": str(stage.folder / "ansible"),
+        "ANSIBLE_REMOTE_TMP": str(scratch / "ansible"),
         "ANSIBLE_LOCALHOST_WARNING": "false",
         "TMPDIR": str(scratch),
     }
