@@ -69,7 +69,7 @@ CREATE TABLE audit.event_2025 PARTITION OF audit.event FOR VALUES FROM ('2025-01
 CREATE TABLE audit.event_2026 PARTITION OF audit.event FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
 
 INSERT INTO registry.customer (name, email, standing, address, since)
-SELECT 'Customer ' || g || ' Zürich „' || substr(md5('name' || g), 1, 8) || '“',
+SELECT 'Customer ' || g || ' Zürich ' || chr(8222) || substr(md5('name' || g), 1, 8) || chr(8220),
        'mail' || g || '@example.org',
        (enum_range(NULL::registry.standing))[1 + g % 4],
        jsonb_build_object('street', 'Street ' || g % 311, 'zip', lpad((g * 37 % 100000)::text, 5, '0'),

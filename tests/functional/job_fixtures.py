@@ -78,8 +78,8 @@ def away(name: str = "away") -> Place:
     return Place(name, BucketStore(S3Client(endpoint), "backups", ""))
 
 
-def job_of(server: PostgresServer, database: str, /, *places: Place, **more: t.Any) -> DatabaseJob:
-    given = DatabaseJob(JOB, login(server), database, places)
+def job_of(cluster: PostgresServer, name: str, /, *places: Place, **more: t.Any) -> DatabaseJob:
+    given = DatabaseJob(JOB, login(cluster), name, places)
     return dataclasses.replace(given, **more)
 
 

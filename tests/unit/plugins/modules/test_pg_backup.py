@@ -30,6 +30,10 @@ MISSING = CopyResult("site", False, False, False, "Cannot write: refused")
 PARTIAL = dataclasses.replace(RESULT, copies=(WRITTEN, MISSING))
 
 
+def raised(error):
+    raise error
+
+
 class Engine:
     """Stands for the engine: it takes any job."""
 
@@ -43,13 +47,13 @@ class Engine:
     def plan(self, job):
         self.planned.append(job)
         if self.refusal:
-            raise self.refusal
+            raised(self.refusal)
         return BackupPlan(job, SOURCE, self.states)
 
     def back_up(self, job):
         self.ran.append(job)
         if isinstance(self.outcome, Exception):
-            raise self.outcome
+            raised(self.outcome)
         return self.outcome
 
 

@@ -322,7 +322,7 @@ def test_the_latest_of_quick_backups_is_the_last(world: World, place: Places, mo
     monkeypatch.setattr(here.store, "now", now)
     monkeypatch.setattr(clock, "new_backup_id", lambda moment: f"{clock.compact(moment)}-{next(suffixes)}")
     monkeypatch.setattr(clock, "sleep", lambda pause_s: moments.append(moments[-1] + dt.timedelta(seconds=pause_s)))
-    made = [backup_run.back_up(job_of(here, proof="none")).id for _ in range(3)]
+    made = [backup_run.back_up(job_of(here, proof="none")).id for _run in range(3)]
     assert ids_in(here) == made
     assert (moments[-1] - moments[0]).total_seconds() < 3
 

@@ -137,12 +137,14 @@ class Setting:
 def made(kind: str, tmp_path: pathlib.Path) -> t.Iterator[Setting]:
     """Make a setting of one kind: of `BUCKETS`, or `directory` (a real one)."""
     with World() as world:
-        if kind == "directory":
-            directories = [WatchedDirectory(world, name, tmp_path / name) for name in ("A", "B")]
-            yield Setting(world, *directories)
-            return
-        options = {"is_versioned": "versioned" in kind, "has_content_etags": "MD5" in kind}
-        yield Setting(world, MemoryPlace(world, "A", **options), MemoryPlace(world, "B", **options))
+        yield _setting(world, kind, tmp_path)
+
+
+def _setting(world: World, kind: str, tmp_path: pathlib.Path) -> Setting:
+    if kind == "directory":
+        return Setting(world, *(WatchedDirectory(world, name, tmp_path / name) for name in ("A", "B")))
+    options = {"is_versioned": "versioned" in kind, "has_content_etags": "MD5" in kind}
+    return Setting(world, *(MemoryPlace(world, name, **options) for name in ("A", "B")))
 
 
 def manifest_key(backup_id: str) -> str:

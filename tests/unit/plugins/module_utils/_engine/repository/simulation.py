@@ -147,7 +147,7 @@ class World:
         jitter = random.Random(self.random.random())
         for target, name, value in (
             (clock, "now", lambda: self.now),
-            (clock, "monotonic", lambda: (self.now - START).total_seconds()),
+            (clock, "monotonic", self._elapsed_s),
             (clock, "sleep", self.sleep),
             (secrets, "token_hex", lambda size: f"{self.random.getrandbits(8 * size):0{2 * size}x}"),
             (lease, "random", jitter),
@@ -155,6 +155,9 @@ class World:
         ):
             self._patches.enter_context(unittest.mock.patch.object(target, name, value))
         return self
+
+    def _elapsed_s(self) -> float:
+        return (self.now - START).total_seconds()
 
     def __exit__(self, *_: object) -> None:
         for process in self.processes:

@@ -343,7 +343,7 @@ def test_every_golden_repository_is_read_verified_and_copied(tmp_path, version):
 
 def test_a_document_of_a_newer_format_is_refused_with_a_clear_text(golden):
     path = golden / "lifeboat.json"
-    lines = [line for line in path.read_text().replace('"format": 1', '"format": 2').splitlines(keepends=True)]
+    lines = path.read_text().replace('"format": 1', '"format": 2').splitlines(keepends=True)
     rest = "".join(line for line in lines if '"digest"' not in line)
     digest = hashlib.sha256(rest.encode()).hexdigest()
     path.write_text("".join(f' "digest": "{digest}",\n' if '"digest"' in line else line for line in lines))
