@@ -16,7 +16,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors i
     IncompleteError,
     UsageError,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import cli, commands
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import cli, commands, signals
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.backup_run import BackupResult, CopyResult
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.version import VERSION
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import identity
@@ -144,6 +144,7 @@ def test_a_told_end_is_one_line_and_the_exit_code_of_shells(monkeypatch, capsys,
             cleaned.append(True)
 
     answer_of(monkeypatch, work)
+    monkeypatch.setattr(signals, "_end_children", lambda: None)  # those of the test's process are not the command's
     assert cli.main(["--config", file, "run", "lab"]) == 143
     assert cleaned
     assert capsys.readouterr().err == "Ended by SIGTERM.\n"

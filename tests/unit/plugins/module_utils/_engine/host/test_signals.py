@@ -6,13 +6,18 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import textwrap
 
 import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import signals
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.signals import Interrupted, unwinding
 
 
 @pytest.fixture(autouse=True)
-def _handlers():
+def _handlers(monkeypatch):
+    monkeypatch.setattr(signals, "_end_children", lambda: None)  # this process is not the command
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
     yield
@@ -58,3 +63,29 @@ def test_handlers_are_as_before_afterwards():
     with unwinding():
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+def test_no_child_is_left_even_if_nobody_came_to_hold_it(stubborn):
+    """In a process of its own, because all its children are ended."""
+    program = f"""
+        import os, signal, subprocess, sys
+        from {signals.__name__} import Interrupted, unwinding
+        import {signals.__name__} as signals
+        signals._GRACE_S = 0.1
+        trap = "trap '' TERM; " if {stubborn} else ""
+        child = None
+        try:
+            with unwinding():
+                child = subprocess.Popen(
+                    ["/bin/sh", "-c", trap + "echo ready; while :; do sleep 600; done"],
+                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+                child.stdout.readline()
+                os.kill(os.getpid(), signal.SIGTERM)
+        except Interrupted:
+            print(os.path.exists(f"/proc/{{child.pid}}"))
+    """
+    argv = [sys.executable, "-c", textwrap.dedent(program)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, env=environment, timeout=60)
+    assert done.stdout == "False\n"
