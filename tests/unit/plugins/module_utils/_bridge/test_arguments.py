@@ -65,9 +65,9 @@ def test_the_fragments_document_exactly_the_options(options, spec):
             assert option.get(fact) == spec[name].get(fact), (name, fact)
 
 
-@pytest.mark.parametrize("option, text", [("repository", "DOCUMENTATION"), ("repositories", "SEVERAL")])
+@pytest.mark.parametrize("option, text", [("repository", "DOCUMENTATION"), ("repositories[]", "SEVERAL")])
 def test_the_connection_of_a_repository_is_described_as_everywhere(option, text):
-    described = documented(getattr(_repository.ModuleDocFragment, text), option)
+    described = documented(getattr(_repository.ModuleDocFragment, text), option.rstrip("[]"))
     connection_options = documented(_s3_connection.ModuleDocFragment.DOCUMENTATION)
     for name, facts in connection_options.items():
         here = [line.replace(f"O({option}.", "O(") for line in described[name]["description"]]
