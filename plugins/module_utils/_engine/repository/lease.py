@@ -54,9 +54,9 @@ def held(
             yield store.now
         return
     lease = _Lease(store, job, window)
-    lease.take(wait_s, on_wait)
     may_release = True
     try:
+        lease.take(wait_s, on_wait)
         yield lease.permit
     except UnavailableError:
         may_release = not is_removing
@@ -99,6 +99,7 @@ class _Lease:
         self._key = layout.lease(job)
         self._window = window
         self._etag = ""
+        self._sent = b""  # our newest document, which may have arrived though nobody heard the answer
         self._began = dt.datetime.min.replace(tzinfo=clock.UTC)
         self._asking = threading.Lock()  # parts of an upload are sent by several threads: one of them renews
 
@@ -131,11 +132,13 @@ class _Lease:
         """Send a lease document; whether it is ours is decided by reading it back when the answer does not tell."""
         nonce = secrets.token_hex(8)  # no two documents are alike, so that reading one back tells whose it is
         data = json_document.encoded({"job": self._job, "host": host_name(), "nonce": nonce, "released": released})
+        before, self._sent = self._sent, data
         try:
             self._etag = send(data)
         except (ExistsError, ChangedError, UnavailableError):
             found = self._store.get(self._key)
             if found is None or found.data != data:
+                self._sent = before
                 return False
             self._etag = found.etag
         self._began = began
@@ -156,9 +159,16 @@ class _Lease:
             raise self._lost("somebody else took it over")
 
     def release(self) -> None:
-        """Say that the lease is free; when that fails it runs out by itself."""
+        """Say that the lease is free if it is ours; when that fails it runs out by itself.
+
+        It may be ours without our knowing: a signal can end the work while the answer is on its way.
+        """
+        if not self._sent:
+            return
         with contextlib.suppress(LifeboatError):
-            self._write(self._began, lambda data: self._store.replace(self._key, data, self._etag), released=True)
+            found = self._store.get(self._key)
+            if found is not None and found.data == self._sent:
+                self._write(self._began, lambda data: self._store.replace(self._key, data, found.etag), released=True)
 
     def _lost(self, cause: str) -> LeaseLostError:
         return LeaseLostError(

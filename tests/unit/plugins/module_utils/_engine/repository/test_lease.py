@@ -72,6 +72,26 @@ def test_a_lease_that_was_given_back_is_taken_at_once(place: MemoryPlace) -> Non
         assert place.world.do(name, lambda process: hold(process, place)) == 0
 
 
+def test_a_lease_is_given_back_when_a_signal_ends_the_work_before_its_answer_is_heard(place: MemoryPlace) -> None:
+    def interrupted(process: Process) -> None:
+        store = place.store(process)
+        put_new = store.put_new
+
+        def put_and_end(key: str, data: bytes, signed_at: dt.datetime | None = None) -> str:
+            put_new(key, data, signed_at)
+            raise KeyboardInterrupt
+
+        with (
+            unittest.mock.patch.object(store, "put_new", put_and_end),
+            contextlib.suppress(KeyboardInterrupt),
+            lease.held(store, JOB, place.window),
+        ):
+            raise AssertionError("nobody heard that the lease was taken")
+
+    place.world.do("first", interrupted)
+    assert place.world.do("second", lambda process: hold(process, place)) == 0
+
+
 def test_who_finds_the_lease_taken_waits_visibly_until_it_is_given_back(place: MemoryPlace) -> None:
     said: list[str] = []
     first = start(place, "first", uses=20)
