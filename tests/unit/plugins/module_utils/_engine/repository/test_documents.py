@@ -31,9 +31,12 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream.pipeline import StreamFacts
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository import examples
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+QUIET = settings(  # the machine may be busy
+    deadline=None, derandomize=True, database=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -66,6 +69,7 @@ MANIFESTS = st.builds(
 )
 
 
+@QUIET
 @given(FIELDS)
 def test_a_document_comes_back_as_it_was_written(fields: dict[str, t.Any]) -> None:
     found = json_document.decoded(json_document.encoded(fields), "it")
@@ -82,6 +86,7 @@ def test_every_changed_byte_of_a_document_is_noticed() -> None:
                     json_document.decoded(changed, "it")
 
 
+@QUIET
 @given(st.data())
 def test_a_cut_or_lengthened_document_is_noticed(data: st.DataObject) -> None:
     written = examples.manifest().to_bytes()
@@ -104,6 +109,7 @@ def test_a_newer_format_is_refused_and_says_so() -> None:
         json_document.decoded(b'{"format": 2, "new": true}', "it")
 
 
+@QUIET
 @given(MANIFESTS)
 def test_a_manifest_comes_back_as_it_was_written(manifest: Manifest) -> None:
     found = Manifest.from_bytes(manifest.to_bytes(), manifest.job, manifest.id)
@@ -150,11 +156,13 @@ def test_a_role_that_a_backup_has_not_is_said() -> None:
         examples.manifest().file("globals")
 
 
+@QUIET
 @given(st.lists(FILES, max_size=5))
 def test_a_file_list_comes_back_as_it_was_written(files: list[StoredFile]) -> None:
     assert parse_file_list(file_list(files), "files.jsonl") == files
 
 
+@QUIET
 @given(st.lists(NEEDS, max_size=4))
 def test_a_need_list_comes_back_as_it_was_written(needs: list[Need]) -> None:
     assert parse_need_list(need_list(needs), "needs.jsonl") == needs

@@ -15,7 +15,10 @@ import pathlib
 import typing as t
 
 import pytest
-from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository import actors
+from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository import (
+    actors,
+    simple_streams,
+)
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.memory_store import (
     MemoryPlace,
     Place,
@@ -41,7 +44,14 @@ EXAMPLES = int(os.environ.get("LIFEBOAT_SOAK_EXAMPLES", "0"))
 _MOST_AT_ONCE = 4
 _MOST_BACKUPS = 8
 _TIMES = [MINUTE, 14 * MINUTE, 20 * MINUTE, 31 * MINUTE, HOUR, 2 * HOUR, 20 * HOUR, 25 * HOUR, 50 * HOUR, 8 * DAY]
+pytestmark = pytest.mark.usefixtures("_streams")
 _STEPS = st.sampled_from([1, 1, 2, 5, 10, 30, 200])
+
+
+@pytest.fixture
+def _streams() -> t.Iterator[None]:
+    with simple_streams.in_place():
+        yield
 
 
 class Schedules(RuleBasedStateMachine):
@@ -220,15 +230,7 @@ class Schedules(RuleBasedStateMachine):
         self.world.is_down.clear()
         for process in self._alive:
             self.world.crash(process)
-        self.world.advance(20 * MINUTE)
-        self.setting.watch.check_good_backups()
-        result = self.setting.back_up()
-        assert not result.problems, result.problems
-        for place in self.setting.both:
-            assert self.setting.restore(place, result.id)
-            self.setting.prune(place, keep=3)
-        self.setting.collect_garbage()
-        self.setting.watch.check_good_backups()
+        _settle(self.setting)
 
 
 def test_no_schedule_of_processes_and_faults_breaks_a_promise() -> None:
@@ -248,42 +250,86 @@ def test_no_schedule_of_processes_and_faults_breaks_a_promise() -> None:
 
 @pytest.mark.parametrize("kind", ["bucket", "versioned bucket", "directory"])
 def test_random_interleavings_of_everything_keep_every_good_backup(kind: str, tmp_path: pathlib.Path) -> None:
-    for seed in range(EXAMPLES // 4 or 2):
+    for seed in range(EXAMPLES or 10):
         (tmp_path / str(seed)).mkdir()
         with made(kind, tmp_path / str(seed)) as setting:
             setting.world.random.seed(seed)
+            _prepare(setting)
             _interleave(setting)
+            _settle(setting)
+
+
+def _prepare(setting: Setting) -> None:
+    """Make some backups, and some garbage with a plan that is nearly or just old enough."""
+    random = setting.world.random
+    for _run in range(random.choice([1, 2, 3])):
+        setting.back_up(shares=random.random() < 0.8)
+    for _removal in range(random.choice([0, 1, 2])):
+        place = random.choice(setting.both)
+        if setting.ids(place):
+            setting.remove(place, random.choice(setting.ids(place)))
+    if random.random() < 0.6:
+        setting.prune(random.choice(setting.both))
+        setting.world.advance(random.choice([0, 20, 23.5, 25, 26]) * HOUR)
 
 
 def _interleave(setting: Setting) -> None:
+    """Let a few processes go on by turns, in pieces of any length, with time of any length between."""
     world, random = setting.world, setting.world.random
-    ids = [setting.back_up(shares=number > 0).id for number in range(2)]
     alive: list[Process] = []
-    for number in range(40):
+    for number in range(random.choice([5, 7, 9])):
         alive = [process for process in alive if not process.is_done]
-        if len(alive) < 3:
-            alive.append(_any_process(setting, ids, number))
+        if len(alive) < 2 or random.random() < 0.35:
+            alive.append(_any_process(setting, number))
         process = random.choice(alive)
-        for _step in range(random.choice([1, 3, 10, 40])):
-            if not process.is_done and process.ready_at <= world.now + MINUTE:
+        for _step in range(random.choice([999, 999, random.randrange(60), random.randrange(60)])):
+            if not process.is_done:
                 world.step(process)
-        world.advance(random.choice([MINUTE / 2, MINUTE, 20 * MINUTE, HOUR, 25 * HOUR]))
-        if random.random() < 0.05:
-            world.crash(process)
+        world.advance(random.choice([0, 0, 0.2, 0.3, 0.9, 1.1, 20, 25, 25, 50, 192]) * HOUR)
+        _any_fault(setting, process)
+    random.shuffle(alive)
     for process in alive:
-        world.finish(process) if random.random() < 0.5 else world.crash(process)
-    assert not setting.back_up().problems
+        world.finish(process)
+        world.advance(random.choice([0, 0, 0, 1.1, 25]) * HOUR)
+
+
+def _any_fault(setting: Setting, process: Process) -> None:
+    world, chance = setting.world, setting.world.random.random()
+    found = process.pending
+    if chance < 0.05:
+        world.crash(process)
+    elif isinstance(found, Request) and found.is_change and found.window is not None:
+        if chance < 0.1:
+            world.lose_request(process)
+        elif chance < 0.2:
+            world.lose_answer(process)
+        elif chance < 0.5:
+            world.delay(process, world.random.choice(_TIMES[:3]), found.is_repeatable and chance < 0.3)
+
+
+def _settle(setting: Setting) -> None:
+    """Make sure that nothing is lost, that the next run succeeds, and that garbage goes."""
+    setting.world.advance(20 * MINUTE)
     setting.watch.check_good_backups()
+    result = setting.back_up()
+    assert not result.problems, result.problems
+    for place in setting.both:
+        assert setting.restore(place, result.id)
+        setting.prune(place, keep=3)
     setting.collect_garbage()
+    setting.watch.check_good_backups()
 
 
-def _any_process(setting: Setting, ids: list[str], number: int) -> Process:
+def _any_process(setting: Setting, number: int) -> Process:
     random = setting.world.random
     place, other = random.sample(setting.both, 2)
-    wanted = random.choice(setting.ids(other) or ids)
+    wanted = random.choice(setting.ids(other) or ["20261101T000000Z-000000"])
     starts: list[t.Callable[[], Process]] = [
         lambda: setting.start_run(place, other, name=f"run {number}"),
+        lambda: setting.start_run(place, other, name=f"run {number}", pauses=[HOUR, 20 * HOUR]),
         lambda: setting.start_prune(place, f"prune {number}", keep=random.choice([2, 3, 4])),
+        lambda: setting.start_prune(place, f"prune {number}", keep=100),
+        lambda: setting.start_prune(place, f"prune {number}", keep=100),
         lambda: setting.start_copy(other, place, wanted),
         lambda: setting.start_removal(other, wanted, False, f"removal {number}"),
         lambda: setting.world.start(f"verification {number}", lambda process: actors.verify(process, place)),

@@ -13,6 +13,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors i
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import catalog, layout
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.intent import IntentLostError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.publish import PublishError
+from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository import simple_streams
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.actors import JOB
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.setting import (
     DAY,
@@ -312,7 +313,7 @@ def test_in_directories_a_publication_waits_for_maintenance(in_directories: Sett
 
 @pytest.mark.parametrize("fault", ["crash", "lose_request", "lose_answer"])
 def test_after_a_fault_at_any_change_of_a_run_the_next_one_succeeds(tmp_path: pathlib.Path, fault: str) -> None:
-    with made("bucket", tmp_path) as setting:
+    with made("bucket", tmp_path) as setting, simple_streams.in_place():
         hit = 0
         while True:
             run = setting.start_run(name=f"run {hit}", shares=False)
