@@ -92,7 +92,7 @@ def tooling(place: Workplace) -> str:
 
 def functional(place: Workplace) -> str:
     """The tests on real PostgreSQL and MinIO servers pass."""
-    return run_pytest(place, "tests/functional", "-n", str(min(4, usable_cores())), "--dist", "loadgroup")
+    return run_pytest(place, "tests/functional", "-n", str(min(4, usable_cores())), "--dist", "loadscope")
 
 
 def run_pytest(place: Workplace, *words: str) -> str:

@@ -59,7 +59,6 @@ from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures im
 
 __all__ = ["local", "own_locks", "postgres", "server", "site"]
 pytest_plugins = ("ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures",)
-pytestmark = pytest.mark.xdist_group("backup_and_restore")
 
 Postgres = t.Callable[[int], PostgresServer]
 NAMES = ("dbname=postgres", "a b;$(id)", "quo'te\" \\ back", "new\nline", "🛟 %s {0}")

@@ -57,7 +57,6 @@ from servers import MinioServer
 
 __all__ = ["local", "own_locks", "postgres", "server", "site"]
 pytest_plugins = ("ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures",)
-pytestmark = pytest.mark.xdist_group("backup_guards")
 
 PASSWORD = "canary-of-the-database-0123456789"
 

@@ -18,7 +18,6 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.clien
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.endpoint import Endpoint
 
 pytest_plugins = ("ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures",)
-pytestmark = pytest.mark.xdist_group("bucket_store")
 
 SECRET = "a-secret-canary-0123456789"
 

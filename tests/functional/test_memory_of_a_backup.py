@@ -55,7 +55,6 @@ def assert_bounded(peaks: t.Mapping[int, float], what: str, layout: str) -> None
     assert large <= small + GROWTH_MIB[layout], what
 
 
-@pytest.mark.xdist_group("memory")
 @pytest.mark.parametrize("layout", ["directory", "bucket"])
 def test_the_memory_of_a_job_does_not_grow_with_its_database(
     lab: Lab, driver: Driver, databases: dict[int, str], layout: str

@@ -33,8 +33,6 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.clien
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.endpoint import Endpoint
 from servers import MinioServer
 
-pytestmark = pytest.mark.xdist_group("minio_bucket")
-
 _numbers = itertools.count()
 
 
