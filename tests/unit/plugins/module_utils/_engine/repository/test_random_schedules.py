@@ -254,6 +254,7 @@ def test_random_interleavings_of_everything_keep_every_good_backup(kind: str, tm
         (tmp_path / str(seed)).mkdir()
         with made(kind, tmp_path / str(seed)) as setting:
             setting.world.random.seed(seed)
+            setting.watch.is_verified_min_kept = False  # some removals are forced
             _prepare(setting)
             _interleave(setting)
             _settle(setting)
@@ -274,23 +275,36 @@ def _prepare(setting: Setting) -> None:
 
 
 def _interleave(setting: Setting) -> None:
-    """Let a few processes go on by turns, in pieces of any length, with time of any length between."""
+    """Freeze one or two processes at any request, let others do all their work meanwhile, and let the frozen go on.
+
+    Most known losses have this form.
+    """
     world, random = setting.world, setting.world.random
-    alive: list[Process] = []
-    for number in range(random.choice([5, 7, 9])):
-        alive = [process for process in alive if not process.is_done]
-        if len(alive) < 2 or random.random() < 0.35:
-            alive.append(_any_process(setting, number))
-        process = random.choice(alive)
-        for _step in range(random.choice([999, 999, random.randrange(60), random.randrange(60)])):
-            if not process.is_done:
-                world.step(process)
-        world.advance(random.choice([0, 0, 0.2, 0.3, 0.9, 1.1, 20, 25, 25, 50, 192]) * HOUR)
+    frozen: list[Process] = []
+    for number in range(random.choice([1, 2])):
+        process = _any_process(setting, f"frozen {number}")
+        _come_somewhere(setting, process)
         _any_fault(setting, process)
-    random.shuffle(alive)
-    for process in alive:
+        frozen.append(process)
+        for other in range(random.choice([1, 2, 3, 4])):
+            world.advance(random.choice([0, 0, 0.2, 0.9, 1.1, 25, 25, 50, 192]) * HOUR)
+            world.finish(_any_process(setting, f"other {number}.{other}"))
+    random.shuffle(frozen)
+    for process in frozen:
         world.finish(process)
         world.advance(random.choice([0, 0, 0, 1.1, 25]) * HOUR)
+
+
+def _come_somewhere(setting: Setting, process: Process) -> None:
+    """Let a process go on to any of its requests; those that change something are likelier."""
+    random = setting.world.random
+    left = random.randrange(1, 16)
+    is_counting_changes = random.random() < 0.7
+    while left and not process.is_done:
+        is_change = isinstance(process.pending, Request) and process.pending.is_change
+        left -= is_change or not is_counting_changes
+        if left:
+            setting.world.step(process)
 
 
 def _any_fault(setting: Setting, process: Process) -> None:
@@ -320,19 +334,22 @@ def _settle(setting: Setting) -> None:
     setting.watch.check_good_backups()
 
 
-def _any_process(setting: Setting, number: int) -> Process:
+def _any_process(setting: Setting, name: str) -> Process:
     random = setting.world.random
-    place, other = random.sample(setting.both, 2)
-    wanted = random.choice(setting.ids(other) or ["20261101T000000Z-000000"])
-    starts: list[t.Callable[[], Process]] = [
-        lambda: setting.start_run(place, other, name=f"run {number}"),
-        lambda: setting.start_run(place, other, name=f"run {number}", pauses=[HOUR, 20 * HOUR]),
-        lambda: setting.start_prune(place, f"prune {number}", keep=random.choice([2, 3, 4])),
-        lambda: setting.start_prune(place, f"prune {number}", keep=100),
-        lambda: setting.start_prune(place, f"prune {number}", keep=100),
-        lambda: setting.start_copy(other, place, wanted),
-        lambda: setting.start_removal(other, wanted, False, f"removal {number}"),
-        lambda: setting.world.start(f"verification {number}", lambda process: actors.verify(process, place)),
-        lambda: setting.world.start(f"restore {number}", lambda process: actors.restore(process, place, pause=HOUR)),
+    place, other = setting.both if random.random() < 0.8 else setting.both[::-1]
+    wanted = random.choice(setting.ids(place) or ["20261101T000000Z-000000"])
+    brought = random.choice(setting.ids(other) or [wanted])
+    keep = random.choice([2, 3, 100, 100])
+    starts: list[tuple[int, t.Callable[[], Process]]] = [
+        (3, lambda: setting.start_run(place, name=f"run, {name}", pauses=[HOUR])),
+        (1, lambda: setting.start_run(place, other, name=f"run, {name}", pauses=[HOUR, 20 * HOUR])),
+        (5, lambda: setting.start_prune(place, f"prune, {name}", keep)),
+        (2, lambda: setting.start_removal(place, wanted, random.random() < 0.3, f"removal, {name}")),
+        (3, lambda: setting.start_copy(other, place, brought)),
+        (1, lambda: setting.world.start(f"verify, {name}", lambda process: actors.verify(process, place))),
+        (
+            1,
+            lambda: setting.world.start(f"restore, {name}", lambda process: actors.restore(process, place, pause=HOUR)),
+        ),
     ]
-    return random.choice(starts)()
+    return random.choices([start for _weight, start in starts], [weight for weight, _start in starts])[0]()
