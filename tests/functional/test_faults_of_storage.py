@@ -174,11 +174,12 @@ def damage(site: Site, job: str, backup_id: str, change: t.Callable[[bytes], byt
     overwrite(site, key, change(site.documents(key)[key]))
 
 
-def swap_dumps(site: Site, job: str, one: str, other: str) -> None:
-    dumps = {key: data for key, data in site.documents(f"data/{job}/").items() if "/database.dump" in key}
-    (first,), (second,) = ([key for key in dumps if each in key] for each in (one, other))
-    overwrite(site, first, dumps[second])
-    overwrite(site, second, dumps[first])
+def swap_files(site: Site, job: str, backup_id: str) -> None:
+    """Give the dump and the globals of a backup each other's bytes."""
+    found = {key: data for key, data in site.documents(f"data/{job}/{backup_id}/").items() if key.endswith(".zst")}
+    (one, first), (other, second) = found.items()
+    overwrite(site, one, second)
+    overwrite(site, other, first)
 
 
 @pytest.mark.parametrize("layout", ["directory", "bucket"])
@@ -190,7 +191,7 @@ def test_stored_files_that_were_changed_are_noticed_and_passed_over(
     job = lab.job()
     older, newer = (driver.run(order_of(lab, job, damaged, other)).one["id"] for _run in range(2))
     if kind == "swapped":
-        swap_dumps(damaged, job, older, newer)
+        swap_files(damaged, job, newer)
     else:
         damage(damaged, job, newer, {"cut": cut, "flipped": flipped, "emptied": emptied}[kind])
 
