@@ -141,12 +141,16 @@ def fingerprint_of_database(
     chosen = options or ScriptOptions()
     with Dump(server, database, tools.pg_dump, dump_options) as dump:
         with script_of_stream(dump.hand_over(), tools.pg_restore, chosen, database) as script:
-            dump.release()
+            if not chosen.schema_only:
+                dump.release()
             try:
                 found = _read(script, with_sums=True)
             except LifeboatError as error:
                 script.stop()
+                dump.release()
                 _blame(dump, error)
+        if chosen.schema_only:
+            dump.drain()  # pg_restore leaves the data unread; without a reader pg_dump would end by SIGPIPE
         dump.check()
     return found
 

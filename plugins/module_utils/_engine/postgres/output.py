@@ -68,6 +68,11 @@ class ToolOutput:
         """Return the descriptor of the output, for another program to read instead of this process; see `release`."""
         return self._child.stdout.fileno()
 
+    def drain(self) -> None:
+        """Read what nobody wanted to its end, so that the program can end as it should."""
+        while self._child.stdout.read(CHUNK):
+            pass
+
     def release(self) -> None:
         """Close this process's end of the output, so that the program notices when its reader dies."""
         self._child.stdout.close()

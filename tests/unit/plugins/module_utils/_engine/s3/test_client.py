@@ -604,8 +604,11 @@ def test_an_object_that_is_not_ours_is_not_taken_for_the_upload(found: scripted.
 @pytest.mark.usefixtures("small_parts")
 def test_a_part_that_cannot_be_written_fails_the_upload_and_drops_it() -> None:
     with ScriptedServer(BEGUN, *[refusal(403, "AccessDenied")] * 8) as server:
+        sending = multipart.MultipartUpload(client(server), "bucket", "key")
         with pytest.raises(S3Error, match="AccessDenied"):
-            upload(server).finish()
+            sending.write(DATA[:8])
+            sending.finish()
+        sending.abort()  # as whoever writes does; after a failed `finish` it does nothing
         assert (server.received[-1].method, server.received[-1].target) == ("DELETE", "/bucket/key?uploadId=u1")
 
 
