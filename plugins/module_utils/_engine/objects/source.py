@@ -1,0 +1,72 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ..errors import LifeboatError
+from .rows import Item, Properties
+
+
+class ObjectError(LifeboatError):
+    """One object could not be read or written; the others can."""
+
+
+class VanishedError(ObjectError):
+    """The object is not there any more."""
+
+
+class ChangedError(ObjectError):
+    """The object is not the one that was asked for any more: describe it again."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Described:
+    """An object as it is now, which may be newer than the listing."""
+
+    item: Item
+    version: str  # id of the version; empty where there are no versions
+    properties: Properties
+    has_bytes: bool = True  # False for what has no content of its own: directories, symbolic links, later hard links
+
+
+class Source(t.Protocol):
+    """What is backed up: buckets or directories, read only. Several threads may use it.
+
+    All methods raise LifeboatError; those for one object raise ObjectError where only that object is concerned.
+    """
+
+    @property
+    def kind(self) -> str:
+        """Return the kind of the backups: `bucket` or `files`."""
+
+    def identity(self) -> t.Mapping[str, str]:
+        """Return what tells this source from all others (a job is bound to it)."""
+
+    def collections(self) -> t.Sequence[str]:
+        """Return the names of the buckets or roots, in the order of their bytes.
+
+        Raises GuardRefusal (`source`) where one that was named is not there.
+        """
+
+    def items(self, collection: str) -> t.Iterator[Item]:
+        """List a collection in the order of `rows.order`, complete or with an error."""
+
+    def describe(self, collection: str, item: Item) -> Described:
+        """Look at an object again without its bytes. Raises VanishedError."""
+
+    def read_whole(self, collection: str, item: Item) -> tuple[Described, bytes]:
+        """Read a small object at once, as it is now: description and bytes are of one state.
+
+        Raises VanishedError; ChangedError where it changed while it was read, or has grown beyond 4 times
+        `item.size` + 1 MiB.
+        """
+
+    def read_range(self, collection: str, item: Item, offset: int, length: int) -> t.Iterator[bytes]:
+        """Yield the bytes of a range of exactly this item. Raises VanishedError, ChangedError."""
+
+    def documents(self) -> t.Mapping[str, t.Any]:
+        """Return the settings of the collections as the server keeps them: JSON values by collection."""

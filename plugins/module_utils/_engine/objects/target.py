@@ -1,0 +1,55 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .rows import Item, Row
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What became of an object at its target."""
+
+    key: str  # under which it lies: another than the row's where the target refuses that one
+    remarks: tuple[str, ...] = ()  # what the target could not take over: a header, an owner, a lock …
+
+
+class Target(t.Protocol):
+    """Where objects are restored to: buckets or directories. Several threads may use it.
+
+    All methods raise LifeboatError; those for one object raise ObjectError (see `source`) where only that object is
+    concerned.
+    """
+
+    name: str  # how people know this place
+
+    def prepare(self, collection: str) -> None:
+        """Make sure that the bucket or directory is there, and can be written to."""
+
+    def items(self, collection: str, prefix: str = "") -> t.Iterator[Item]:
+        """List what is there in the order of `rows.order`; nothing where the collection is missing."""
+
+    def key_for(self, row: Row) -> str:
+        """Return the key under which a row is written: the mangled one where the target refuses the true one."""
+
+    def is_same(self, row: Row, item: Item) -> bool:
+        """Say whether what is there has the content and the properties of the row, as far as a listing tells."""
+
+    def write(self, collection: str, row: Row, chunks: t.Iterator[bytes]) -> Written:
+        """Write an object with its properties; nothing can be seen under its key before all bytes came.
+
+        `chunks` yields exactly `row.size` bytes; what it raises comes out as it is, and nothing was written.
+        """
+
+    def write_properties(self, collection: str, row: Row) -> Written:
+        """Give an object that is there the properties of the row."""
+
+    def remove(self, collection: str, key: str) -> None:
+        """Remove an object (where there are versions: by a delete marker)."""
+
+    def finish(self, collection: str) -> t.Sequence[str]:
+        """Do what must come last (times of directories), and return remarks."""
