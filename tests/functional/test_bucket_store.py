@@ -12,9 +12,9 @@ import typing as t
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import DamagedError, UsageError
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import store
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import identity, store
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import Put, S3Client
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.endpoint import Endpoint
 
 pytest_plugins = ("ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures",)
@@ -55,6 +55,19 @@ def test_a_document_is_replaced_only_by_who_has_read_it(place: BucketStore) -> N
     with pytest.raises(store.ChangedError):
         place.replace("a", b"three", second)
     assert place.get("a") is None
+
+
+class ForgetfulServer(S3Client):
+    """A server that takes no notice of conditions, as some makes do."""
+
+    def put_object(self, *args: t.Any, only_if_new: bool = False, only_if_etag: str = "", **options: t.Any) -> Put:
+        return super().put_object(*args, **options)
+
+
+def test_a_server_that_ignores_conditions_is_found_out_when_the_repository_is_made(s3: S3Client, bucket: str) -> None:
+    forgetful = BucketStore(ForgetfulServer(s3.endpoint), bucket, "forgetful")
+    assert not identity.initialise(forgetful).has_conditional_writes
+    assert identity.initialise(BucketStore(s3, bucket, "honest")).has_conditional_writes
 
 
 def test_of_twelve_runs_at_once_exactly_one_creates_a_document(place: BucketStore) -> None:

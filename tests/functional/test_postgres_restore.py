@@ -16,6 +16,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.description import describe_database
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.fingerprint import (
     fingerprint_of_archive,
+    fingerprint_of_database,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.restore import (
     RestoreOptions,
@@ -162,6 +163,17 @@ def test_only_the_schema_is_restored_when_asked_for(postgres: Postgres, tmp_path
             assert left <= {"sequences", "large objects", "comments"}
         finally:
             drop_database(login(server), restored.name)
+
+
+def test_definitions_are_compared_however_much_data_lies_behind_them(postgres: Postgres) -> None:
+    server = postgres(15)
+    # pg_restore leaves this data unread, and pg_dump must not die of that.
+    script = "CREATE TABLE big AS SELECT i, repeat(md5(i::text), 30) AS t FROM generate_series(1, 30000) i"
+    with database(server, "heavy", script):
+        options = ScriptOptions(schema_only=True)
+        found = fingerprint_of_database(login(server), "heavy", tools_of(server), options)
+        assert found.rows == 0
+        assert any("big" in name for name in found.objects)
 
 
 def test_owners_and_privileges_are_left_out_when_asked_for(postgres: Postgres, tmp_path: Path) -> None:

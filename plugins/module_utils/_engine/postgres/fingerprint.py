@@ -138,19 +138,15 @@ def fingerprint_of_database(
     dump_options: DumpOptions | None = None,
 ) -> Fingerprint:
     """Dump a database to nowhere and return its fingerprint, sums included. Raises LifeboatError."""
-    chosen = options or ScriptOptions()
     with Dump(server, database, tools.pg_dump, dump_options) as dump:
-        with script_of_stream(dump.hand_over(), tools.pg_restore, chosen, database) as script:
-            if not chosen.schema_only:
-                dump.release()
+        with script_of_stream(dump.hand_over(), tools.pg_restore, options or ScriptOptions(), database) as script:
             try:
                 found = _read(script, with_sums=True)
             except LifeboatError as error:
                 script.stop()
                 dump.release()
                 _blame(dump, error)
-        if chosen.schema_only:
-            dump.drain()  # pg_restore leaves the data unread; without a reader pg_dump would end by SIGPIPE
+        dump.drain()  # pg_restore leaves unread what it does not want; without a reader pg_dump would end by SIGPIPE
         dump.check()
     return found
 

@@ -101,6 +101,16 @@ class BucketStore(Store):
                     raise
                 return etag
 
+    def refuses_second(self, key: str) -> bool:
+        with _told():
+            try:
+                self._client.put_object(self._bucket, self._root + key, b"second\n", only_if_new=True)
+            except S3Error as error:
+                if error.status == 412:
+                    return True
+                raise
+        return False
+
     def _etag_of_own(self, key: str, data: bytes) -> str:
         """Return the ETag of what is under `key` if it is `data`: a request whose answer was lost succeeded then."""
         with contextlib.suppress(StoreError):

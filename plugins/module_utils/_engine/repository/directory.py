@@ -120,6 +120,9 @@ class DirectoryStore(Store):
             _link(file, parts[-1], "directory.put", problem)
         return _sha256(data)
 
+    def refuses_second(self, key: str) -> bool:
+        return True  # link(2) never replaces
+
     def replace(self, key: str, data: bytes, etag: str, signed_at: dt.datetime | None = None) -> str:
         parts = _parts(key)
         problem = self._problem("replace", key)

@@ -123,11 +123,7 @@ def _has_conditional_writes(store: Store) -> bool:
     key = _probe_key()
     try:
         store.put_new(key, b"first\n")
-        try:
-            store.put_new(key, b"second\n")
-        except ExistsError:
-            return True
-        return False
+        return store.refuses_second(key)
     finally:
         _remove(store, key)
 

@@ -126,6 +126,13 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
+    def refuses_second(self, key: str) -> bool:
+        """Say whether the server itself refuses to create what is there already: try it, on a key made for that.
+
+        `put_new` looks before it writes, and so cannot tell.
+        """
+
+    @abc.abstractmethod
     def replace(self, key: str, data: bytes, etag: str, signed_at: dt.datetime | None = None) -> str:
         """Write a small object if what is there has `etag`, and return the new ETag.
 

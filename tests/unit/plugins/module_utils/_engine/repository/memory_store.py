@@ -180,6 +180,13 @@ class HookedStore(Store):
         self._process = process
         self._window = window
 
+    def refuses_second(self, key: str) -> bool:
+        try:
+            self.put_new(key, b"second\n")
+        except ExistsError:
+            return True
+        return False
+
     def _asked(
         self,
         kind: str,
