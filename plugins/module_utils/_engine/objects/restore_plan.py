@@ -1,0 +1,265 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import tempfile
+import typing as t
+
+from ..errors import DamagedError, LifeboatError
+from .rows import Item, Row, order
+from .source import ObjectError
+from .target import Target
+
+WRITE = "write"  # nothing is there
+OVERWRITE = "overwrite"  # something else is there
+PROPERTIES = "properties"  # the bytes are there with other properties
+KEEP = "keep"  # it is there
+SKIP = "skip"  # something else is there and stays
+RENAME = "rename"  # something else is there and stays; the restored one is written beside it
+CONFLICT = "conflict"  # something else is there, and nothing may be restored
+REFUSE = "refuse"  # the target cannot hold it
+REMOVE = "remove"  # the backup does not have it
+ACTIONS = (WRITE, OVERWRITE, PROPERTIES, KEEP, SKIP, RENAME, CONFLICT, REFUSE, REMOVE)
+DESTRUCTIVE = (OVERWRITE, PROPERTIES, REMOVE)
+CONFLICTS = ("overwrite_if_different", "skip", "rename", "refuse")
+SAMPLE = 20  # steps that a result shows
+
+_SPOOLED_BYTES = 4 * 1024 * 1024  # of removals that are kept in memory before they go to a temporary file
+
+
+class Step(t.NamedTuple):
+    """What happens to one key of a target."""
+
+    action: str  # one of ACTIONS
+    key: str  # at the target; that of the row unless the target refuses that one, or something else stays there
+    row: Row | None  # None for what is removed
+    item: Item | None  # what is there under `key` now
+    why: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """What may become of what is there already."""
+
+    conflicts: str = "overwrite_if_different"  # one of CONFLICTS
+    exact: bool = False  # remove what the backup does not have
+    suffix: str = ""  # of keys that are written beside others (`rename`)
+
+
+Selected = t.Callable[[str], bool]  # says whether a key takes part
+
+
+def everything(_key: str) -> bool:
+    """Select all keys."""
+    return True
+
+
+def steps(
+    rows: t.Iterable[Row],
+    present: t.Iterable[Item],
+    target: Target,
+    collection: str,
+    policy: Policy,
+    selected: Selected = everything,
+) -> t.Iterator[Step]:
+    """Yield what brings a target to the state of the rows: a merge-join of both, removals last.
+
+    Rows and the listing of what is present are in the order of `rows.order`; keys that are not selected take part in
+    neither, so that nothing but selected keys is ever removed. Raises DamagedError for rows in another order.
+    """
+    taken: set[str] = set()  # keys other than a row's under which rows lie; few: odd names, and renamed ones
+    with tempfile.SpooledTemporaryFile(_SPOOLED_BYTES) as extra:
+        for row, item in _joined(_ordered(rows), (each for each in present if selected(each.key))):
+            if row is None:
+                if item is not None and policy.exact:
+                    _spool(extra, item)
+                continue
+            if not selected(row.key):
+                continue
+            step, beside = _step(row, item, target, collection, policy)
+            if beside is not None and policy.exact:
+                _spool(extra, beside)
+            if step.key != row.key:
+                taken.add(step.key)
+            yield step
+        yield from (Step(REMOVE, item.key, None, item) for item in _spooled(extra) if item.key not in taken)
+
+
+def _step(row: Row, item: Item | None, target: Target, collection: str, policy: Policy) -> tuple[Step, Item | None]:
+    """Return what becomes of a row, and what lies under its true key although it is to lie under another."""
+    try:
+        key = target.key_for(row)
+    except ObjectError as error:
+        return Step(REFUSE, row.key, row, None, error.cause or error.problem), item
+    if key == row.key:
+        return _decided(row, key, item, target, collection, policy), None
+    return _decided(row, key, look_up(target, collection, key), target, collection, policy), item
+
+
+def _decided(row: Row, key: str, item: Item | None, target: Target, collection: str, policy: Policy) -> Step:
+    if item is None:
+        return Step(WRITE, key, row, None)
+    if target.is_same(row, item):
+        return Step(KEEP, key, row, item)
+    if policy.conflicts == "overwrite_if_different":
+        return Step(PROPERTIES if has_bytes_of(row, item) else OVERWRITE, key, row, item)
+    if policy.conflicts == "skip":
+        return Step(SKIP, key, row, item)
+    if policy.conflicts == "refuse":
+        return Step(CONFLICT, key, row, item)
+    beside = key + policy.suffix
+    there = look_up(target, collection, beside)
+    if there is not None and target.is_same(row, there):
+        return Step(KEEP, beside, row, there)
+    return Step(RENAME, beside, row, there)
+
+
+def has_bytes_of(row: Row, item: Item) -> bool:
+    """Say whether what is there has the bytes of a row, as far as a listing tells.
+
+    A bucket's ETag belongs to the bytes; a directory's modification time was set when they were written.
+    """
+    if row.location is None or row.size != item.size:
+        return False
+    return (item.etag != "" and item.etag == row.etag) or (item.modified != "" and item.modified == row.modified)
+
+
+def look_up(target: Target, collection: str, key: str) -> Item | None:
+    """Return what lies under a key of a target: for the few that do not come in the order of the rows."""
+    for item in target.items(collection, key):
+        return item if item.key == key else None
+    return None
+
+
+def _ordered(rows: t.Iterable[Row]) -> t.Iterator[Row]:
+    last: bytes | None = None
+    for row in rows:
+        here = order(row.key)
+        if last is not None and here <= last:
+            raise DamagedError("Cannot restore from this index", "its rows are not in order", "use another copy of it")
+        last = here
+        yield row
+
+
+def _joined(rows: t.Iterator[Row], items: t.Iterator[Item]) -> t.Iterator[tuple[Row | None, Item | None]]:
+    """Yield all rows and all items once, those of the same key together."""
+    row, item = next(rows, None), next(items, None)
+    while row is not None and item is not None:
+        here, there = order(row.key), order(item.key)
+        if here == there:
+            yield row, item
+            row, item = next(rows, None), _next(items, there)
+        elif here < there:
+            yield row, None
+            row = next(rows, None)
+        else:
+            yield None, item
+            item = _next(items, there)
+    while row is not None:
+        yield row, None
+        row = next(rows, None)
+    while item is not None:
+        yield None, item
+        item = _next(items, order(item.key))
+
+
+def _next(items: t.Iterator[Item], last: bytes) -> Item | None:
+    """Return the next line of a listing; one that goes back would make present objects look missing."""
+    item = next(items, None)
+    if item is not None and order(item.key) <= last:
+        raise LifeboatError(
+            "Cannot compare the target with the backup",
+            f"its listing is not in order at {item.key!r}",
+            "try again; if it stays so, the server lists wrongly",
+        )
+    return item
+
+
+def _spool(file: t.IO[bytes], item: Item) -> None:
+    file.write(json.dumps(item).encode("ascii") + b"\n")
+
+
+def _spooled(file: t.IO[bytes]) -> t.Iterator[Item]:
+    file.seek(0)
+    for line in file:
+        yield Item(*json.loads(line))
+
+
+@dataclasses.dataclass(frozen=True)
+class Tally:
+    """A plan in numbers."""
+
+    counts: t.Mapping[str, int]  # action → objects
+    sizes: t.Mapping[str, int]  # action → bytes of the rows; of `remove`: of what is removed
+    sample: tuple[t.Mapping[str, t.Any], ...]  # at most SAMPLE steps that are no `keep`
+    destroyed: tuple[str, ...]  # collections of the target in which something that is there is overwritten or removed
+
+    @property
+    def changes(self) -> int:
+        """Return how many objects would be written, changed or removed."""
+        return sum(self.counts[action] for action in (WRITE, OVERWRITE, PROPERTIES, RENAME, REMOVE))
+
+    @property
+    def bytes_written(self) -> int:
+        return sum(self.sizes[action] for action in (WRITE, OVERWRITE, RENAME))
+
+
+class Counter:
+    """Counts steps, and writes each as a line of JSON where somebody wants to see them all."""
+
+    def __init__(self, file: t.BinaryIO | None = None) -> None:
+        self._file = file
+        self._counts = dict.fromkeys(ACTIONS, 0)
+        self._sizes = dict.fromkeys(ACTIONS, 0)
+        self._sample: list[dict[str, t.Any]] = []
+        self._destroyed: dict[str, None] = {}
+
+    def add(self, collection: str, step: Step) -> None:
+        """Take a step at a collection of the target into account."""
+        self._counts[step.action] += 1
+        self._sizes[step.action] += size_of(step)
+        if step.action in DESTRUCTIVE or (step.action == RENAME and step.item is not None):
+            self._destroyed[collection] = None
+        if self._file is not None:
+            self._file.write(json.dumps(shown(collection, step), sort_keys=True).encode("ascii") + b"\n")
+        if step.action != KEEP and len(self._sample) < SAMPLE:
+            self._sample.append(shown(collection, step))
+
+    def tally(self) -> Tally:
+        """Return the numbers so far."""
+        return Tally(dict(self._counts), dict(self._sizes), tuple(self._sample), tuple(self._destroyed))
+
+
+def size_of(step: Step) -> int:
+    """Return the bytes that a step is about."""
+    if step.row is not None:
+        return step.row.size
+    return step.item.size if step.item is not None else 0
+
+
+def shown(collection: str, step: Step) -> dict[str, t.Any]:
+    """Return a step as plans and results show it; bytes of a key that are no UTF-8 are shown as escapes."""
+    fields: dict[str, t.Any] = {
+        "action": step.action,
+        "collection": printable(collection),
+        "key": printable(step.row.key if step.row is not None else step.key),
+        "size": size_of(step),
+    }
+    if step.row is not None and step.key != step.row.key:
+        fields["written_as"] = printable(step.key)
+    if step.why:
+        fields["why"] = step.why
+    return fields
+
+
+def printable(text: str) -> str:
+    """Return a key as valid Unicode: a byte that is no UTF-8 becomes an escape such as `\\xe4`."""
+    with contextlib.suppress(UnicodeEncodeError):
+        text.encode("utf-8")
+        return text
+    return order(text).decode("utf-8", "backslashreplace")
