@@ -7,6 +7,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
+import struct
 import tempfile
 import typing as t
 
@@ -30,6 +32,7 @@ CONFLICTS = ("overwrite_if_different", "skip", "rename", "refuse")
 SAMPLE = 20  # steps that a result shows
 
 _SPOOLED_BYTES = 4 * 1024 * 1024  # of removals that are kept in memory before they go to a temporary file
+_LENGTH = struct.Struct(">I")
 
 
 class Step(t.NamedTuple):
@@ -67,7 +70,7 @@ def steps(
     policy: Policy,
     selected: Selected = everything,
 ) -> t.Iterator[Step]:
-    """Yield what brings a target to the state of the rows: a merge-join of both, removals last.
+    """Yield what brings a target to the state of the rows: a merge-join of both; removals come last, backwards.
 
     Rows and the listing of what is present are in the order of `rows.order`; keys that are not selected take part in
     neither, so that nothing but selected keys is ever removed. Raises DamagedError for rows in another order.
@@ -87,7 +90,7 @@ def steps(
             if step.key != row.key:
                 taken.add(step.key)
             yield step
-        yield from (Step(REMOVE, item.key, None, item) for item in _spooled(extra) if item.key not in taken)
+        yield from (Step(REMOVE, item.key, None, item) for item in _backwards(extra) if item.key not in taken)
 
 
 def _step(row: Row, item: Item | None, target: Target, collection: str, policy: Policy) -> tuple[Step, Item | None]:
@@ -181,13 +184,19 @@ def _next(items: t.Iterator[Item], last: bytes) -> Item | None:
 
 
 def _spool(file: t.IO[bytes], item: Item) -> None:
-    file.write(json.dumps(item).encode("ascii") + b"\n")
+    line = json.dumps(item).encode("ascii")
+    file.write(line + _LENGTH.pack(len(line)))
 
 
-def _spooled(file: t.IO[bytes]) -> t.Iterator[Item]:
-    file.seek(0)
-    for line in file:
-        yield Item(*json.loads(line))
+def _backwards(file: t.IO[bytes]) -> t.Iterator[Item]:
+    """Yield what was spooled, the last first: what lies in a directory goes before the directory."""
+    at = file.seek(0, os.SEEK_END)
+    while at:
+        file.seek(at - _LENGTH.size)
+        (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
+        at -= length + _LENGTH.size
+        file.seek(at)
+        yield Item(*json.loads(file.read(length)))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -110,17 +110,17 @@ def test_without_exact_what_the_backup_does_not_have_stays() -> None:
     shelf = Shelf({"0": ("x", ""), "b": ("content", ""), "z": ("x", "")})
 
     assert told(planned([row("b")], shelf)) == [(KEEP, "b")]
-    assert told(planned([row("b")], shelf, Policy(exact=True))) == [(KEEP, "b"), (REMOVE, "0"), (REMOVE, "z")]
+    assert told(planned([row("b")], shelf, Policy(exact=True))) == [(KEEP, "b"), (REMOVE, "z"), (REMOVE, "0")]
 
 
-def test_removals_come_last() -> None:
+def test_removals_come_last_and_backwards() -> None:
     shelf = Shelf({"a": ("x", ""), "c": ("x", "")})
 
     assert told(planned([row("b"), row("d")], shelf, Policy(exact=True))) == [
         (WRITE, "b"),
         (WRITE, "d"),
-        (REMOVE, "a"),
         (REMOVE, "c"),
+        (REMOVE, "a"),
     ]
 
 
