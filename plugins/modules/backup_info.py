@@ -30,7 +30,8 @@ options:
     description:
       - Which backups to list, V(all), V(latest), V(latest_good), or the one with this id.
       - V(latest) is the newest backup of each job.
-        V(latest_good) is the newest that was proved in one of the repositories, and that nobody has touched since.
+        V(latest_good) is the newest that was proved in one of the repositories, that nobody has touched since, and that
+        is not flagged.
       - When there is no such backup the list is empty, which is no error.
     type: str
     default: all
@@ -146,6 +147,15 @@ backups:
       description: When such a copy was last proved, V(null) without one.
       type: str
       sample: "2026-11-20T02:05:00.000000Z"
+    flags:
+      description: Why a guard doubts what the backup holds, such as objects that are gone.
+      type: list
+      elements: str
+      sample: ["mass_delete: 1,200 of 4,000 objects are gone"]
+    flagged:
+      description: Whether there are such flags, and nobody has acknowledged them.
+      type: bool
+      sample: false
     copies:
       description: One entry for each repository that has the backup, in the order of O(repositories).
       type: list

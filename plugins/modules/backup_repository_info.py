@@ -115,6 +115,10 @@ jobs:
       description: How many of them did not read back, or have a manifest that cannot be read.
       type: int
       sample: 0
+    flagged:
+      description: How many of them a guard doubts, without anybody having acknowledged them.
+      type: int
+      sample: 0
     stored_bytes:
       description: How much their data takes.
       type: int
@@ -124,7 +128,7 @@ jobs:
       type: str
       sample: 20261120T020000Z-0a1b2c
     latest_good:
-      description: Id of the newest backup that was proved, V(null) without one.
+      description: Id of the newest backup that was proved and is not flagged, V(null) without one.
       type: str
       sample: 20261120T020000Z-0a1b2c
 """

@@ -278,14 +278,14 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.postgres
     database_job_from,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import IncompleteError
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import backup_plan, backup_run
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import database_backup, database_plan
 
 
 @dataclasses.dataclass(frozen=True)
 class Planned:
     """A backup that would be written."""
 
-    plan: backup_plan.BackupPlan
+    plan: database_plan.BackupPlan
 
     @property
     def changed(self) -> bool:
@@ -305,13 +305,13 @@ class Planned:
 
 def plan(params: bridge.Params) -> Planned:
     """Look at the source and the repositories."""
-    return Planned(backup_plan.plan(database_job_from(params)))
+    return Planned(database_plan.plan(database_job_from(params)))
 
 
 def apply(module: AnsibleModule, planned: Planned) -> bridge.Result:
     """Write the backup; one that is not in all repositories is a failure that says what there is."""
     try:
-        return backup_answer(backup_run.back_up(planned.plan.job))
+        return backup_answer(database_backup.back_up(planned.plan.job))
     except IncompleteError as error:
         answer = backup_answer(error.result)
         bridge.fail(module, error, {**planned.result(), **answer, "changed": True})

@@ -206,14 +206,14 @@ class _Engine:
 
     def __init__(self) -> None:
         sys.path.insert(0, str(CHECKOUT / "plugins" / "module_utils"))
-        from _engine.host import backup_run, place, restore_run
+        from _engine.host import database_backup, place, restore_run
         from _engine.postgres.connection import Server
         from _engine.postgres.restore import RestoreOptions
         from _engine.repository import bucket, directory, identity
         from _engine.s3.client import S3Client
         from _engine.s3.endpoint import Endpoint
 
-        self.backup_run, self.restore_run, self.identity = backup_run, restore_run, identity
+        self.database_backup, self.restore_run, self.identity = database_backup, restore_run, identity
         self._place, self._bucket, self._directory = place.Place, bucket.BucketStore, directory.DirectoryStore
         self._client, self._endpoint, self._options = S3Client, Endpoint, RestoreOptions
         where = os.environ
@@ -229,8 +229,8 @@ class _Engine:
         return self._place("local", local), self._place("minio", self._bucket(self.s3_client(), BUCKET))
 
     def back_up(self, proof: str) -> None:
-        job = self.backup_run.DatabaseJob("bench", self.server, DATABASE, self.places(), proof=proof)
-        self.backup_run.back_up(job)
+        job = self.database_backup.DatabaseJob("bench", self.server, DATABASE, self.places(), proof=proof)
+        self.database_backup.back_up(job)
 
     def restore(self) -> None:
         options = self._options(jobs=int(os.environ["JOBS"]))

@@ -99,7 +99,7 @@ def _done(order: Order, say: t.Callable[[str], None]) -> t.Any:
     places = tuple(_place(facts) for facts in order.places)
     server, options = _engine("postgres.connection").Server(**order.server), dict(order.options)
     if order.use_case == "back_up":
-        run = _engine("host.backup_run")
+        run = _engine("host.database_backup")
         return run.back_up(run.DatabaseJob(name=order.job, server=server, places=places, **options), say)
     if order.use_case == "copy":
         run = _engine("host.copy_run")
@@ -194,7 +194,7 @@ def _line() -> bytes:
 def main(folder: str) -> None:
     """Carry out orders until there are no more."""
     sys.path.insert(0, folder)
-    for name in ("backup_run", "copy_run", "restore_run", "signals", "verify_run"):
+    for name in ("database_backup", "copy_run", "restore_run", "signals", "verify_run"):
         _engine(f"host.{name}")
     for name in ("repository.bucket", "repository.directory"):
         _engine(name)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import job_lock, restore_run
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.backup_run import DatabaseJob
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.database_backup import DatabaseJob
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place, Say, silent
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.restore_run import (
     RestoreRequest,

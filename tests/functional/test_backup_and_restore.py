@@ -19,12 +19,12 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors i
     LifeboatError,
     MissingPartError,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import backup_plan, proving, restore_run
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import database_plan, proving, restore_run
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.backup_run import (
     BackupResult,
-    back_up,
     newest_manifest,
 )
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.database_backup import back_up
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.archive import ScriptOptions
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.restore import RestoreOptions
@@ -328,12 +328,12 @@ def test_a_plan_changes_nothing_and_estimates(server: PostgresServer, local: Pla
     with database(server, "lab", SMALL) as name:
         job = job_of(server, name, away(), local, site)
         empty = files_of(local), files_of(site)
-        first = backup_plan.plan(job)
+        first = database_plan.plan(job)
         assert (files_of(local), files_of(site)) == empty
         assert first.primary.repository == "local" and first.places[0].problem
         assert first.estimated_bytes == first.source.check.size_bytes
         made = back_up(dataclasses.replace(job, allow_partial=True))
-        second = backup_plan.plan(job)
+        second = database_plan.plan(job)
     assert [place.latest.id if place.latest else "" for place in second.places] == ["", made.id, made.id]
     assert abs(second.estimated_bytes - made.stored_bytes) < made.stored_bytes * 0.2
 

@@ -24,8 +24,8 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors i
     IncompleteError,
     LifeboatError,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import backup_plan, restore_run
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.backup_run import back_up
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import database_plan, restore_run
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.database_backup import back_up
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.connection import Server
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
@@ -119,7 +119,7 @@ def test_a_job_saves_one_source_only_until_it_is_bound_anew(server: PostgresServ
         other = job_of(server, "other", local, site, on_shrink="ignore")
         assert refused(other).guard == "source"
         with pytest.raises(GuardRefusal, match="is bound to"):
-            backup_plan.plan(other)
+            database_plan.plan(other)
         assert len(manifests_of(local)) == 1
         rebound = back_up(dataclasses.replace(other, rebind=True))
         assert rebound.is_complete and len(manifests_of(site)) == 2
@@ -133,7 +133,7 @@ def test_a_copy_place_that_is_bound_elsewhere_leaves_the_backup_incomplete(
     with database(server, "lab", SMALL), database(server, "other"):
         back_up(job_of(server, "other", site))
         job = job_of(server, "lab", local, site)
-        assert "is bound to" in backup_plan.plan(job).places[1].problem
+        assert "is bound to" in database_plan.plan(job).places[1].problem
         with pytest.raises(IncompleteError, match="is bound to"):
             back_up(job)
     assert len(manifests_of(site)) == 1
@@ -148,7 +148,7 @@ def test_an_unmounted_repository_is_refused_and_not_written_to(
     with database(server, "lab", SMALL) as name:
         assert refused(job_of(server, name, unmounted)).guard == "repository"
         with pytest.raises(GuardRefusal, match="there is no repository"):
-            backup_plan.plan(job_of(server, name, unmounted))
+            database_plan.plan(job_of(server, name, unmounted))
         with pytest.raises(IncompleteError) as caught:
             back_up(job_of(server, name, unmounted, local))
         assert "no repository" in caught.value.result.copies[0].problem

@@ -10,8 +10,9 @@ import typing as t
 
 from .._engine import clock
 from .._engine.errors import UsageError
-from .._engine.host.backup_plan import BackupPlan
-from .._engine.host.backup_run import BackupResult, CopyResult, DatabaseJob
+from .._engine.host.backup_run import BackupResult, CopyResult
+from .._engine.host.database_backup import DatabaseJob
+from .._engine.host.database_plan import BackupPlan
 from .._engine.host.restore_run import RestorePlan, RestoreRequest, RestoreResult
 from .._engine.postgres.archive import ScriptOptions
 from .._engine.postgres.connection import Server

@@ -52,6 +52,14 @@ class GuardRefusal(LifeboatError):
         self.guard = guard
 
 
+class FlaggedError(GuardRefusal):
+    """The backup is written, and a guard doubts what it holds; `result` says what was written."""
+
+    def __init__(self, guard: str, problem: str, cause: str, remedy: str, result: t.Any) -> None:
+        super().__init__(guard, problem, cause, remedy)
+        self.result = result
+
+
 class BusyError(LifeboatError):
     """Somebody else holds the job or its maintenance lease."""
 

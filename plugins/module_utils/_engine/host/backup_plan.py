@@ -2,14 +2,17 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+"""What a run of a job of any kind would find in its repositories."""
+
 from __future__ import annotations
 
 import dataclasses
+import typing as t
 
 from ..errors import DamagedError, LifeboatError
-from ..repository import binding, layout
+from ..repository import binding
 from ..repository.manifest import Manifest
-from .backup_run import KIND, DatabaseJob, Source, inspect, newest_manifest
+from .backup_run import Job, newest_manifest
 from .place import Place, is_unusable
 
 
@@ -22,47 +25,20 @@ class PlaceState:
     latest: Manifest | None = None  # the newest backup that is there
 
 
-@dataclasses.dataclass(frozen=True)
-class BackupPlan:
-    """What a run of a job would do, found out by reading only."""
-
-    job: DatabaseJob
-    source: Source
-    places: tuple[PlaceState, ...]  # in the order of the job
-
-    @property
-    def primary(self) -> PlaceState:
-        """The repository that would be written to; `plan` made sure that there is one."""
-        return next(place for place in self.places if not place.problem)
-
-    @property
-    def estimated_bytes(self) -> int:
-        """Return about how much would be stored in each repository."""
-        return estimated_bytes(self.source.check.size_bytes, self.primary.latest)
+def primary(places: t.Sequence[PlaceState]) -> PlaceState:
+    """Return the repository that would be written to; `states_of` made sure that there is one."""
+    return next(place for place in places if not place.problem)
 
 
-def estimated_bytes(database_bytes: int, last: Manifest | None) -> int:
-    """Return about how many bytes a backup of a database takes: as the last one did, for a database of its size.
+def states_of(job: Job, kind: str, identity: binding.Identity) -> tuple[PlaceState, ...]:
+    """Look into every repository of a job, by reading only.
 
-    Without a last backup that is the size of the database's files, which a compressed backup stays far below.
+    Raises LifeboatError when a run would end without a backup: no repository can be used, or a guard forbids it.
     """
-    figures = last.statistics if last else {}
-    stored, before = int(figures.get("stored_bytes", 0)), int(figures.get("database_bytes", 0))
-    return round(stored * database_bytes / before) if stored and before else database_bytes
-
-
-def plan(job: DatabaseJob) -> BackupPlan:
-    """Look at the source, the programs and every repository; changes nothing.
-
-    Raises LifeboatError when a run would end without a backup: the source or the programs are not fit, no repository
-    can be used, or a guard forbids it.
-    """
-    layout.checked_job(job.name)
-    source = inspect(job)
     states: list[PlaceState] = []
     for place in job.places:
         try:
-            states.append(_state(job, source, place))
+            states.append(_state(job, kind, identity, place))
         except LifeboatError as error:
             # What stops the primary stops the run; what stops a copy only leaves the backup incomplete.
             is_copy = any(not state.problem for state in states)
@@ -75,11 +51,11 @@ def plan(job: DatabaseJob) -> BackupPlan:
             "; ".join(state.problem for state in states),
             "make one of the repositories available and run the job again",
         )
-    return BackupPlan(job, source, tuple(states))
+    return tuple(states)
 
 
-def _state(job: DatabaseJob, source: Source, place: Place) -> PlaceState:
+def _state(job: Job, kind: str, identity: binding.Identity, place: Place) -> PlaceState:
     place.identity()
     if not job.rebind:
-        binding.check(place.store, job.name, KIND, source.identity)
+        binding.check(place.store, job.name, kind, identity)
     return PlaceState(place.name, latest=newest_manifest(place.store, job.name))

@@ -2,59 +2,78 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+"""What runs of all kinds of jobs have in common: the first repository that works, the proof, the copies."""
+
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing as t
 
 from .. import clock
-from ..errors import DamagedError, GuardRefusal, IncompleteError, LifeboatError
-from ..postgres.connection import Server
-from ..postgres.description import describe_database
-from ..postgres.dump import Dump, DumpOptions, Globals
-from ..postgres.preflight import Preflight, check_source
-from ..postgres.tools import ClientTools, client_tools
+from ..errors import DamagedError, IncompleteError, LifeboatError
 from ..repository import binding, catalog, copy, layout
-from ..repository.lease import WAIT_S
 from ..repository.manifest import Manifest
-from ..repository.publish import Contents, PublishError, Run
+from ..repository.publish import PublishError, Run
 from ..repository.store import Store
-from ..stream.compression import block_compressor
 from ..verify.restore import DrillPlace
-from .job_lock import job_lock
-from .place import Place, Say, is_unusable, silent
+from .place import Place, Say, is_unusable
 from .proving import prove, require_good, seconds_since
 from .unfinished import clean_up
-from .version import VERSION
 
-KIND = "pg_database"
-_DUMP_NAME = "database.dump"
-_GLOBALS_NAME = "globals.sql"
 _POLL_S = 0.1
-_UNFINISHED = tuple(n + s for n in (_DUMP_NAME, _GLOBALS_NAME) for s in (".zst", ".gz", ""))
 
 
-@dataclasses.dataclass(frozen=True)
-class DatabaseJob:
-    """What to back up, where to, and how strictly."""
+class Job(t.Protocol):
+    """What jobs of all kinds say: where to, and how strictly."""
 
-    name: str
-    server: Server
-    database: str
-    places: tuple[Place, ...]  # the first that works is written to; the others get copies
-    proof: str = "content"  # none | content | restore: what is done at once after each write
-    compression: str = "zstd"  # zstd | gzip | none
-    dump: DumpOptions = dataclasses.field(default_factory=DumpOptions)
-    on_shrink: str = "fail"  # fail | warn | ignore: less than half of the last backup's plain size
-    allow_partial: bool = False  # True: a missing copy is a warning
-    rebind: bool = False  # True: the job's source was rebuilt on purpose
-    wait_s: float = WAIT_S  # for maintenance of another repository
-    drill: DrillPlace = dataclasses.field(default_factory=DrillPlace)  # without bin_dir: the server's
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Return the repositories: the first that works is written to; the others get copies."""
+
+    @property
+    def proof(self) -> str:
+        """Return what is done at once after each write: none, or a level."""
+
+    @property
+    def allow_partial(self) -> bool:
+        """Say whether a missing copy is only a warning."""
+
+    @property
+    def rebind(self) -> bool:
+        """Say whether the job's source was rebuilt on purpose."""
+
+    @property
+    def wait_s(self) -> float:
+        """Return how long to wait for maintenance of another repository."""
 
     @property
     def proving_place(self) -> DrillPlace:
-        """Return where copies are proved: by the programs that wrote the dump, unless others are named."""
-        return dataclasses.replace(self.drill, bin_dir=self.drill.bin_dir or self.server.bin_dir)
+        """Return where restores are tried out."""
+
+
+class Work(t.Protocol):
+    """A source that was found fit to be backed up."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def identity(self) -> binding.Identity:
+        """Return what the job is bound to."""
+
+    @property
+    def words(self) -> str:
+        """Return what messages call the source."""
+
+    def write(self, place: Place, say: Say) -> tuple[Run, Manifest]:
+        """Write a backup and publish it; the run is not closed yet.
+
+        Raises LifeboatError when there is no new backup; the run was abandoned then.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,72 +98,95 @@ class BackupResult:
     plain_bytes: int
     stored_bytes: int
     seconds: float
-    dump_seconds: float
+    dump_seconds: float  # until the backup was written to its first repository
     warnings: tuple[str, ...]
+    statistics: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)  # as the manifest has them
+    flags: tuple[str, ...] = ()
 
     @property
     def is_complete(self) -> bool:
         return all(not each.problem for each in self.copies)
 
 
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """A database that was found fit to be backed up."""
+def deliver(job: Job, work: Work, begun: float, say: Say) -> BackupResult:
+    """Write a backup into the first repository that works, prove it, and copy it to the others.
 
-    check: Preflight
-    tools: ClientTools
-    description: dict[str, t.Any]
+    The caller holds the lock of the job. `begun`: reading of the monotonic clock when the work began. Raises
+    DamagedError when the backup does not read back.
+    """
+    primary, run, manifest, failed = _write_to_first(job, work, say)
+    written = seconds_since(begun)
+    try:
+        copies = [*failed, _proved_primary(job, primary, manifest, written, say)]
+    finally:
+        run.close()  # not before the proof: until then maintenance must take nothing of it for garbage
+    for place in job.places[job.places.index(primary) + 1 :]:
+        copies.append(_copied(job, work, primary, place, manifest, say))
+    return BackupResult(
+        job=job.name,
+        id=manifest.id,
+        copies=tuple(copies),
+        plain_bytes=int(manifest.statistics["plain_bytes"]),
+        stored_bytes=int(manifest.statistics["stored_bytes"]),
+        seconds=seconds_since(begun),
+        dump_seconds=written,
+        warnings=manifest.warnings,
+        statistics=manifest.statistics,
+        flags=manifest.flags,
+    )
 
-    @property
-    def is_standby(self) -> bool:
-        return self.check.is_standby
 
-    @property
-    def identity(self) -> dict[str, str]:
-        found = self.description
-        return {"system_identifier": str(found["system_identifier"]), "database": str(found["database"])}
+def require_copies(job: Job, result: BackupResult) -> None:
+    """Raise IncompleteError (with the result) when a copy is missing, unless that is allowed."""
+    missing = [each for each in result.copies if each.problem]
+    if missing and not job.allow_partial:
+        raise IncompleteError(
+            f"Backup {result.id} of {job.name} is not in all of its repositories",
+            "; ".join(f"{each.repository}: {each.problem}" for each in missing),
+            "make the repositories available and copy the backup with backup_copy, or set allow_partial",
+            result,
+        )
 
 
-def inspect(job: DatabaseJob) -> Source:
-    """Look at the source, the programs and the libraries before anything is written. Raises LifeboatError."""
+def require_places(job: Job) -> None:
+    """Raise LifeboatError for a job without repositories."""
     if not job.places:
         raise LifeboatError(f"Cannot run job {job.name}", "it has no repository", "give it at least one")
-    block_compressor(job.compression)
-    check = check_source(job.server, job.database, with_subscriptions=job.dump.with_subscriptions)
-    check.require(job.database, job.server.user)
-    description = describe_database(job.server, job.database)
-    purpose = f"Cannot back up database {job.database}"
-    tools = client_tools(int(description["server_version_number"]), job.server.bin_dir, purpose)
-    return Source(check, tools, description)
 
 
-def back_up(job: DatabaseJob, say: Say = silent) -> BackupResult:
-    """Back a database up into the first repository that works, prove it, and copy it to the others.
+def make_ready(job: Job, work: Work, place: Place, unfinished: t.Sequence[str]) -> None:
+    """Look who the repository is, clean up after killed runs, and bind the job to its source.
 
-    Raises DamagedError when the backup does not read back, IncompleteError (with the result) when a copy is missing and
-    `allow_partial` is off, BusyError, GuardRefusal and other kinds of LifeboatError when there is no new backup.
+    `unfinished`: names of the stored files that a killed run may have been writing. Raises GuardRefusal.
     """
-    with job_lock(job.name):
-        begun = clock.monotonic()
-        source = inspect(job)
-        primary, manifest, failed = _write_to_first(job, source, say)
-        written = seconds_since(begun)
-        copies = [*failed, _proved_primary(job, primary, manifest, written, say)]
-        for place in job.places[job.places.index(primary) + 1 :]:
-            copies.append(_copied(job, source, primary, place, manifest, say))
-        return _result(job, manifest, source, copies, seconds_since(begun), written)
+    place.identity()
+    clean_up(place.store, job.name, unfinished)
+    binding.bind(place.store, job.name, work.kind, work.identity, job.rebind)
+
+
+@contextlib.contextmanager
+def begun_run(store: Store, job: str, base: str = "") -> t.Iterator[Run]:
+    """Yield a new run, which is abandoned when the block fails."""
+    _outlast_second(store, job)
+    run = Run(store, job, base)
+    try:
+        yield run
+    except BaseException:
+        run.abandon()
+        raise
 
 
 def newest_manifest(store: Store, job: str) -> Manifest | None:
     """Return the manifest of the job's newest backup that can be read, or None; older ones are not read at all."""
-    for backup_id in reversed(_ids(store, job)):
-        backup = catalog.find(store, job, backup_id)
+    for backup_id in reversed(backup_ids(store, job)):
+        backup = catalog.find(store, job, backup_id, with_proof=False)
         if backup is not None and backup.manifest is not None:
             return backup.manifest
     return None
 
 
-def _ids(store: Store, job: str) -> list[str]:
+def backup_ids(store: Store, job: str) -> list[str]:
+    """Return the ids of all backups of a job, oldest first, by one listing."""
     ids = (layout.id_of(entry.key) for entry in store.entries(layout.manifests(job)))
     return sorted(filter(clock.is_backup_id, ids))
 
@@ -154,17 +196,18 @@ def _outlast_second(store: Store, job: str) -> None:
 
     Else the older of two quick backups could be taken for the latest.
     """
-    newest = _ids(store, job)[-1:]
+    newest = backup_ids(store, job)[-1:]
     while newest and clock.compact(store.now()) == newest[0].partition("-")[0]:
         clock.sleep(_POLL_S)
 
 
-def _write_to_first(job: DatabaseJob, source: Source, say: Say) -> tuple[Place, Manifest, list[CopyResult]]:
+def _write_to_first(job: Job, work: Work, say: Say) -> tuple[Place, Run, Manifest, list[CopyResult]]:
     failed: list[CopyResult] = []
     for place in job.places:
         try:
-            say(f"{job.name}: backing up {job.database} to {place.name}")
-            return place, _write(job, source, place), failed
+            say(f"{job.name}: backing up {work.words} to {place.name}")
+            run, manifest = work.write(place, say)
+            return place, run, manifest, failed
         except LifeboatError as error:
             if not (is_unusable(error) or isinstance(error, (PublishError, DamagedError))):
                 raise
@@ -180,60 +223,7 @@ def _write_to_first(job: DatabaseJob, source: Source, say: Say) -> tuple[Place, 
     )
 
 
-def _write(job: DatabaseJob, source: Source, place: Place) -> Manifest:
-    store = place.store
-    place.identity()
-    clean_up(store, job.name, _UNFINISHED)
-    binding.bind(store, job.name, KIND, source.identity, job.rebind)
-    last = newest_manifest(store, job.name)
-    last_bytes = int(last.statistics.get("plain_bytes", 0)) if last else 0
-    _outlast_second(store, job.name)
-    run = Run(store, job.name)
-    try:
-        warnings = _store_all(job, source, run)
-        contents = _contents(job, source, run, last_bytes, warnings)
-        manifest = run.publish(contents)
-    except BaseException:
-        run.abandon()
-        raise
-    run.close()
-    return manifest
-
-
-def _store_all(job: DatabaseJob, source: Source, run: Run) -> list[str]:
-    # A standby cannot read unlogged tables at all, and has no rows of them.
-    options = dataclasses.replace(job.dump, with_unlogged_data=job.dump.with_unlogged_data and not source.is_standby)
-    with Dump(job.server, job.database, source.tools.pg_dump, options) as dump:
-        run.store_file(_DUMP_NAME, "dump", dump, job.compression, source.check.size_bytes)
-        warnings = [*dump.warnings]
-    with Globals(job.server, source.tools.pg_dumpall, job.dump) as roles:
-        run.store_file(_GLOBALS_NAME, "globals", roles, job.compression)
-        warnings += roles.warnings
-    return [*source.tools.warnings, *source.check.notes, *warnings]
-
-
-def _contents(job: DatabaseJob, source: Source, run: Run, last_bytes: int, warnings: list[str]) -> Contents:
-    plain = run.plain_bytes
-    if job.on_shrink != "ignore" and plain * 2 < last_bytes:
-        words = f"the database was dumped as {plain} bytes, and the last time it was {last_bytes}"
-        if job.on_shrink == "fail":
-            raise GuardRefusal(
-                "shrunk",
-                f"Cannot accept the dump of {job.database}",
-                words,
-                "find out where the data went; if that is right, run once with on_shrink set to warn",
-            )
-        warnings.append(words)
-    statistics = {"plain_bytes": plain, "stored_bytes": run.stored_bytes, "database_bytes": source.check.size_bytes}
-    versions = {
-        "lifeboat": VERSION,
-        "pg_dump": source.tools.pg_dump.version,
-        "server": str(source.description["server_version"]),
-    }
-    return Contents(KIND, versions, source.description, statistics, tuple(warnings))
-
-
-def _proved_primary(job: DatabaseJob, place: Place, manifest: Manifest, written_s: float, say: Say) -> CopyResult:
+def _proved_primary(job: Job, place: Place, manifest: Manifest, written_s: float, say: Say) -> CopyResult:
     begun = clock.monotonic()
     if job.proof != "none":
         say(f"{job.name}: reading {manifest.id} back from {place.name}")
@@ -242,14 +232,14 @@ def _proved_primary(job: DatabaseJob, place: Place, manifest: Manifest, written_
     return CopyResult(place.name, True, True, job.proof != "none", seconds=seconds)
 
 
-def _copied(job: DatabaseJob, source: Source, primary: Place, place: Place, manifest: Manifest, say: Say) -> CopyResult:
+def _copied(job: Job, work: Work, primary: Place, place: Place, manifest: Manifest, say: Say) -> CopyResult:
     begun = clock.monotonic()
     say(f"{job.name}: copying {manifest.id} to {place.name}")
     is_present = False
     try:
         identity = place.identity()
         if job.rebind:
-            binding.bind(place.store, job.name, KIND, source.identity, rebind=True)
+            binding.bind(place.store, job.name, work.kind, work.identity, rebind=True)
         copy.copy(primary.store, place.store, manifest, identity, job.wait_s, say)
         is_present = True
         if job.proof != "none":
@@ -258,28 +248,3 @@ def _copied(job: DatabaseJob, source: Source, primary: Place, place: Place, mani
         problem = f"{error.problem}: {error.cause}"
         return CopyResult(place.name, False, is_present, False, problem, seconds_since(begun))
     return CopyResult(place.name, False, True, job.proof != "none", seconds=seconds_since(begun))
-
-
-def _result(
-    job: DatabaseJob, manifest: Manifest, source: Source, copies: list[CopyResult], seconds: float, written: float
-) -> BackupResult:
-    statistics = manifest.statistics
-    result = BackupResult(
-        job=job.name,
-        id=manifest.id,
-        copies=tuple(copies),
-        plain_bytes=int(statistics["plain_bytes"]),
-        stored_bytes=int(statistics["stored_bytes"]),
-        seconds=seconds,
-        dump_seconds=written,
-        warnings=manifest.warnings,
-    )
-    missing = [each for each in copies if each.problem]
-    if missing and not job.allow_partial:
-        raise IncompleteError(
-            f"Backup {manifest.id} of {job.name} is not in all of its repositories",
-            "; ".join(f"{each.repository}: {each.problem}" for each in missing),
-            "make the repositories available and copy the backup with backup_copy, or set allow_partial",
-            result,
-        )
-    return result

@@ -63,7 +63,7 @@ def candidates(known: Holdings, places: t.Sequence[Place], wanted: str) -> list[
     if wanted == "latest":
         rows = rows[-1:]
     elif wanted == "latest_good":
-        rows = [row for row in reversed(rows) if row.is_proved]
+        rows = [row for row in reversed(rows) if row.is_trusted]
     else:
         rows = [row for row in rows if row.id == wanted]
     by_name = {place.name: place for place in places}
@@ -72,7 +72,7 @@ def candidates(known: Holdings, places: t.Sequence[Place], wanted: str) -> list[
         Candidate(by_name[name], backup)
         for row in rows
         for name, backup in sorted(row.copies, key=lambda copy: (not copy[1].is_good, order[copy[0]]))
-        if backup.manifest is not None and (wanted != "latest_good" or backup.is_good)
+        if backup.manifest is not None and (wanted != "latest_good" or backup.is_trusted)
     ]
     if not chosen:
         raise _nothing(known, wanted)
@@ -82,6 +82,7 @@ def candidates(known: Holdings, places: t.Sequence[Place], wanted: str) -> list[
 def _nothing(known: Holdings, wanted: str) -> LifeboatError:
     rows = known.merged()
     there = f"{len(rows)} backups are known, {sum(row.is_proved for row in rows)} of them proved"
+    there += catalog.flagged_words(sum(row.is_flagged for row in rows))
     away = "".join(f"; {name} cannot be used: {why}" for name, why in known.unreachable.items())
     return LifeboatError(
         f"Cannot find backup {wanted} of {known.job}",

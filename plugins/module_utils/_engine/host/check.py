@@ -16,8 +16,8 @@ from ..postgres.connection import connect
 from ..postgres.tools import find_tool
 from ..repository import binding
 from . import tables
-from .backup_run import KIND, DatabaseJob, Source, inspect
 from .config import Config, JobSettings, RepositorySettings
+from .database_backup import KIND, DatabaseJob, Source, inspect
 from .place import Place
 from .run_as import Document
 

@@ -14,8 +14,9 @@ from ..errors import DONE, FAILED, INCOMPLETE, IncompleteError, LifeboatError, U
 from ..postgres.archive import ScriptOptions
 from ..postgres.restore import RestoreOptions
 from . import catalog_view, check, copy_jobs, restore_run, status, tables, verify_run
-from .backup_run import BackupResult, back_up
+from .backup_run import BackupResult
 from .config import Config, JobSettings
+from .database_backup import back_up
 from .place import Place, Say
 from .run_as import Document, as_user, become, is_other, is_root
 

@@ -21,7 +21,7 @@ from ..s3.client import S3Client
 from ..s3.endpoint import Endpoint
 from ..stream.compression import SUFFIXES
 from ..verify.restore import DrillPlace
-from .backup_run import KIND, DatabaseJob
+from .database_backup import KIND, DatabaseJob
 from .fields import Fields
 from .place import Place
 from .secret_file import read_secret

@@ -70,7 +70,7 @@ def _selected(rows: t.Sequence[MergedBackup], wanted: str) -> list[MergedBackup]
     if wanted == "latest":
         return list(rows[-1:])
     if wanted == "latest_good":
-        return [row for row in rows if row.is_proved][-1:]
+        return [row for row in rows if row.is_trusted][-1:]
     return [row for row in rows if row.id == wanted]
 
 
@@ -85,6 +85,8 @@ def described(row: MergedBackup) -> dict[str, t.Any]:
         **_facts(manifest),
         "proved": row.is_proved,
         "proved_at": clock.to_text(proved_at) if proved_at else None,
+        "flags": list(manifest.flags) if manifest else [],
+        "flagged": row.is_flagged,
         "copies": [_copy(name, backup) for name, backup in row.copies],
     }
 
@@ -99,8 +101,15 @@ def _facts(manifest: Manifest | None) -> dict[str, t.Any]:
         "finished": clock.to_text(manifest.finished),
         "plain_bytes": int(manifest.statistics.get("plain_bytes", 0)),
         "stored_bytes": stored_bytes(manifest),
-        "source": {name: manifest.source.get(name) for name in ("database", "server_version")},
+        "source": _source(manifest),
     }
+
+
+def _source(manifest: Manifest) -> dict[str, t.Any]:
+    """Return what was backed up, as far as people look for it: a database, or buckets or folders."""
+    if manifest.kind == "pg_database":
+        return {name: manifest.source.get(name) for name in ("database", "server_version")}
+    return dict(manifest.source)
 
 
 def stored_bytes(manifest: Manifest) -> int:
@@ -129,6 +138,7 @@ def job_summaries(store: Store) -> list[dict[str, t.Any]]:
 def _summary(job: str, found: t.Sequence[Backup]) -> dict[str, t.Any]:
     manifests = [backup.manifest for backup in found if backup.manifest is not None]
     good = [backup.id for backup in found if backup.is_good]
+    trusted = [backup.id for backup in found if backup.is_trusted]
     return {
         "job": job,
         "kind": manifests[-1].kind if manifests else None,
@@ -137,5 +147,6 @@ def _summary(job: str, found: t.Sequence[Backup]) -> dict[str, t.Any]:
         "failed": sum(backup.has_failed for backup in found),
         "stored_bytes": sum(map(stored_bytes, manifests)),
         "latest": found[-1].id if found else None,
-        "latest_good": good[-1] if good else None,
+        "flagged": sum(backup.is_flagged for backup in found),
+        "latest_good": trusted[-1] if trusted else None,
     }

@@ -22,6 +22,7 @@ def prove(store: Store, manifest: Manifest, level: str, place: DrillPlace) -> Ou
     not recorded."""
     if level == "presence":
         return check_presence(store, manifest)
+    moment = store.now()  # before the reading: what is written while it goes on is not proved by it
     if level == "checksum":
         outcome = check_sums(store, manifest)
     elif level == "content":
@@ -30,7 +31,6 @@ def prove(store: Store, manifest: Manifest, level: str, place: DrillPlace) -> Ou
         outcome = check_restore(store, manifest, place)
     else:
         raise UsageError(f"Cannot verify at level {level!r}", "there is no such level", ", ".join(proof.LEVELS))
-    moment = store.now()
     for owner, verdicts in outcome.verdicts.items():
         report = outcome.report if owner == manifest.id else {}
         record = proof.ProofRecord(manifest.job, owner, level, moment, host_name(), verdicts, report)

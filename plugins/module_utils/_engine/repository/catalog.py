@@ -11,7 +11,7 @@ import typing as t
 
 from .. import clock
 from ..errors import DamagedError, LifeboatError, UsageError
-from . import layout, proof
+from . import acknowledgement, layout, proof
 from .manifest import Manifest
 from .store import Store, Version
 from .stored_files import is_self_contained, needed_files
@@ -29,11 +29,22 @@ class Backup:
     manifest: Manifest | None  # None when it cannot be read
     standing: proof.Standing
     alarms: tuple[str, ...] = ()  # manifest overwritten or hidden, damaged …
+    acknowledged: str = ""  # id up to which somebody has acknowledged the backups of this job here
 
     @property
     def is_good(self) -> bool:
         """Proved, readable, and nobody has touched it."""
         return self.manifest is not None and self.standing.is_proved and not self.alarms
+
+    @property
+    def is_flagged(self) -> bool:
+        """Say whether a guard doubts what the backup holds, and nobody has acknowledged it."""
+        return self.manifest is not None and bool(self.manifest.flags) and self.id > self.acknowledged
+
+    @property
+    def is_trusted(self) -> bool:
+        """Say whether `latest_good` may mean it: good, and not flagged."""
+        return self.is_good and not self.is_flagged
 
     @property
     def has_failed(self) -> bool:
@@ -55,36 +66,52 @@ def backups(store: Store, job: str, with_proof: bool = True) -> list[Backup]:
     proved = _ids_with_records(store, job) if with_proof else None
     with concurrent.futures.ThreadPoolExecutor(_READERS, "catalog") as pool:
         rows = pool.map(lambda each: _backup(store, job, each[0], each[1], proved), found)
-        return sorted((row for row in rows if row is not None), key=lambda backup: backup.id)
+        known = sorted((row for row in rows if row is not None), key=lambda backup: backup.id)
+    return _with_acknowledgement(store, job, known)
 
 
-def find(store: Store, job: str, backup_id: str) -> Backup | None:
+def find(store: Store, job: str, backup_id: str, with_proof: bool = True) -> Backup | None:
     """Return one backup by its id, or None when the repository does not have it."""
     key = layout.manifest(layout.checked_job(job), layout.checked_id(backup_id))
     versions = [version for version in store.versions(key) if version.entry.key == key]
-    return _backup(store, job, key, versions, {backup_id}) if versions else None
+    found = _backup(store, job, key, versions, {backup_id} if with_proof else None) if versions else None
+    return _with_acknowledgement(store, job, [found])[0] if found else None
+
+
+def _with_acknowledgement(store: Store, job: str, found: list[Backup]) -> list[Backup]:
+    """Tell flagged backups up to which id somebody has acknowledged them; without flags nobody is asked."""
+    if not any(backup.is_flagged for backup in found):
+        return found
+    newest = acknowledgement.newest(store, job)
+    return [dataclasses.replace(backup, acknowledged=newest) for backup in found]
 
 
 def choose(found: t.Sequence[Backup], wanted: str, job: str, where: str) -> Backup:
     """Return the backup that an operator means: an id, `latest`, or `latest_good`.
 
-    The last is the newest one that is proved and that nobody has touched. Raises LifeboatError that says what
-    there is instead.
+    The last is the newest one that is proved, that nobody has touched and no guard doubts. Raises LifeboatError that
+    says what there is instead.
     """
     if wanted not in ("latest", "latest_good"):
         layout.checked_id(wanted)
     candidates = [
         backup
         for backup in found
-        if wanted == "latest" or backup.id == wanted or (wanted == "latest_good" and backup.is_good)
+        if wanted == "latest" or backup.id == wanted or (wanted == "latest_good" and backup.is_trusted)
     ]
     if candidates:
         return max(candidates, key=lambda backup: backup.id)
     raise LifeboatError(
         f"Cannot find backup {wanted} of {job} in {where}",
-        f"{len(found)} backups are there, {sum(backup.is_good for backup in found)} of them proved",
-        "look at the list of backups, or verify them so that they are proved",
+        f"{len(found)} backups are there, {sum(backup.is_good for backup in found)} of them proved"
+        + flagged_words(sum(backup.is_flagged for backup in found)),
+        "look at the list of backups, verify them so that they are proved, or acknowledge those that are flagged",
     )
+
+
+def flagged_words(count: int) -> str:
+    """Return how many backups are flagged, to be added to a count of others; nothing for none."""
+    return f", {count} flagged" if count else ""
 
 
 def _ids_with_records(store: Store, job: str) -> set[str]:
@@ -157,6 +184,16 @@ class MergedBackup:
     @property
     def is_proved(self) -> bool:
         return any(backup.is_good for _name, backup in self.copies)
+
+    @property
+    def is_trusted(self) -> bool:
+        return any(backup.is_trusted for _name, backup in self.copies)
+
+    @property
+    def is_flagged(self) -> bool:
+        """Say whether it is flagged, and not acknowledged in any repository."""
+        readable = [backup for _name, backup in self.copies if backup.manifest is not None]
+        return bool(readable) and all(backup.is_flagged for backup in readable)
 
 
 def merged(found: t.Mapping[str, t.Sequence[Backup]]) -> list[MergedBackup]:

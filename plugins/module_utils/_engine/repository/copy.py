@@ -10,7 +10,7 @@ import typing as t
 
 from ..errors import DamagedError, LifeboatError
 from ..stream.pipeline import StreamFacts, store_stream
-from . import binding, deletion_plan, json_document, layout, proof
+from . import acknowledgement, binding, deletion_plan, json_document, layout, proof
 from .identity import Identity
 from .lease import WAIT_S, Permit, held
 from .manifest import Manifest
@@ -88,6 +88,7 @@ def copy(
             _copy_file(source, target, manifest.job, each, permit)
         _copy_sums(source, target, manifest, permit)
         _publish(source, target, manifest, data, permit)
+        acknowledgement.bring(source, target, manifest.job, permit)
     return wanted
 
 

@@ -82,6 +82,14 @@ def verified(job: str, backup_id: str) -> str:
     return f"{VERIFIED}{job}/{backup_id}/"
 
 
+def acknowledgements(job: str) -> str:
+    return f"acknowledged/{job}/"
+
+
+def acknowledgement(job: str, backup_id: str) -> str:
+    return f"{acknowledgements(job)}{backup_id}.json"
+
+
 def lease(job: str) -> str:
     return f"maintenance/{job}.json"
 
@@ -91,5 +99,5 @@ def plans(job: str) -> str:
 
 
 def id_of(key: str) -> str:
-    """Return the backup id in the key of a manifest or intent."""
+    """Return the backup id in the key of a manifest, intent or acknowledgement."""
     return key.rpartition("/")[2][: -len(".json")]

@@ -53,6 +53,7 @@ class Manifest:
     files: tuple[StoredFile, ...]  # own stored files but packs, which only files.jsonl lists
     statistics: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()  # why nobody should trust it unseen: "mass_delete: 1,200 of 4,000 objects are gone"
 
     def file(self, role: str) -> StoredFile:
         """Return the stored file of a role that a backup has once. Raises DamagedError."""
@@ -71,7 +72,10 @@ class Manifest:
             source=dict(self.source),
             statistics=dict(self.statistics),
             warnings=list(self.warnings),
+            flags=list(self.flags),
         )
+        if not self.flags:
+            del fields["flags"]  # as in manifests that were written before there were flags
         return json_document.encoded(fields)
 
     @classmethod
@@ -95,6 +99,7 @@ class Manifest:
                 files=tuple(StoredFile.from_fields(each) for each in fields["files"]),
                 statistics=dict(fields["statistics"]),
                 warnings=tuple(str(each) for each in fields["warnings"]),
+                flags=tuple(str(each) for each in fields.get("flags", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedError(f"Cannot read {what}", f"damaged: {error}", "use another copy of it") from error

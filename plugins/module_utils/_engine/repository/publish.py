@@ -37,6 +37,7 @@ class Contents:
     source: t.Mapping[str, t.Any]
     statistics: t.Mapping[str, t.Any]
     warnings: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
 
 
 class Run:

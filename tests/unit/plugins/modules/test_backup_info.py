@@ -56,6 +56,8 @@ def test_a_backup_is_shown_with_its_facts(run, local):
         "stored_bytes": 8,
         "source": {"database": "shop", "server_version": "15.18"},
         "proved": True,
+        "flags": [],
+        "flagged": False,
     }
 
 

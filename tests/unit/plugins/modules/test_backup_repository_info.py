@@ -45,6 +45,7 @@ def test_jobs_are_shown_with_their_counts_and_newest_backups(run, new_repository
         "backups": 3,
         "proved": 2,
         "failed": 0,
+        "flagged": 0,
         "stored_bytes": 20,
         "latest": third.id,
         "latest_good": second.id,

@@ -12,12 +12,13 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors i
     GuardRefusal,
     IncompleteError,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.backup_plan import BackupPlan, PlaceState
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.backup_plan import PlaceState
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.backup_run import (
     BackupResult,
     CopyResult,
-    Source,
 )
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.database_backup import Source
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.database_plan import BackupPlan
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.preflight import Preflight
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.tools import ClientTools, Tool
 from ansible_collections.lifeboat.recovery.plugins.modules import pg_backup
@@ -60,8 +61,8 @@ class Engine:
 @pytest.fixture
 def engine(monkeypatch):
     made = Engine()
-    monkeypatch.setattr(pg_backup.backup_plan, "plan", made.plan)
-    monkeypatch.setattr(pg_backup.backup_run, "back_up", made.back_up)
+    monkeypatch.setattr(pg_backup.database_plan, "plan", made.plan)
+    monkeypatch.setattr(pg_backup.database_backup, "back_up", made.back_up)
     for name in ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGSSLMODE", "PGSSLROOTCERT"):
         monkeypatch.delenv(name, raising=False)
     return made

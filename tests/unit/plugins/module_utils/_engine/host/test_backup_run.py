@@ -20,8 +20,13 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors i
     LifeboatError,
     UsageError,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import backup_plan, backup_run, job_lock
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.backup_run import DatabaseJob, Source
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import (
+    backup_run,
+    database_backup,
+    database_plan,
+    job_lock,
+)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.database_backup import DatabaseJob, Source
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.connection import Server
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.dump import DumpOptions
@@ -116,10 +121,10 @@ class Output:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     made = World()
-    monkeypatch.setattr(backup_run, "inspect", made.inspect)
-    monkeypatch.setattr(backup_plan, "inspect", made.inspect)
-    monkeypatch.setattr(backup_run, "Dump", made.dump)
-    monkeypatch.setattr(backup_run, "Globals", lambda *_: Output(b"CREATE ROLE r;\n"))
+    monkeypatch.setattr(database_backup, "inspect", made.inspect)
+    monkeypatch.setattr(database_plan, "inspect", made.inspect)
+    monkeypatch.setattr(database_backup, "Dump", made.dump)
+    monkeypatch.setattr(database_backup, "Globals", lambda *_: Output(b"CREATE ROLE r;\n"))
     monkeypatch.setattr(backup_run, "prove", made.prove)
     monkeypatch.setattr(job_lock, "_FOLDERS", (str(tmp_path),))
     monkeypatch.setattr(backup_run, "_outlast_second", lambda _store, _job: None)
@@ -156,7 +161,7 @@ def ids_in(place: Place) -> list[str]:
 def test_the_first_repository_is_written_to_and_the_others_get_copies(world: World, place: Places) -> None:
     places = (place("one"), place("two"), place("three"))
     said: list[str] = []
-    made = backup_run.back_up(job_of(*places), said.append)
+    made = database_backup.back_up(job_of(*places), said.append)
     assert [(c.repository, c.is_primary, c.is_present, c.is_proved) for c in made.copies] == [
         ("one", True, True, True),
         ("two", False, True, True),
@@ -170,7 +175,7 @@ def test_the_first_repository_is_written_to_and_the_others_get_copies(world: Wor
 
 
 def test_a_run_may_leave_the_proof_to_later(world: World, place: Places) -> None:
-    made = backup_run.back_up(job_of(place("one"), place("two"), proof="none"))
+    made = database_backup.back_up(job_of(place("one"), place("two"), proof="none"))
     assert world.proved == [] and made.is_complete and not any(copy.is_proved for copy in made.copies)
 
 
@@ -178,7 +183,7 @@ def test_a_run_may_leave_the_proof_to_later(world: World, place: Places) -> None
 def test_the_next_repository_is_used_when_one_fails(world: World, place: Places, kind: type[DirectoryStore]) -> None:
     bad, good = place("bad", kind), place("good")
     with pytest.raises(IncompleteError) as caught:
-        backup_run.back_up(job_of(bad, good))
+        database_backup.back_up(job_of(bad, good))
     result = caught.value.result
     assert [(c.repository, c.is_primary, c.is_present) for c in result.copies] == [
         ("bad", False, False),
@@ -190,7 +195,7 @@ def test_the_next_repository_is_used_when_one_fails(world: World, place: Places,
 
 def test_a_repository_without_identity_counts_as_away(world: World, place: Places) -> None:
     unmounted, good = place("unmounted", is_new=False), place("good")
-    result = backup_run.back_up(job_of(unmounted, good, allow_partial=True))
+    result = database_backup.back_up(job_of(unmounted, good, allow_partial=True))
     assert "no repository" in result.copies[0].problem and result.copies[1].is_primary
 
 
@@ -198,7 +203,7 @@ def test_a_failure_of_the_source_is_not_tried_again_elsewhere(world: World, plac
     places = (place("one"), place("two"))
     world.fails = "the server closed the connection"
     with pytest.raises(LifeboatError, match="closed the connection"):
-        backup_run.back_up(job_of(*places))
+        database_backup.back_up(job_of(*places))
     assert len(world.dumped_with) == 1
     for each in places:
         assert ids_in(each) == [] and not list(each.store.entries("intents/"))
@@ -206,34 +211,34 @@ def test_a_failure_of_the_source_is_not_tried_again_elsewhere(world: World, plac
 
 def test_a_single_repository_fails_with_its_own_words(world: World, place: Places) -> None:
     with pytest.raises(UnavailableError, match="connection refused"):
-        backup_run.back_up(job_of(place("one", Away)))
+        database_backup.back_up(job_of(place("one", Away)))
 
 
 def test_no_working_repository_names_them_all(world: World, place: Places) -> None:
     with pytest.raises(LifeboatError, match="no repository works") as caught:
-        backup_run.back_up(job_of(place("one", Away), place("two", is_new=False)))
+        database_backup.back_up(job_of(place("one", Away), place("two", is_new=False)))
     assert "connection refused" in caught.value.cause and "no lifeboat.json" in caught.value.cause
 
 
 def test_a_job_without_repository_or_with_an_odd_name_is_refused(world: World, place: Places) -> None:
     with pytest.raises(UsageError):
-        backup_run.back_up(job_of(place("one"), name="../x"))
+        database_backup.back_up(job_of(place("one"), name="../x"))
     with pytest.raises(UsageError):
-        backup_plan.plan(job_of(place("two"), name="a/b"))
+        database_plan.plan(job_of(place("two"), name="a/b"))
 
 
 def test_a_backup_that_does_not_read_back_is_not_copied(world: World, place: Places) -> None:
     places = (place("one"), place("two"))
     world.bad_in = {"one"}
     with pytest.raises(DamagedError, match="bit rot"):
-        backup_run.back_up(job_of(*places))
+        database_backup.back_up(job_of(*places))
     assert ids_in(places[1]) == []
 
 
 def test_a_copy_that_does_not_read_back_is_present_and_not_proved(world: World, place: Places) -> None:
     world.bad_in = {"two"}
     with pytest.raises(IncompleteError, match="bit rot") as caught:
-        backup_run.back_up(job_of(place("one"), place("two"), place("three")))
+        database_backup.back_up(job_of(place("one"), place("two"), place("three")))
     assert [(c.is_present, c.is_proved) for c in caught.value.result.copies] == [
         (True, True),
         (True, False),
@@ -255,37 +260,37 @@ def test_less_than_half_of_the_last_size_is_refused_or_told(
     world: World, place: Places, rows: int, policy: str, outcome: str
 ) -> None:
     here = place("one")
-    first = backup_run.back_up(job_of(here))
+    first = database_backup.back_up(job_of(here))
     world.rows = b"row\n" * rows
     job = job_of(here, on_shrink=policy)
     if outcome == "refused":
         with pytest.raises(GuardRefusal) as caught:
-            backup_run.back_up(job)
+            database_backup.back_up(job)
         assert caught.value.guard == "shrunk" and ids_in(here) == [first.id]
         assert not list(here.store.entries("intents/"))
     else:
-        words = [each for each in backup_run.back_up(job).warnings if "the last time" in each]
+        words = [each for each in database_backup.back_up(job).warnings if "the last time" in each]
         assert len(words) == (1 if outcome == "warned" else 0)
 
 
 def test_a_standby_is_asked_for_no_unlogged_rows(world: World, place: Places) -> None:
     here = place("one")
-    backup_run.back_up(job_of(here))
+    database_backup.back_up(job_of(here))
     world.is_standby = True
-    backup_run.back_up(job_of(here))
+    database_backup.back_up(job_of(here))
     assert [options.with_unlogged_data for options in world.dumped_with] == [True, False]
 
 
 def test_a_job_that_is_bound_anew_is_bound_so_in_every_repository(world: World, place: Places) -> None:
     places = (place("one"), place("two"))
-    backup_run.back_up(job_of(*places))
+    database_backup.back_up(job_of(*places))
     world.system = "4712"
     with pytest.raises(GuardRefusal) as caught:
-        backup_run.back_up(job_of(*places))
+        database_backup.back_up(job_of(*places))
     assert caught.value.guard == "source"
-    assert backup_run.back_up(job_of(*places, rebind=True)).is_complete
+    assert database_backup.back_up(job_of(*places, rebind=True)).is_complete
     for each in places:
-        binding.check(each.store, JOB, backup_run.KIND, {"system_identifier": "4712", "database": "lab"})
+        binding.check(each.store, JOB, database_backup.KIND, {"system_identifier": "4712", "database": "lab"})
 
 
 def test_copies_are_proved_by_the_programs_that_wrote_the_dump() -> None:
@@ -298,8 +303,8 @@ def test_copies_are_proved_by_the_programs_that_wrote_the_dump() -> None:
 def test_the_newest_manifest_is_the_newest_one_that_can_be_read(world: World, place: Places) -> None:
     here = place("one")
     assert backup_run.newest_manifest(here.store, JOB) is None
-    first = backup_run.back_up(job_of(here))
-    second = backup_run.back_up(job_of(here))
+    first = database_backup.back_up(job_of(here))
+    second = database_backup.back_up(job_of(here))
     found = backup_run.newest_manifest(here.store, JOB)
     assert found is not None and found.id == second.id
     path = Path(here.store.name) / layout.manifest(JOB, second.id)
@@ -322,7 +327,7 @@ def test_the_latest_of_quick_backups_is_the_last(world: World, place: Places, mo
     monkeypatch.setattr(here.store, "now", now)
     monkeypatch.setattr(clock, "new_backup_id", lambda moment: f"{clock.compact(moment)}-{next(suffixes)}")
     monkeypatch.setattr(clock, "sleep", lambda pause_s: moments.append(moments[-1] + dt.timedelta(seconds=pause_s)))
-    made = [backup_run.back_up(job_of(here, proof="none")).id for _run in range(3)]
+    made = [database_backup.back_up(job_of(here, proof="none")).id for _run in range(3)]
     assert ids_in(here) == made
     assert (moments[-1] - moments[0]).total_seconds() < 3
 
@@ -331,7 +336,7 @@ def test_a_run_waits_until_the_second_of_the_newest_backup_is_over(
     world: World, place: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = place("one")
-    backup_run.back_up(job_of(here))  # 20261120T020000Z-0a1b2c
+    database_backup.back_up(job_of(here))  # 20261120T020000Z-0a1b2c
     start = dt.datetime(2026, 11, 20, 2, 0, 0, tzinfo=clock.UTC)
     readings = [start, start + dt.timedelta(seconds=0.9), start + dt.timedelta(seconds=1)]
     pauses: list[float] = []
@@ -348,12 +353,12 @@ def test_a_run_waits_until_the_second_of_the_newest_backup_is_over(
 def test_a_plan_names_what_a_run_would_find_and_writes_nothing(world: World, place: Places) -> None:
     places = (place("away", Away), place("one"), place("unmounted", is_new=False))
     job = job_of(*places, allow_partial=True)
-    first = backup_plan.plan(job)
+    first = database_plan.plan(job)
     assert list(places[1].store.entries("")) == list(places[1].store.entries("lifeboat.json"))
     assert [bool(state.problem) for state in first.places] == [True, False, True]
     assert first.primary.repository == "one" and first.estimated_bytes == 8000
-    made = backup_run.back_up(job)
-    second = backup_plan.plan(job)
+    made = database_backup.back_up(job)
+    second = database_plan.plan(job)
     assert second.primary.latest is not None and second.primary.latest.id == made.id
     assert second.estimated_bytes == made.stored_bytes
 
@@ -361,16 +366,16 @@ def test_a_plan_names_what_a_run_would_find_and_writes_nothing(world: World, pla
 def test_a_plan_refuses_what_a_run_would_refuse(world: World, place: Places) -> None:
     one, two = place("one"), place("two")
     with pytest.raises(GuardRefusal) as no_repository:
-        backup_plan.plan(job_of(place("unmounted", is_new=False)))
+        database_plan.plan(job_of(place("unmounted", is_new=False)))
     with pytest.raises(LifeboatError, match="no repository works"):
-        backup_plan.plan(job_of(place("a", Away), place("b", Away)))
-    backup_run.back_up(job_of(one))
+        database_plan.plan(job_of(place("a", Away), place("b", Away)))
+    database_backup.back_up(job_of(one))
     world.system = "4712"
     with pytest.raises(GuardRefusal) as other_source:
-        backup_plan.plan(job_of(one, two))
+        database_plan.plan(job_of(one, two))
     assert (no_repository.value.guard, other_source.value.guard) == ("repository", "source")
-    assert "is bound to" in backup_plan.plan(job_of(two, one)).places[1].problem
-    assert not backup_plan.plan(job_of(one, two, rebind=True)).places[0].problem
+    assert "is bound to" in database_plan.plan(job_of(two, one)).places[1].problem
+    assert not database_plan.plan(job_of(one, two, rebind=True)).places[0].problem
 
 
 @pytest.mark.parametrize(
@@ -381,9 +386,9 @@ def test_the_estimate_goes_by_the_last_backup(
     world: World, place: Places, database_bytes: int, stored: int, before: int, expected: int
 ) -> None:
     here = place("one")
-    backup_run.back_up(job_of(here))
+    database_backup.back_up(job_of(here))
     manifest = backup_run.newest_manifest(here.store, JOB)
     assert manifest is not None
     last = dataclasses.replace(manifest, statistics={"stored_bytes": stored, "database_bytes": before})
-    assert backup_plan.estimated_bytes(database_bytes, last) == expected
-    assert backup_plan.estimated_bytes(database_bytes, None) == database_bytes
+    assert database_plan.estimated_bytes(database_bytes, last) == expected
+    assert database_plan.estimated_bytes(database_bytes, None) == database_bytes

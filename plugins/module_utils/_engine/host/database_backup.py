@@ -1,0 +1,159 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .. import clock
+from ..errors import GuardRefusal
+from ..postgres.connection import Server
+from ..postgres.description import describe_database
+from ..postgres.dump import Dump, DumpOptions, Globals
+from ..postgres.preflight import Preflight, check_source
+from ..postgres.tools import ClientTools, client_tools
+from ..repository.lease import WAIT_S
+from ..repository.manifest import Manifest
+from ..repository.publish import Contents, Run
+from ..stream.compression import block_compressor
+from ..verify.restore import DrillPlace
+from .backup_run import BackupResult, begun_run, deliver, make_ready, newest_manifest, require_copies, require_places
+from .job_lock import job_lock
+from .place import Place, Say, silent
+from .version import VERSION
+
+KIND = "pg_database"
+_DUMP_NAME = "database.dump"
+_GLOBALS_NAME = "globals.sql"
+_UNFINISHED = tuple(n + s for n in (_DUMP_NAME, _GLOBALS_NAME) for s in (".zst", ".gz", ""))
+
+
+@dataclasses.dataclass(frozen=True)
+class DatabaseJob:
+    """What to back up, where to, and how strictly."""
+
+    name: str
+    server: Server
+    database: str
+    places: tuple[Place, ...]  # the first that works is written to; the others get copies
+    proof: str = "content"  # none | content | restore: what is done at once after each write
+    compression: str = "zstd"  # zstd | gzip | none
+    dump: DumpOptions = dataclasses.field(default_factory=DumpOptions)
+    on_shrink: str = "fail"  # fail | warn | ignore: less than half of the last backup's plain size
+    allow_partial: bool = False  # True: a missing copy is a warning
+    rebind: bool = False  # True: the job's source was rebuilt on purpose
+    wait_s: float = WAIT_S  # for maintenance of another repository
+    drill: DrillPlace = dataclasses.field(default_factory=DrillPlace)  # without bin_dir: the server's
+
+    @property
+    def proving_place(self) -> DrillPlace:
+        """Return where copies are proved: by the programs that wrote the dump, unless others are named."""
+        return dataclasses.replace(self.drill, bin_dir=self.drill.bin_dir or self.server.bin_dir)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A database that was found fit to be backed up."""
+
+    check: Preflight
+    tools: ClientTools
+    description: dict[str, t.Any]
+
+    @property
+    def is_standby(self) -> bool:
+        return self.check.is_standby
+
+    @property
+    def identity(self) -> dict[str, str]:
+        found = self.description
+        return {"system_identifier": str(found["system_identifier"]), "database": str(found["database"])}
+
+
+def inspect(job: DatabaseJob) -> Source:
+    """Look at the source, the programs and the libraries before anything is written. Raises LifeboatError."""
+    require_places(job)
+    block_compressor(job.compression)
+    check = check_source(job.server, job.database, with_subscriptions=job.dump.with_subscriptions)
+    check.require(job.database, job.server.user)
+    description = describe_database(job.server, job.database)
+    purpose = f"Cannot back up database {job.database}"
+    tools = client_tools(int(description["server_version_number"]), job.server.bin_dir, purpose)
+    return Source(check, tools, description)
+
+
+def back_up(job: DatabaseJob, say: Say = silent) -> BackupResult:
+    """Back a database up into the first repository that works, prove it, and copy it to the others.
+
+    Raises DamagedError when the backup does not read back, IncompleteError (with the result) when a copy is missing and
+    `allow_partial` is off, BusyError, GuardRefusal and other kinds of LifeboatError when there is no new backup.
+    """
+    with job_lock(job.name):
+        begun = clock.monotonic()
+        result = deliver(job, _DatabaseWork(job, inspect(job)), begun, say)
+        require_copies(job, result)
+        return result
+
+
+@dataclasses.dataclass(frozen=True)
+class _DatabaseWork:
+    """How a database is written into a repository."""
+
+    job: DatabaseJob
+    source: Source
+
+    @property
+    def kind(self) -> str:
+        return KIND
+
+    @property
+    def identity(self) -> dict[str, str]:
+        return self.source.identity
+
+    @property
+    def words(self) -> str:
+        return self.job.database
+
+    def write(self, place: Place, _say: Say) -> tuple[Run, Manifest]:
+        job, store = self.job, place.store
+        make_ready(job, self, place, _UNFINISHED)
+        last = newest_manifest(store, job.name)
+        last_bytes = int(last.statistics.get("plain_bytes", 0)) if last else 0
+        with begun_run(store, job.name) as run:
+            warnings = _store_all(job, self.source, run)
+            contents = _contents(job, self.source, run, last_bytes, warnings)
+            return run, run.publish(contents)
+
+
+def _store_all(job: DatabaseJob, source: Source, run: Run) -> list[str]:
+    # A standby cannot read unlogged tables at all, and has no rows of them.
+    options = dataclasses.replace(job.dump, with_unlogged_data=job.dump.with_unlogged_data and not source.is_standby)
+    with Dump(job.server, job.database, source.tools.pg_dump, options) as dump:
+        run.store_file(_DUMP_NAME, "dump", dump, job.compression, source.check.size_bytes)
+        warnings = [*dump.warnings]
+    with Globals(job.server, source.tools.pg_dumpall, job.dump) as roles:
+        run.store_file(_GLOBALS_NAME, "globals", roles, job.compression)
+        warnings += roles.warnings
+    return [*source.tools.warnings, *source.check.notes, *warnings]
+
+
+def _contents(job: DatabaseJob, source: Source, run: Run, last_bytes: int, warnings: list[str]) -> Contents:
+    plain = run.plain_bytes
+    if job.on_shrink != "ignore" and plain * 2 < last_bytes:
+        words = f"the database was dumped as {plain} bytes, and the last time it was {last_bytes}"
+        if job.on_shrink == "fail":
+            raise GuardRefusal(
+                "shrunk",
+                f"Cannot accept the dump of {job.database}",
+                words,
+                "find out where the data went; if that is right, run once with on_shrink set to warn",
+            )
+        warnings.append(words)
+    statistics = {"plain_bytes": plain, "stored_bytes": run.stored_bytes, "database_bytes": source.check.size_bytes}
+    versions = {
+        "lifeboat": VERSION,
+        "pg_dump": source.tools.pg_dump.version,
+        "server": str(source.description["server_version"]),
+    }
+    return Contents(KIND, versions, source.description, statistics, tuple(warnings))
