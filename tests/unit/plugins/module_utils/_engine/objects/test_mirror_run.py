@@ -1,0 +1,251 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import collections
+import json
+import stat
+
+import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import (
+    GuardRefusal,
+    IncompleteError,
+    LifeboatError,
+)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects import mirror_copy, mirror_run
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_limits import Bandwidth
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_plan import SAMPLE, Action
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_spool import write_plan_file
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.source import ChangedError, ObjectError
+from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.objects.mirror_model import Bucket
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+CONTENTS = st.dictionaries(st.sampled_from("abcdef"), st.binary(max_size=3), max_size=6)
+HISTORY = st.lists(CONTENTS.filter(bool), min_size=1, max_size=4)
+
+
+@pytest.fixture(autouse=True)
+def small_objects(monkeypatch):
+    """Objects of more than 8 bytes go in parts."""
+    monkeypatch.setattr(mirror_copy, "WHOLE", 8)
+    monkeypatch.setattr(mirror_copy, "part_sizes", lambda _size: iter([5] * 1000))
+
+
+def mirrored(source, *targets, threads=2, **options):
+    request = mirror_run.Request(source, targets, threads=threads, **options)
+    planned = mirror_run.plan(request)
+    with planned.steps:
+        return mirror_run.run(planned, lambda _line: None)
+
+
+def counts(result, number=0):
+    return {action.value: count for action, count in result.targets[number].counts.items()}
+
+
+@settings(max_examples=60, deadline=None)
+@given(HISTORY, st.lists(st.tuples(CONTENTS, st.booleans()), min_size=1, max_size=2))
+def test_every_target_becomes_the_source_and_no_old_state_is_lost(history, begun):
+    source, targets = Bucket(), [Bucket(contents, versioned) for contents, versioned in begun]
+    held = [collections.Counter(contents.items()) for contents, _versioned in begun]
+    for state in history:
+        source.objects = dict(state)
+        result = mirrored(source, *targets)
+        for number, target in enumerate(targets):
+            assert target.objects == state
+            held[number] |= collections.Counter(state.items())
+            still = collections.Counter([*target.objects.items(), *target.old])
+            assert held[number] - still == collections.Counter(), "a state is lost"
+            assert sum(counts(result, number).values()) == sum(result.targets[number].counts.values())
+        again = mirror_run.plan(mirror_run.Request(source, tuple(targets)))
+        assert again.is_empty
+        again.steps.close()
+
+
+def test_objects_of_any_size_arrive_at_several_targets_from_one_read():
+    source = Bucket({"small": b"12345678", "large": bytes(range(23)), "empty": b""})
+    targets = [Bucket(), Bucket(versioned=False)]
+    result = mirrored(source, *targets)
+    assert all(target.objects == source.objects for target in targets)
+    reads = collections.Counter(key for request, key in source.requests if request in ("read", "range"))
+    assert reads == {"small": 1, "empty": 1, "large": 5}
+    assert [counts(result, number)["copy"] for number in (0, 1)] == [3, 3]
+    assert result.targets[0].bytes == 31
+
+
+def test_the_old_state_is_kept_before_it_is_overwritten_or_removed():
+    target = Bucket({"a": b"old", "b": b"old, and longer", "c": b"old"}, versioned=False)
+    mirrored(Bucket({"a": b"new", "b": b"new, and longer"}), target, threads=1)
+    changes = [each for each in target.requests if each[0] not in ("list", "prepare")]
+    for key, request in (("a", "put"), ("b", "begin"), ("c", "remove")):
+        assert changes.index(("keep", key)) < changes.index((request, key))
+    assert sorted(target.old) == [("a", b"old"), ("b", b"old, and longer"), ("c", b"old")]
+
+
+@pytest.mark.parametrize("key", ["a", "large"])
+def test_nothing_is_overwritten_when_it_cannot_be_kept(key):
+    before = {"a": b"old", "large": b"old and large"}
+    target = Bucket(before, versioned=False)
+    target.failures[("keep", key)] = ObjectError("Cannot keep it")
+    with pytest.raises(IncompleteError, match="Cannot keep it"):
+        mirrored(Bucket({"a": b"new", "large": b"new and large"}), target)
+    assert target.objects[key] == before[key]
+
+
+def test_removals_come_last_and_only_when_all_copies_arrived():
+    target = Bucket({"gone": b"1"})
+    target.failures[("put", "a")] = ObjectError("Cannot write it", "its name is refused")
+    with pytest.raises(IncompleteError, match="Cannot write it: its name is refused; nothing was removed") as end:
+        mirrored(Bucket({"a": b"1", "b": b"2"}), target)
+    assert end.value.exit_code == 5
+    assert target.objects == {"gone": b"1", "b": b"2"}
+    assert (end.value.result.targets[0].failed, end.value.result.targets[0].left) == (1, 1)
+    mirrored(Bucket({"a": b"1", "b": b"2"}), target)
+    assert target.objects == {"a": b"1", "b": b"2"}
+    names = [request for request, _key in target.requests]
+    assert names.index("remove") > max(at for at, name in enumerate(names) if name == "put")
+
+
+def test_one_failing_target_does_not_keep_the_other_waiting():
+    source, good, bad = Bucket({"a": b"1", "b": b"23456789012"}), Bucket(name="good"), Bucket(name="bad")
+    bad.failures = {("put", "a"): ObjectError("Cannot write a"), ("begin", "b"): ObjectError("Cannot write b")}
+    with pytest.raises(IncompleteError) as end:
+        mirrored(source, good, bad)
+    assert good.objects == source.objects and bad.objects == {}
+    assert [done.failed for done in end.value.result.targets] == [0, 2]
+    assert all("at bad" in words for words in end.value.result.targets[1].problems)
+
+
+@pytest.mark.parametrize("size", [3, 20])
+def test_an_object_that_changes_while_it_is_read_is_read_again(size):
+    source, target = Bucket({"a": b"x" * size}), Bucket()
+
+    def change():
+        source.objects["a"] = b"y" * (size + 1)
+        raise ChangedError("it changed")
+
+    source.during["a"] = change
+    mirrored(source, target)
+    assert target.objects == {"a": b"y" * (size + 1)}
+
+
+def test_an_object_that_grows_beyond_one_request_is_copied_in_parts():
+    source, target = Bucket({"a": b"x"}), Bucket()
+
+    def grow():
+        source.objects["a"] = b"y" * 30
+        raise ChangedError("it is not small any more")
+
+    source.during["a"] = grow
+    mirrored(source, target)
+    assert target.objects == {"a": b"y" * 30}
+    assert ("finish", "a") in target.requests
+
+
+def test_an_object_that_keeps_changing_is_reported():
+    source = Bucket({"a": b"x" * 20, "b": b"1"})
+    target = Bucket()
+
+    def change():
+        source.objects["a"] = bytes(reversed(source.objects["a"])) + b"z"
+        source.during["a"] = change
+
+    source.during["a"] = change
+    with pytest.raises(IncompleteError, match="changed"):
+        mirrored(source, target)
+    assert target.objects == {"b": b"1"}
+    assert ("abort", "a") in target.requests
+
+
+def test_an_object_that_vanished_is_reported_and_nothing_is_lost_at_the_target():
+    source, target = Bucket({"a": b"new", "b": b"1"}), Bucket({"a": b"old"}, versioned=False)
+    source.during["a"] = lambda: source.objects.pop("a", None)
+    with pytest.raises(IncompleteError, match="gone"):
+        mirrored(source, target)
+    assert target.objects == {"a": b"old", "b": b"1"}
+
+
+def test_a_key_that_comes_back_before_it_is_removed_stays():
+    source, target = Bucket({"a": b"1"}), Bucket({"b": b"2"})
+    source.during["a"] = lambda: source.objects.update(b=b"2")
+    result = mirrored(source, target)
+    assert target.objects == {"a": b"1", "b": b"2"}
+    assert (result.targets[0].left, result.targets[0].failed) == (1, 0)
+
+
+def test_a_server_that_does_not_answer_ends_the_run_which_the_next_one_goes_on_with():
+    source, target = Bucket({f"{number:03}": b"1" for number in range(50)}), Bucket({"gone": b"1"})
+    target.failures[("put", "020")] = LifeboatError("Cannot reach the server", "no answer")
+    with pytest.raises(mirror_run.MirrorStopped, match="Cannot reach the server") as end:
+        mirrored(source, target)
+    assert end.value.exit_code == 1
+    done = counts(end.value.result)["copy"]
+    assert 0 < done < 50 and "gone" in target.objects
+    target.requests.clear()
+    mirrored(source, target)
+    assert target.objects == source.objects
+    assert sum(request == "put" for request, _key in target.requests) == 50 - done
+
+
+@pytest.mark.parametrize("request_", ["part", "finish"])
+def test_an_upload_that_fails_is_dropped(request_):
+    source, target = Bucket({"large": b"x" * 23}), Bucket()
+    target.failures[(request_, "large")] = LifeboatError("Cannot reach the server")
+    with pytest.raises(mirror_run.MirrorStopped):
+        mirrored(source, target)
+    assert target.requests[-1] == ("abort", "large") and target.objects == {}
+
+
+def test_guards_refuse_before_anything_is_changed():
+    target = Bucket({f"{number:04}": b"1" for number in range(500)})
+    with pytest.raises(GuardRefusal) as refusal:
+        mirrored(Bucket({"0000": b"1"}), target)
+    assert refusal.value.guard == "mass_delete"
+    assert target.requests == [("list", "")]
+    with pytest.raises(GuardRefusal) as refusal:
+        mirrored(Bucket(), target, allowed=frozenset(["mass_delete"]))
+    assert refusal.value.guard == "source"
+    mirrored(Bucket({"0000": b"1"}), target, allowed=frozenset(["mass_delete"]))
+    assert target.objects == {"0000": b"1"}
+
+
+def test_results_have_bounded_samples():
+    source, target = Bucket({f"{number:04}": b"1" for number in range(300)}), Bucket()
+    target.failures = {("put", f"{number:04}"): ObjectError("Cannot write") for number in range(200)}
+    with pytest.raises(IncompleteError) as end:
+        mirrored(source, target)
+    done = end.value.result.targets[0]
+    assert (done.failed, len(done.problems), done.counts[Action.COPY]) == (200, SAMPLE, 100)
+    assert len(str(end.value)) < 1000
+
+
+def test_a_plan_file_has_every_step_and_is_private(tmp_path):
+    path = tmp_path / "plan.jsonl"
+    source, target = Bucket({"a": b"1", "b": b"22"}), Bucket({"b": b"3", "\udc80": b"4"}, name="there")
+    planned = mirror_run.plan(mirror_run.Request(source, (target,)))
+    with planned.steps:
+        write_plan_file(str(path), planned.steps, ["there"])
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+        {"target": "there", "action": "copy", "key": "a", "bytes": 1},
+        {"target": "there", "action": "replace", "key": "b", "bytes": 2},
+        {"target": "there", "action": "remove", "key": "\udc80", "bytes": 1},
+    ]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["plan.jsonl"]
+    with pytest.raises(LifeboatError, match="Cannot write the plan"):
+        write_plan_file(str(tmp_path / "none" / "plan"), [], [])
+
+
+def test_bandwidth_is_limited_over_all_threads(monkeypatch):
+    time = {"now": 100.0}
+    monkeypatch.setattr(clock, "monotonic", lambda: time["now"])
+    monkeypatch.setattr(clock, "sleep", lambda seconds: time.update(now=time["now"] + seconds))
+    limit = Bandwidth(1000)
+    for _piece in range(50):
+        limit.take(100)
+    assert 104.5 <= time["now"] <= 105.0
+    Bandwidth(0).take(10**12)
+    assert time["now"] <= 105.0
