@@ -22,6 +22,7 @@ from gate_runner import GateFailure, Workplace
 from run import variables
 from servers import MinioServer, PostgresServer
 
+INTEGRATION_SHARES = 3  # the targets run one after the other: in one go they would outlast all other gates
 HOST_MINORS = (9, 10, 12, 13)  # Python 3.x of hosts that have sanity's compile and import tests to themselves
 _PIP_BOOTSTRAPS = ("20_3_4", "23_1_2", "24_2", "25_2")  # the get-pip scripts that ansible-core 2.16 to 2.21 ask for
 _GET_PIP = Path(__file__).resolve().parent / "get_pip.py"
@@ -142,12 +143,24 @@ def oldest_core(place: Workplace) -> str:
     return version.splitlines()[0]
 
 
-def integration(place: Workplace) -> str:
-    """Every integration target passes on a MinIO and a PostgreSQL server of its own."""
-    tester = _development_test(place, "integration")
-    targets = sorted(path.parent.name for path in tester.collection.glob("tests/integration/targets/*/aliases"))
+def shares(folder: Path) -> list[list[str]]:
+    """Return the integration targets in as many shares as run at once, about even in the lines of their tasks."""
+    lines = {
+        path.parent.name: sum(len(tasks.read_bytes().splitlines()) for tasks in path.parent.glob("tasks/*.yml"))
+        for path in folder.glob("*/aliases")
+    }
+    found: list[list[str]] = [[] for _share in range(INTEGRATION_SHARES)]
+    for name in sorted(lines, key=lambda name: (-lines[name], name)):
+        min(found, key=lambda share: sum(lines[each] for each in share)).append(name)
+    return [sorted(share) for share in found]
+
+
+def integration(number: int, place: Workplace) -> str:
+    """A share of the integration targets passes on a MinIO and a PostgreSQL server of its own."""
+    tester = _development_test(place, f"integration-{number}")
+    targets = shares(tester.collection / "tests" / "integration" / "targets")[number - 1]
     if not targets:
-        raise GateFailure("there is no integration target")
+        raise GateFailure("there is no integration target for this share")
     minio = MinioServer(place.scratch / "minio")
     postgres = PostgresServer(place.scratch / "pg", password="lifeboat-integration")  # noqa: S106
     with minio, postgres:

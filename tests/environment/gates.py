@@ -12,6 +12,7 @@ python3 tests/environment/gates.py sanity docs
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 import typing as t
@@ -59,7 +60,16 @@ def every_gate() -> list[Gate]:
         Gate("sanity", "ansible-test sanity", ansible_test.sanity, "sanity"),
         Gate("functional", "tests on real servers", checks.functional, "functional", on_servers, cores=2),
         Gate("demo", "make demo, to its end and interrupted", gate_demo.demo, "functional", on_servers, cores=2),
-        Gate("integration", "ansible-test integration", ansible_test.integration, "integration", on_servers),
+        *(
+            Gate(
+                f"integration-{number}",
+                f"ansible-test integration, share {number}",
+                functools.partial(ansible_test.integration, number),
+                "integration",
+                on_servers,
+            )
+            for number in range(1, ansible_test.INTEGRATION_SHARES + 1)
+        ),
         Gate(oldest, "an environment", _script("virtualenvs.py", oldest), is_step=True),
         Gate("oldest", "the oldest ansible-core", ansible_test.oldest_core, "sanity", (oldest,)),
         Gate("units", "ansible-test units", ansible_test.units, "unit"),
