@@ -13,8 +13,8 @@ from .. import clock
 from ..errors import DamagedError, LifeboatError, UsageError
 from . import acknowledgement, layout, proof
 from .manifest import Manifest
+from .standings import Standings
 from .store import Store, Version
-from .stored_files import is_self_contained, needed_files
 
 _READERS = 8  # requests at once
 _UNKNOWN = proof.Standing(False, (), None)
@@ -63,9 +63,9 @@ def backups(store: Store, job: str, with_proof: bool = True) -> list[Backup]:
     prefix = layout.manifests(layout.checked_job(job))
     listing = itertools.groupby(store.versions(prefix), key=lambda version: version.entry.key)
     found = [(key, list(group)) for key, group in listing if key.endswith(".json")]
-    proved = _ids_with_records(store, job) if with_proof else None
+    standings = Standings(store, job) if with_proof else None
     with concurrent.futures.ThreadPoolExecutor(_READERS, "catalog") as pool:
-        rows = pool.map(lambda each: _backup(store, job, each[0], each[1], proved), found)
+        rows = pool.map(lambda each: _backup(store, job, each[0], each[1], standings), found)
         known = sorted((row for row in rows if row is not None), key=lambda backup: backup.id)
     return _with_acknowledgement(store, job, known)
 
@@ -74,7 +74,7 @@ def find(store: Store, job: str, backup_id: str, with_proof: bool = True) -> Bac
     """Return one backup by its id, or None when the repository does not have it."""
     key = layout.manifest(layout.checked_job(job), layout.checked_id(backup_id))
     versions = [version for version in store.versions(key) if version.entry.key == key]
-    found = _backup(store, job, key, versions, {backup_id} if with_proof else None) if versions else None
+    found = _backup(store, job, key, versions, Standings(store, job) if with_proof else None) if versions else None
     return _with_acknowledgement(store, job, [found])[0] if found else None
 
 
@@ -114,12 +114,9 @@ def flagged_words(count: int) -> str:
     return f", {count} flagged" if count else ""
 
 
-def _ids_with_records(store: Store, job: str) -> set[str]:
-    prefix = f"{layout.VERIFIED}{job}/"
-    return {entry.key[len(prefix) :].partition("/")[0] for entry in store.entries(prefix)}
-
-
-def _backup(store: Store, job: str, key: str, versions: t.Sequence[Version], proved: set[str] | None) -> Backup | None:
+def _backup(
+    store: Store, job: str, key: str, versions: t.Sequence[Version], standings: Standings | None
+) -> Backup | None:
     backup_id = layout.id_of(key)
     real = [version for version in versions if not version.is_delete_marker]
     if not real or not clock.is_backup_id(backup_id):
@@ -133,30 +130,8 @@ def _backup(store: Store, job: str, key: str, versions: t.Sequence[Version], pro
         manifest = Manifest.from_bytes(document.data, job, backup_id)
     except (DamagedError, UsageError) as error:
         return Backup(job, backup_id, None, _UNKNOWN, (*alarms, error.cause))
-    standing = _UNKNOWN if proved is None else _standing(store, manifest, proved)
+    standing = _UNKNOWN if standings is None else standings.of(manifest)
     return Backup(job, backup_id, manifest, standing, alarms)
-
-
-def _standing(store: Store, manifest: Manifest, proved: set[str]) -> proof.Standing:
-    """Judge all stored files of a backup, those of earlier backups too; `proved` are the ids that have records."""
-    records = {manifest.id: proof.records(store, manifest.job, manifest.id) if manifest.id in proved else []}
-    own = proof.standing(manifest, records[manifest.id])
-    promised: dict[str, dict[str, str]] = {}
-    try:
-        if is_self_contained(manifest):
-            return own
-        for each in needed_files(store, manifest):
-            promised.setdefault(each.owner, {})[each.file.name] = each.file.facts.stored_sha256
-    except DamagedError as error:
-        return proof.Standing(False, (*own.problems, error.cause or error.problem), own.proved_at)
-    problems, is_proved = list(own.problems), own.is_proved
-    for owner, files in promised.items():
-        if owner not in records:
-            records[owner] = proof.records(store, manifest.job, owner)
-        part = proof.judged(files, records[owner])
-        problems += [f"{owner}/{each}" for each in part.problems if owner != manifest.id]
-        is_proved = is_proved and part.is_proved
-    return proof.Standing(is_proved, tuple(problems), own.proved_at)
 
 
 def _alarms(versions: t.Sequence[Version], real: t.Sequence[Version]) -> tuple[str, ...]:

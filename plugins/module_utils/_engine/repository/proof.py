@@ -80,13 +80,18 @@ def write(store: Store, record: ProofRecord, signed_at: dt.datetime | None = Non
 
 def records(store: Store, job: str, backup_id: str) -> list[ProofRecord]:
     """Return the readable records of a backup, oldest first; a damaged record proves nothing and condemns nothing."""
+    return read(store, job, backup_id, [entry.key for entry in store.entries(layout.verified(job, backup_id))])
+
+
+def read(store: Store, job: str, backup_id: str, keys: t.Iterable[str]) -> list[ProofRecord]:
+    """Return the records of a backup that lie under `keys`, as `records` does."""
     found = []
-    for entry in store.entries(layout.verified(job, backup_id)):
-        document = store.get(entry.key)
+    for key in keys:
+        document = store.get(key)
         if document is None:
             continue
         try:
-            record = ProofRecord.from_bytes(document.data, entry.key)
+            record = ProofRecord.from_bytes(document.data, key)
         except DamagedError:
             continue
         if (record.job, record.id) == (job, backup_id):

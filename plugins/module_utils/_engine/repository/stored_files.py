@@ -11,7 +11,7 @@ import typing as t
 from ..errors import DamagedError
 from ..stream.pipeline import StreamFacts, plain_stream, stored_digest
 from . import layout
-from .manifest import Manifest, StoredFile, file_list, parse_file_list, parse_need_list
+from .manifest import Manifest, Need, StoredFile, file_list, parse_file_list, parse_need_list
 from .store import Store
 
 
@@ -51,25 +51,41 @@ def needed_files(store: Store, manifest: Manifest) -> t.Iterator[NeededFile]:
 
     Reads `files.jsonl` and `needs.jsonl` (docs/format.md, "Files and needs"). Raises DamagedError.
     """
-    job = manifest.job
+    yield from own_files(store, manifest)
+    for need in needs_of(store, manifest):
+        yield from files_of_need(store, manifest, need)
+
+
+def own_files(store: Store, manifest: Manifest) -> t.Iterator[NeededFile]:
+    """Yield the stored files that the backup wrote itself, packs last. Raises DamagedError."""
     listed = parse_file_list(
-        small_file(store, job, manifest.id, manifest.file("files")), f"files.jsonl of {manifest.id}"
+        small_file(store, manifest.job, manifest.id, manifest.file("files")), f"files.jsonl of {manifest.id}"
     )
     in_manifest = {file.name for file in manifest.files}
     for file in (*manifest.files, *(each for each in listed if each.name not in in_manifest)):
         yield NeededFile(manifest.id, file)
-    needs = small_file(store, job, manifest.id, manifest.file("needs"))
-    for need in parse_need_list(needs, f"needs.jsonl of {manifest.id}"):
-        key = layout.data(job, need.owner, layout.FILES)
-        size, digest, data = _whole(store, key)
-        if digest != need.files_sha256:
-            raise DamagedError(f"Cannot use backup {manifest.id} of {job}", f"{key} ({size} bytes) is not what it was")
-        yield NeededFile(need.owner, _list_itself(data, digest))
-        numbered = parse_file_list(data, key)
-        if any(last >= len(numbered) for _first, last in need.ranges):
-            raise DamagedError(f"Cannot use backup {manifest.id} of {job}", f"it needs more files than {key} lists")
-        for first, last in need.ranges:
-            yield from (NeededFile(need.owner, file) for file in numbered[first : last + 1])
+
+
+def needs_of(store: Store, manifest: Manifest) -> list[Need]:
+    """Return what a backup needs of earlier ones. Raises DamagedError."""
+    data = small_file(store, manifest.job, manifest.id, manifest.file("needs"))
+    return parse_need_list(data, f"needs.jsonl of {manifest.id}")
+
+
+def files_of_need(store: Store, manifest: Manifest, need: Need) -> t.Iterator[NeededFile]:
+    """Yield what a backup needs of one earlier backup: that one's list of files, and files. Raises DamagedError."""
+    key = layout.data(manifest.job, need.owner, layout.FILES)
+    size, digest, data = _whole(store, key)
+    if digest != need.files_sha256:
+        problem = f"Cannot use backup {manifest.id} of {manifest.job}"
+        raise DamagedError(problem, f"{key} ({size} bytes) is not what it was")
+    yield NeededFile(need.owner, _list_itself(data, digest))
+    numbered = parse_file_list(data, key)
+    if any(last >= len(numbered) for _first, last in need.ranges):
+        problem = f"Cannot use backup {manifest.id} of {manifest.job}"
+        raise DamagedError(problem, f"it needs more files than {key} lists")
+    for first, last in need.ranges:
+        yield from (NeededFile(need.owner, file) for file in numbered[first : last + 1])
 
 
 def _whole(store: Store, key: str) -> tuple[int, str, bytes]:

@@ -1,0 +1,88 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import threading
+import typing as t
+
+from ..errors import DamagedError
+from . import layout, proof
+from .manifest import Manifest, Need
+from .store import Store
+from .stored_files import files_of_need, is_self_contained, needs_of, own_files
+
+_Key = t.TypeVar("_Key", bound=t.Hashable)
+_Value = t.TypeVar("_Value")
+
+
+class Standings:
+    """Judges the backups of one job by the proofs of all stored files that they need, those of earlier backups too.
+
+    Backups share most of what they need, so everything is asked for once, however many backups are judged: the listing
+    of the proofs, each record, and each list of files. Several threads may use it.
+    """
+
+    def __init__(self, store: Store, job: str) -> None:
+        self._store = store
+        self._job = job
+        self._keys = _Memory[str, t.Mapping[str, t.Sequence[str]]]()
+        self._records = _Memory[str, t.Sequence[proof.ProofRecord]]()
+        self._parts = _Memory[Need, proof.Standing]()
+
+    def of(self, manifest: Manifest) -> proof.Standing:
+        """Return what is known about a backup. Lists that cannot be read are problems, not errors."""
+        records = self._records_of(manifest.id)
+        own = proof.standing(manifest, records)
+        problems, is_proved = list(own.problems), own.is_proved
+        try:
+            if is_self_contained(manifest):
+                return own
+            promised = {each.file.name: each.file.facts.stored_sha256 for each in own_files(self._store, manifest)}
+            is_proved = is_proved and proof.judged(promised, records).is_proved
+            for need in needs_of(self._store, manifest):
+                part = self._parts.of(need, lambda need: self._part(manifest, need))
+                problems += part.problems
+                is_proved = is_proved and part.is_proved
+        except DamagedError as error:
+            return proof.Standing(False, (*own.problems, error.cause or error.problem), own.proved_at)
+        return proof.Standing(is_proved, tuple(problems), own.proved_at)
+
+    def _part(self, manifest: Manifest, need: Need) -> proof.Standing:
+        """Judge what is needed of one earlier backup; the same line stands in the needs of many backups."""
+        files = files_of_need(self._store, manifest, need)
+        promised = {each.file.name: each.file.facts.stored_sha256 for each in files}
+        part = proof.judged(promised, self._records_of(need.owner))
+        return proof.Standing(part.is_proved, tuple(f"{need.owner}/{each}" for each in part.problems), part.proved_at)
+
+    def _records_of(self, backup_id: str) -> t.Sequence[proof.ProofRecord]:
+        return self._records.of(backup_id, self._read_records)
+
+    def _read_records(self, backup_id: str) -> t.Sequence[proof.ProofRecord]:
+        keys = self._keys.of(self._job, self._list_keys).get(backup_id, ())
+        return proof.read(self._store, self._job, backup_id, keys)
+
+    def _list_keys(self, job: str) -> t.Mapping[str, t.Sequence[str]]:
+        found: dict[str, list[str]] = {}
+        prefix = f"{layout.VERIFIED}{job}/"
+        for entry in self._store.entries(prefix):
+            found.setdefault(entry.key[len(prefix) :].partition("/")[0], []).append(entry.key)
+        return found
+
+
+class _Memory(t.Generic[_Key, _Value]):
+    """What was found out once; of several threads that want the same, one finds it out."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._locks: dict[_Key, threading.Lock] = {}
+        self._known: dict[_Key, _Value] = {}
+
+    def of(self, key: _Key, find: t.Callable[[_Key], _Value]) -> _Value:
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if key not in self._known:
+                self._known[key] = find(key)
+            return self._known[key]
