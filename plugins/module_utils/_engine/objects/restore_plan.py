@@ -27,7 +27,6 @@ CONFLICT = "conflict"  # something else is there, and nothing may be restored
 REFUSE = "refuse"  # the target cannot hold it
 REMOVE = "remove"  # the backup does not have it
 ACTIONS = (WRITE, OVERWRITE, PROPERTIES, KEEP, SKIP, RENAME, CONFLICT, REFUSE, REMOVE)
-DESTRUCTIVE = (OVERWRITE, PROPERTIES, REMOVE)
 CONFLICTS = ("overwrite_if_different", "skip", "rename", "refuse")
 SAMPLE = 20  # steps that a result shows
 
@@ -109,9 +108,16 @@ def _decided(row: Row, key: str, item: Item | None, target: Target, collection: 
         return Step(WRITE, key, row, None)
     if target.is_same(row, item):
         return Step(KEEP, key, row, item)
+    return differing(row, key, item, target, collection, policy, has_bytes_of(row, item))
+
+
+def differing(
+    row: Row, key: str, item: Item, target: Target, collection: str, policy: Policy, has_bytes: bool = False
+) -> Step:
+    """Return what becomes of a row under whose key something else is; `has_bytes`: only its properties are others."""
     if policy.conflicts == "overwrite_if_different":
-        return Step(PROPERTIES if has_bytes_of(row, item) else OVERWRITE, key, row, item)
-    if policy.conflicts == "skip":
+        return Step(PROPERTIES if has_bytes else OVERWRITE, key, row, item)
+    if policy.conflicts == "skip" or (is_directory(row) and has_bytes):
         return Step(SKIP, key, row, item)
     if policy.conflicts == "refuse":
         return Step(CONFLICT, key, row, item)
@@ -125,11 +131,26 @@ def _decided(row: Row, key: str, item: Item | None, target: Target, collection: 
 def has_bytes_of(row: Row, item: Item) -> bool:
     """Say whether what is there has the bytes of a row, as far as a listing tells.
 
-    A bucket's ETag belongs to the bytes; a directory's modification time was set when they were written.
+    A bucket's ETag belongs to the bytes; a file's modification time was set when they were written. Directories have
+    none; links are their properties.
     """
-    if row.location is None or row.size != item.size:
+    if is_directory(row):
+        return row.attributes == item.attributes
+    if row.size != item.size or "type" in row.properties:
         return False
     return (item.etag != "" and item.etag == row.etag) or (item.modified != "" and item.modified == row.modified)
+
+
+def is_directory(row: Row) -> bool:
+    """Say whether a row is a directory of a file system."""
+    return bool(row.properties.get("type") == "directory")
+
+
+def destroys(step: Step) -> bool:
+    """Say whether a step takes away what is there; other times or modes of a directory take nothing away."""
+    if step.action == PROPERTIES:
+        return step.row is not None and not is_directory(step.row)
+    return step.action in (OVERWRITE, REMOVE) or (step.action == RENAME and step.item is not None)
 
 
 def look_up(target: Target, collection: str, key: str) -> Item | None:
@@ -232,7 +253,7 @@ class Counter:
         """Take a step at a collection of the target into account."""
         self._counts[step.action] += 1
         self._sizes[step.action] += size_of(step)
-        if step.action in DESTRUCTIVE or (step.action == RENAME and step.item is not None):
+        if destroys(step):
             self._destroyed[collection] = None
         if self._file is not None:
             self._file.write(json.dumps(shown(collection, step), sort_keys=True).encode("ascii") + b"\n")

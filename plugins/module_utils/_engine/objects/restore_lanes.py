@@ -1,0 +1,79 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+import types
+import typing as t
+
+In = t.TypeVar("In")
+Out = t.TypeVar("Out")
+
+
+class Lanes:
+    """Threads that take work as it comes; who brings more than they can hold waits.
+
+    The first error of any of them is raised by the next `submit` or `settle`; from then on nothing is begun.
+    """
+
+    def __init__(self, threads: int, most_bytes: int = 64 * 1024 * 1024) -> None:
+        self._pool = concurrent.futures.ThreadPoolExecutor(threads, "lifeboat-restore")
+        self._changed = threading.Condition()
+        self._most = 2 * threads  # pieces of work that were taken and are not done
+        self._most_bytes = most_bytes  # that they hold in memory
+        self._count = 0
+        self._bytes = 0
+        self._error: BaseException | None = None
+
+    def __enter__(self) -> Lanes:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: types.TracebackType | None
+    ) -> None:
+        if error is not None:
+            with self._changed:
+                self._error = self._error or error
+        self._pool.shutdown()
+
+    def submit(self, work: t.Callable[[], None], size: int = 0) -> None:
+        """Have a piece of work done that holds `size` bytes."""
+        with self._changed:
+            while self._count and (self._count >= self._most or self._bytes + size > self._most_bytes):
+                if self._error is not None:
+                    break
+                self._changed.wait()
+            self._raise()
+            self._count += 1
+            self._bytes += size
+        self._pool.submit(self._do, work, size)
+
+    def settle(self) -> None:
+        """Wait until all that was taken is done."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._count)
+            self._raise()
+
+    def map(self, work: t.Callable[[In], Out], items: t.Sequence[In]) -> t.Iterator[Out]:
+        """Yield what becomes of each item, in their order; what one raises comes out."""
+        return self._pool.map(work, items)
+
+    def _do(self, work: t.Callable[[], None], size: int) -> None:
+        try:
+            if self._error is None:
+                work()
+        except BaseException as error:  # whatever it is, the thread that brings the work must hear of it
+            with self._changed:
+                self._error = self._error or error
+        finally:
+            with self._changed:
+                self._count -= 1
+                self._bytes -= size
+                self._changed.notify_all()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error

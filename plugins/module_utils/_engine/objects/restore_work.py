@@ -1,0 +1,124 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import typing as t
+
+from . import restore_plan as plan
+from .restore_lanes import Lanes
+from .restore_plan import Policy, Selected, Step
+from .rows import Item, Row
+from .source import ObjectError, Source
+from .target import Target
+
+THREADS = 24  # requests or files at once
+_LOOK_AHEAD = 512  # objects whose content is compared at once
+
+
+class Copy(t.Protocol):
+    """One copy of a backup, to be read."""
+
+    def rows(self, collection: str, prefix: str = "") -> t.Iterator[Row]:
+        """Yield the rows of a collection whose keys begin with `prefix`, in order. Raises DamagedError."""
+
+    def find(self, collection: str, key: str) -> Row | None:
+        """Return one row. Raises DamagedError."""
+
+    def members(self, collection: str, rows: t.Iterable[Row]) -> t.Iterator[tuple[Row, t.Iterator[bytes]]]:
+        """Yield rows that have bytes in packs with these bytes, in an order that suits the packs.
+
+        The bytes of one are to be taken before the next one is asked for. They raise DamagedError, at the latest at
+        their end, where they are not what the row promises; the rows that follow can be read all the same.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What is to be brought where."""
+
+    target: Target
+    names: t.Mapping[str, str]  # of the collections in the backup → of those at the target
+    policy: Policy
+    selected: Selected = plan.everything
+    prefix: str = ""  # what all selected keys begin with
+    reader: Source | None = None  # reads the target; needed where contents are compared
+    by_content: bool = False  # do not believe what a listing says of what is there: it can be made to look so
+    threads: int = THREADS
+
+    def steps(self, copy: Copy, collection: str) -> t.Iterator[Step]:
+        """Yield the steps of a collection of the backup, with contents compared where that is asked for."""
+        name = self.names[collection]
+        rows = _with_bytes_of_links(copy, collection, self.selected, self.prefix)
+        present = self.target.items(name, self.prefix)
+        found = plan.steps(rows, present, self.target, name, self.policy, self.selected)
+        return self._compared(name, found) if self.by_content else found
+
+    def tally(self, copy: Copy, file: t.BinaryIO | None = None) -> plan.Tally:
+        """Return what a restore would do; every step goes to `file` as a line of JSON, where there is one."""
+        counter = plan.Counter(file)
+        for collection, name in self.names.items():
+            for step in self.steps(copy, collection):
+                counter.add(name, step)
+        return counter.tally()
+
+    def _compared(self, name: str, found: t.Iterator[Step]) -> t.Iterator[Step]:
+        with Lanes(self.threads) as lanes:
+            for group in _groups(found, _LOOK_AHEAD):
+                yield from lanes.map(lambda step: self._by_content(name, step), group)
+
+    def _by_content(self, name: str, step: Step) -> Step:
+        """Return what is to be done once the bytes at the target are known."""
+        row, item = step.row, step.item
+        if step.action not in (plan.KEEP, plan.PROPERTIES) or row is None or item is None or self.reader is None:
+            return step
+        if not row.sha256 or digest_of(self.reader, name, item) == row.sha256:
+            return step
+        return plan.differing(row, step.key, item, self.target, name, self.policy)
+
+
+def digest_of(reader: Source, collection: str, item: Item) -> str:
+    """Return the SHA-256 of what lies at a target; nothing where it changed or vanished meanwhile."""
+    digest = hashlib.sha256()
+    try:
+        for chunk in reader.read_range(collection, item, 0, item.size) if item.size else ():
+            digest.update(chunk)
+    except ObjectError:
+        return ""
+    return digest.hexdigest()
+
+
+def _groups(found: t.Iterator[Step], most: int) -> t.Iterator[list[Step]]:
+    while True:
+        group = list(itertools.islice(found, most))
+        if not group:
+            return
+        yield group
+
+
+def _with_bytes_of_links(copy: Copy, collection: str, selected: Selected, prefix: str) -> t.Iterator[Row]:
+    """Yield the rows; a hard link to a file that is not restored becomes that file."""
+    for row in copy.rows(collection, prefix):
+        if row.properties.get("type") == "hardlink" and selected(row.key):
+            first = str(row.properties.get("target", ""))
+            if not (selected(first) and first.startswith(prefix)):
+                yield _standing_alone(row, copy.find(collection, first))
+                continue
+        yield row
+
+
+def _standing_alone(row: Row, first: Row | None) -> Row:
+    if first is None or first.location is None:
+        return row
+    own = {name: value for name, value in row.properties.items() if name not in ("type", "target")}
+    return row._replace(
+        size=first.size,
+        attributes=first.attributes,
+        sha256=first.sha256,
+        location=first.location,
+        properties={**first.properties, **own},
+    )
