@@ -33,6 +33,8 @@ class StoredFile:
         for name in ("plain_size", "stored_size"):
             if not isinstance(facts[name], int) or facts[name] < 0:
                 raise ValueError(f"{name} is not a size")
+        if not facts["plain_sha256"] and fields["role"] != "pack":
+            raise ValueError("it has no plain SHA-256, which only packs may lack")
         name = layout.checked_file_name(fields["name"])
         return cls(name, str(fields["role"]), StreamFacts(**facts), str(fields["encryption"]))
 

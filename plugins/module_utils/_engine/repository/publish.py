@@ -6,18 +6,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import typing as t
 
 from .. import clock
 from ..errors import LifeboatError
-from ..stream.pipeline import store_stream
+from ..stream.framed import FramedStream
+from ..stream.pipeline import StreamFacts, store_stream
 from . import layout
 from .intent import Intent, LiveIntent, host_name, machine_id
 from .manifest import Manifest, Need, StoredFile, file_list, need_list, sums
-from .store import ExistsError, ExpiredError, Store, UnavailableError
+from .store import Entry, ExistsError, ExpiredError, Store, UnavailableError, Upload
 
 _PAUSES_S = (0, 1, 5, 20, 60)  # before each attempt to publish: servers that restart must not cost a backup
 _SUFFIXES = {"zstd": ".zst", "gzip": ".gz", "none": ""}
+PACK = "pack"  # role of stored files that have a number, which is that of their line in files.jsonl
 
 
 class PublishError(LifeboatError):
@@ -40,6 +43,58 @@ class Contents:
     flags: tuple[str, ...] = ()
 
 
+class FramedFile:
+    """A stored file that a run writes frame by frame. One thread at a time may call its methods.
+
+    After a failure of any method, and after `abort`, nothing is left of it.
+    """
+
+    def __init__(
+        self, upload: Upload, stream: FramedStream, accept: t.Callable[[StreamFacts, Entry], StoredFile]
+    ) -> None:
+        self._upload = upload
+        self._stream = stream
+        self._accept = accept
+
+    @property
+    def size(self) -> int:
+        """Return the compressed bytes so far: the offset of the next frame."""
+        return self._stream.size
+
+    @property
+    def plain_size(self) -> int:
+        """Return the plain bytes so far."""
+        return self._stream.plain_size
+
+    def add(self, plain: bytes) -> tuple[int, int]:
+        """Write one frame of plain bytes; return its offset and length in compressed bytes."""
+        with self._dropped_on_failure():
+            return self._stream.add(plain)
+
+    def add_frame(self, frame: bytes, plain_size: int) -> int:
+        """Write one frame that `compression.block_compressor` has made, and return its offset; only in packs."""
+        with self._dropped_on_failure():
+            return self._stream.add_frame(frame, plain_size)
+
+    def finish(self) -> StoredFile:
+        """Make the file durable and part of the run. Raises PublishError when the store has another size."""
+        with self._dropped_on_failure():
+            return self._accept(self._stream.finish(), self._upload.finish())
+
+    def abort(self) -> None:
+        """Drop what was written; never raises, and does nothing after `finish`."""
+        self._stream.abort()
+        self._upload.abort()
+
+    @contextlib.contextmanager
+    def _dropped_on_failure(self) -> t.Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.abort()
+            raise
+
+
 class Run:
     """One run of a job into one repository, from its intent to its manifest (docs/protocol.md, "A run").
 
@@ -53,7 +108,8 @@ class Run:
         self.base = base
         self.started = store.now()
         self.id = clock.new_backup_id(self.started)
-        self._files: list[StoredFile] = []
+        self._packs: dict[int, StoredFile] = {}  # by number
+        self._others: list[StoredFile] = []
         self._manifest_was_sent = False
         self._intent = LiveIntent(store, Intent(job, self.id, base, host_name(), machine_id()))
         try:
@@ -74,30 +130,66 @@ class Run:
         except BaseException:
             upload.abort()
             raise
+        return self._accept(full_name, role, None, facts, entry)
+
+    def open_file(
+        self, name: str, role: str, compression: str, estimate: int = 0, number: int | None = None
+    ) -> FramedFile:
+        """Begin a stored file that is written frame by frame; several may be open at once.
+
+        Packs have a `number`, which becomes that of their line in `files.jsonl`; an aborted pack gives its number back.
+        `estimate` is the expected plain size in bytes, 0 for unknown. Whoever opens a file finishes or aborts it.
+        """
+        if (role == PACK) != (number is not None):
+            raise ValueError("packs have a number, and nothing else has")
+        full_name = layout.checked_file_name(name + _SUFFIXES[compression])
+        upload = self.store.upload(layout.data(self.job, self.id, full_name), estimate)
+        try:
+            stream = FramedStream(upload, compression, self._intent.keep_alive, has_plain_digest=role != PACK)
+        except BaseException:
+            upload.abort()
+            raise
+        return FramedFile(upload, stream, functools.partial(self._accept, full_name, role, number))
+
+    def _accept(self, name: str, role: str, number: int | None, facts: StreamFacts, entry: Entry) -> StoredFile:
         if entry.size != facts.stored_size:
             raise PublishError(
-                f"Cannot store {full_name} in {self.store.name}",
+                f"Cannot store {name} in {self.store.name}",
                 f"{facts.stored_size} bytes were sent and {entry.size} are there",
                 "run the job again",
             )
-        file = StoredFile(full_name, role, facts)
-        self._files.append(file)
+        file = StoredFile(name, role, facts)
+        if number is None:
+            self._others.append(file)
+        elif self._packs.setdefault(number, file) is not file:
+            raise ValueError(f"there are two packs of number {number}")
         return file
 
     @property
+    def files(self) -> list[StoredFile]:
+        """Return the data files so far, in the order of `files.jsonl`: packs by number, then the others."""
+        return [*(self._packs[number] for number in sorted(self._packs)), *self._others]
+
+    def number_of(self, file: StoredFile) -> int:
+        """Return the number of a data file in `files.jsonl`; to be asked when all packs are finished."""
+        return self.files.index(file)
+
+    @property
     def plain_bytes(self) -> int:
-        return sum(file.facts.plain_size for file in self._files)
+        return sum(file.facts.plain_size for file in self.files)
 
     @property
     def stored_bytes(self) -> int:
-        return sum(file.facts.stored_size for file in self._files)
+        return sum(file.facts.stored_size for file in self.files)
 
     def publish(self, contents: Contents, needs: t.Sequence[Need] = ()) -> Manifest:
         """Write the lists and then the manifest.
 
         From then on the backup exists. Raises PublishError, IntentLostError.
         """
-        data_files = list(self._files)
+        data_files = self.files
+        if sorted(self._packs) != list(range(len(self._packs))):
+            raise ValueError("a pack is missing: locations would name other files")
         lists = [
             self._store_list(layout.FILES, "files", file_list(data_files)),
             self._store_list(layout.NEEDS, "needs", need_list(needs)),
@@ -111,7 +203,7 @@ class Run:
             started=self.started,
             finished=finished,
             host=host_name(),
-            files=tuple(file for file in [*data_files, *lists] if file.role != "pack"),
+            files=tuple(file for file in [*data_files, *lists] if file.role != PACK),
             **{field.name: getattr(contents, field.name) for field in dataclasses.fields(contents)},
         )
         self._send(manifest)
