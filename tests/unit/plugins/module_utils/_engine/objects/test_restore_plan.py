@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import random
@@ -30,64 +29,13 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.
     Step,
     steps,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.rows import Item, Location, Row, order
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.source import ObjectError
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.target import Written
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.rows import Item, Row, order
+from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.objects.restore_model import (
+    Shelf,
+    row,
+)
 
-PLACE = Location("20261120T020000Z-0a1b2c", 0, 0, 100, 512)
 SUFFIX = ".restored-20261120T020000Z-0a1b2c"
-
-
-@dataclasses.dataclass
-class Shelf:
-    """A target: of each key its content and its properties."""
-
-    held: dict[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
-    mangled: str = "!"  # keys with this letter are not taken; they are written with a tilde instead
-    name: str = "shelf"
-
-    def prepare(self, collection: str) -> None:
-        pass
-
-    def items(self, collection: str, prefix: str = "") -> t.Iterator[Item]:
-        for key in sorted(self.held, key=order):
-            if key.startswith(prefix):
-                yield self.item(key)
-
-    def item(self, key: str) -> Item:
-        content, properties = self.held[key]
-        return Item(key, len(content), content, "now", properties)
-
-    def key_for(self, row: Row) -> str:
-        if "\0" in row.key:
-            raise ObjectError(f"Cannot write {row.key!r}", "no name holds it")
-        return row.key.replace(self.mangled, "~")
-
-    def is_same(self, row: Row, item: Item) -> bool:
-        return (row.size, row.etag, row.attributes) == (item.size, item.etag, item.attributes)
-
-    def write(self, collection: str, row: Row, chunks: t.Iterator[bytes]) -> Written:
-        raise NotImplementedError
-
-    def write_properties(self, collection: str, row: Row) -> Written:
-        raise NotImplementedError
-
-    def remove(self, collection: str, key: str) -> None:
-        raise NotImplementedError
-
-    def finish(self, collection: str) -> t.Sequence[str]:
-        return ()
-
-    def apply(self, step: Step) -> None:
-        """Do what a step says."""
-        if step.action == REMOVE:
-            del self.held[step.key]
-        elif step.action in (WRITE, OVERWRITE, PROPERTIES, RENAME) and step.row is not None:
-            self.held[step.key] = (step.row.etag, step.row.attributes)
-
-
-def row(key: str, content: str = "content", properties: str = "") -> Row:
-    return Row(key, len(content), content, "then", properties, "", "0" * 64, PLACE, {})
 
 
 def planned(rows: t.Iterable[Row], shelf: Shelf, policy: Policy | None = None, **options: t.Any) -> list[Step]:
