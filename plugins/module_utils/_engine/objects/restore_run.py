@@ -14,9 +14,9 @@ import typing as t
 from ..errors import DamagedError, GuardRefusal
 from ..steps import reached
 from . import restore_plan as plan
+from .remarks import Remarks
 from .restore_lanes import Lanes
 from .restore_plan import Step
-from .restore_remarks import Remarks
 from .restore_work import Copy, Work
 from .rows import Row, from_line, to_line
 from .source import ObjectError

@@ -6,16 +6,14 @@
 
 from __future__ import annotations
 
-import io
-import json
 import random
 import typing as t
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import GuardRefusal
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects import restore_plan, restore_run
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects import restore_run
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.remarks import Remarks
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.restore_plan import Policy
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.restore_remarks import Remarks
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.restore_run import Restoration
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.restore_work import Work
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.rows import Row
@@ -68,7 +66,7 @@ def test_what_is_damaged_is_not_written_and_comes_from_another_copy() -> None:
     first = restored(work_on(shelf), Stored(ROWS, damaged=frozenset("b")), remarks)
 
     assert set(shelf.held) == {"a", "c"} and first.damaged == 1
-    assert [(each["key"], each["what"]) for each in remarks.sample] == [("b", "damaged")]
+    assert remarks.sample == ("damaged: shop-again/b: its SHA-256 is another one",)
     second = restored(work_on(shelf), Stored(ROWS))
     assert shelf.held == ALL and (second.written, second.damaged) == (1, 0)
 
@@ -143,7 +141,7 @@ def test_what_only_needs_properties_is_not_read() -> None:
     done = restored(work_on(shelf), copy, remarks)
 
     assert (done.described, copy.read, shelf.held) == (1, [], {"a": ("one", "new")})
-    assert remarks.sample[0]["why"] == "its owner is unknown here"
+    assert remarks.sample == ("changed: shop-again/a: its owner is unknown here",)
 
 
 def test_what_is_written_beside_another_object_leaves_that_alone() -> None:
@@ -177,14 +175,3 @@ def test_the_bytes_of_many_objects_are_held_within_bounds_and_all_arrive() -> No
     done = restored(work_on(shelf), Stored(rows))
 
     assert done.written == 2000 and shelf.held == {each.key: (each.etag, "") for each in rows}
-
-
-def test_remarks_are_all_in_the_file_and_few_in_the_result() -> None:
-    file = io.BytesIO()
-    remarks = Remarks(file)
-
-    for number in range(100):
-        remarks.add("shop", f"{number}", "failed", "no room")
-
-    assert remarks.count == 100 and len(remarks.sample) == restore_plan.SAMPLE
-    assert [json.loads(line)["key"] for line in file.getvalue().splitlines()] == [str(n) for n in range(100)]
