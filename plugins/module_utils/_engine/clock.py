@@ -40,6 +40,14 @@ def from_text(text: str) -> dt.datetime:
     return dt.datetime.strptime(text, pattern).replace(tzinfo=UTC)
 
 
+def from_nanoseconds(count: int) -> dt.datetime:
+    """Return the moment that many nanoseconds after 1970, as file systems tell it. Raises ValueError."""
+    try:
+        return dt.datetime(1970, 1, 1, tzinfo=UTC) + dt.timedelta(microseconds=count // 1000)
+    except OverflowError as error:
+        raise ValueError(f"not a time: {count} ns") from error
+
+
 def from_http_date(text: str) -> dt.datetime:
     """Parse an HTTP `Date` or `Last-Modified` header (RFC 9110, section 5.6.7). Raises ValueError."""
     try:
