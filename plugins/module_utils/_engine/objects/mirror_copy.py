@@ -50,9 +50,16 @@ def _may_repeat(error: ObjectError | None) -> bool:
 class Copier:
     """Copies objects, each read once for all targets that lack it. Several threads may use it."""
 
-    def __init__(self, source: MirrorSource, targets: t.Sequence[MirrorTarget], bytes_per_s: int = 0) -> None:
+    def __init__(
+        self,
+        source: MirrorSource,
+        targets: t.Sequence[MirrorTarget],
+        bytes_per_s: int = 0,
+        keeps_overwritten: bool = True,
+    ) -> None:
         self._source = source
         self._targets = targets
+        self._keeps_overwritten = keeps_overwritten
         self._bandwidth = Bandwidth(bytes_per_s)
         self._memory = Memory(IN_FLIGHT)
         self._pool = concurrent.futures.ThreadPoolExecutor(_PART_THREADS, "lifeboat-part")
@@ -87,7 +94,7 @@ class Copier:
         for step in job.steps:
             job.problems.pop(step.target, None)
         item = job.item
-        if item.size <= WHOLE and "-" not in item.etag:
+        if item.size <= WHOLE and "-" not in item.etag and not any(self._targets[s.target].copies for s in job.steps):
             self._whole(job, job.steps)
             return
         subject = self._source.describe(item)
@@ -106,7 +113,9 @@ class Copier:
         return True
 
     def _keep(self, job: _Job, step: Step) -> None:
-        if step.action is Action.REPLACE and step.own is not None and step.target not in job.kept:
+        if not self._keeps_overwritten or step.action is not Action.REPLACE or step.own is None:
+            return
+        if step.target not in job.kept:
             self._targets[step.target].keep(step.own)
             job.kept.add(step.target)
 

@@ -53,7 +53,7 @@ class Location(t.NamedTuple):
     """Where a side of a mirror lies."""
 
     name: str
-    endpoint: t.Optional[Endpoint] = None  # None: a directory of this host
+    endpoint: Endpoint | None = None  # None: a directory of this host
     bucket: str = ""
     path: str = ""  # a bucket's prefix, which ends with a slash or is empty; a directory's absolute path
 

@@ -37,14 +37,14 @@ class Step(t.NamedTuple):
 
     target: int  # number of the target
     action: Action
-    own: t.Optional[Item]  # what the target has
+    own: Item | None  # what the target has
 
 
 class Difference(t.NamedTuple):
     """A key that some targets do not have as the source has it."""
 
     key: str
-    item: t.Optional[Item]  # as the source lists it; None where it does not
+    item: Item | None  # as the source lists it; None where it does not
     steps: tuple[Step, ...]
 
 
@@ -52,8 +52,8 @@ class Pair(t.NamedTuple):
     """A key in the listings."""
 
     key: str
-    item: t.Optional[Item]
-    owns: tuple[t.Optional[Item], ...]  # of each target
+    item: Item | None
+    owns: tuple[Item | None, ...]  # of each target
 
 
 @dataclasses.dataclass

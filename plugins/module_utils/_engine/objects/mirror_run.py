@@ -31,6 +31,7 @@ class Request:
     allowed: frozenset[str] = frozenset()  # guards that do not refuse this time
     threads: int = 16  # objects at once
     bytes_per_s: int = 0  # read from the source; 0: as fast as it goes
+    keeps_overwritten: bool = True  # where no versions are kept: old states go to the quarantine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +99,7 @@ def plan(request: Request) -> MirrorPlan:
 
     steps = Spool()
     try:
-        listings = [_ahead(each.items()) for each in (source, *targets)]
+        listings = [ahead(source.items()), *(ahead(target.items()) for target in targets)]
         pairs = _counting(joined(listings[0], listings[1:]), seen)
         steps.fill(differences(pairs, tallies, Questions(judge, look, source.has), request.threads))
         objects = seen["source"]
@@ -153,7 +154,7 @@ def _incomplete(request: Request, result: MirrorResult, failed: int) -> Incomple
     )
 
 
-def _ahead(items: t.Iterator[Item]) -> t.Iterator[Item]:
+def ahead(items: t.Iterator[Item]) -> t.Iterator[Item]:
     """Read a listing in a thread of its own, from now on and a page ahead: so all sides are listed at the same time."""
     pages = iter(lambda: list(itertools.islice(items, 1000)), [])
     pool = concurrent.futures.ThreadPoolExecutor(1, "lifeboat-list")
@@ -193,7 +194,7 @@ class _Work:
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self._copier = Copier(request.source, request.targets, request.bytes_per_s)
+        self._copier = Copier(request.source, request.targets, request.bytes_per_s, request.keeps_overwritten)
         self._lock = threading.Lock()
         self._error: BaseException | None = None
         self.done = tuple(Done() for _target in request.targets)

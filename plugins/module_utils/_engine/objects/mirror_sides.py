@@ -73,6 +73,14 @@ class MirrorTarget(t.Protocol):
 
     location: Location
 
+    @property
+    def copies(self) -> bool:
+        """Say whether `copy` may work: source and target are one server's."""
+
+    @property
+    def quarantine(self) -> str:
+        """Return where lies what this run kept; empty when it kept nothing."""
+
     def items(self) -> t.Iterator[Item]:
         """List what is there, as a source does; nothing where there is no such place yet."""
 

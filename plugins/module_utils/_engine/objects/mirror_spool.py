@@ -19,7 +19,7 @@ class Spool:
     """The steps of a plan, kept in an unnamed file so that memory does not depend on their number."""
 
     def __init__(self) -> None:
-        self._file: t.IO[bytes] = tempfile.TemporaryFile(prefix="lifeboat-mirror-")
+        self._file: t.IO[bytes] = tempfile.TemporaryFile(prefix="lifeboat-mirror-")  # noqa: SIM115 - closed by `close`
         self._size = 0
 
     def __enter__(self) -> Spool:

@@ -24,7 +24,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.objec
 
 
 class Bucket:
-    """Objects by key; `states` has every state that a key ever had and that can still be had."""
+    """Objects by key; `old` has the former states that can still be had."""
 
     def __init__(self, objects=(), versioned=True, name="bucket"):
         self.location = Location(name)
@@ -91,6 +91,9 @@ class Bucket:
             raise ChangedError("changed")
 
     # As a target
+
+    copies = False
+    quarantine = ""
 
     def judge(self, item, own):
         return Verdict.SAME if (item.size, item.etag) == (own.size, own.etag) else Verdict.OTHER

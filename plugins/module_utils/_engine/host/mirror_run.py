@@ -1,0 +1,149 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import typing as t
+
+from ..errors import UsageError
+from ..objects import mirror_guards, mirror_run
+from ..objects.mirror_bucket import BucketSource
+from ..objects.mirror_bucket_target import BucketTarget
+from ..objects.mirror_guards import Location
+from ..objects.mirror_run import MirrorPlan, MirrorResult, Request
+from ..objects.mirror_sides import MirrorSource, MirrorTarget
+from ..objects.mirror_spool import write_plan_file
+from ..s3.client import S3Client
+from ..s3.endpoint import Endpoint
+from .job_lock import job_lock
+from .place import Say, silent
+
+VERIFY = ("no", "listing", "content")
+MOST_THREADS = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """A source or a target, as people describe it."""
+
+    name: str  # empty: its path, or s3://bucket/prefix
+    endpoint: Endpoint | None = None  # None: a directory
+    bucket: str = ""
+    path: str = ""  # a directory, or the prefix in the bucket
+
+    @property
+    def location(self) -> Location:
+        """Return where it lies; a prefix is that of a folder: it ends with a slash."""
+        if self.endpoint is None:
+            return Location(self.name or self.path, path=self.path)
+        prefix = self.path.strip("/")
+        name = self.name or f"s3://{self.bucket}/{prefix}".rstrip("/")
+        return Location(name, self.endpoint, self.bucket, f"{prefix}/" if prefix else "")
+
+
+@dataclasses.dataclass(frozen=True)
+class MirrorJob:
+    """A mirror that is to be made or compared."""
+
+    source: Side
+    targets: tuple[Side, ...]
+    allowed: frozenset[str] = frozenset()  # names of mirror_guards.GUARDS that do not refuse this time
+    threads: int = 16
+    bytes_per_s: int = 0  # 0: as fast as it goes
+    keeps_overwritten: bool = True
+    compares_properties: bool = False  # looks at every object where listings do not show tags and metadata
+    plan_file: str = ""
+
+    def __post_init__(self) -> None:
+        problem = "Cannot mirror like this"
+        if not self.targets:
+            raise UsageError(problem, "there is no target", "name at least one")
+        if not 1 <= self.threads <= MOST_THREADS:
+            raise UsageError(problem, f"threads is {self.threads}", f"use 1 to {MOST_THREADS}")
+        if self.bytes_per_s < 0:
+            raise UsageError(problem, f"bandwidth is {self.bytes_per_s}", "use a number of bytes per second, or 0")
+        names = [side.location.name for side in (self.source, *self.targets)]
+        twins = sorted({name for name in names if names.count(name) > 1})
+        if twins:
+            raise UsageError(problem, f"{', '.join(twins)} is there more than once", "give each side a name of its own")
+        unknown = sorted(self.allowed - set(mirror_guards.GUARDS))
+        if unknown:
+            raise UsageError(problem, f"no guard is called {unknown[0]}", f"use {', '.join(mirror_guards.GUARDS)}")
+
+
+@contextlib.contextmanager
+def opened(job: MirrorJob) -> t.Iterator[Request]:
+    """Return the sides to work with, for the duration of the block. Raises UsageError, GuardRefusal (`nested`)."""
+    with contextlib.ExitStack() as stack:
+        source = _source(job, stack)
+        targets = tuple(_target(job, side, source, stack) for side in job.targets)
+        yield Request(source, targets, job.allowed, job.threads, job.bytes_per_s, job.keeps_overwritten)
+
+
+def plan(request: Request, job: MirrorJob) -> MirrorPlan:
+    """Compare the sides, and write the plan to a file where that is wanted; changes nothing else."""
+    planned = mirror_run.plan(request)
+    try:
+        if job.plan_file:
+            write_plan_file(job.plan_file, planned.steps, [each.location.name for each in request.targets])
+    except BaseException:
+        planned.steps.close()
+        raise
+    return planned
+
+
+def run(planned: MirrorPlan, say: Say = silent) -> MirrorResult:
+    """Do what was planned. Raises BusyError while another mirror to one of the targets runs on this host."""
+    with contextlib.ExitStack() as stack:
+        for name in sorted({_lock_name(target.location) for target in planned.request.targets}):
+            stack.enter_context(job_lock(name))
+        return mirror_run.run(planned, say)
+
+
+def _lock_name(location: Location) -> str:
+    place = [location.endpoint.url if location.endpoint else "", location.bucket, location.path]
+    return f"mirror-{hashlib.sha256(json.dumps(place).encode()).hexdigest()[:24]}"
+
+
+def _source(job: MirrorJob, stack: contextlib.ExitStack) -> MirrorSource:
+    location = job.source.location
+    left_out = mirror_guards.left_out(location, [side.location for side in job.targets], job.allowed)
+    if location.endpoint is None:
+        raise NotImplementedError
+    return BucketSource(_client(location.endpoint, stack), location, left_out)
+
+
+def _target(job: MirrorJob, side: Side, source: MirrorSource, stack: contextlib.ExitStack) -> MirrorTarget:
+    location = side.location
+    others = [each.location for each in (job.source, *job.targets) if each is not side]
+    left_out = mirror_guards.left_out(location, others, job.allowed)
+    if location.endpoint is None:
+        raise NotImplementedError
+    own_source = source if isinstance(source, BucketSource) and _is_one_server(source.location, location) else None
+    return BucketTarget(
+        _client(location.endpoint, stack),
+        location,
+        left_out,
+        own_source=own_source,
+        compares_properties=job.compares_properties,
+    )
+
+
+def _client(endpoint: Endpoint, stack: contextlib.ExitStack) -> S3Client:
+    client = S3Client(endpoint)
+    stack.callback(client.close)
+    return client
+
+
+def _is_one_server(source: Location, target: Location) -> bool:
+    """Say whether the target's server can read the source by itself: the same server, with the same credentials."""
+    one, other = source.endpoint, target.endpoint
+    if one is None or other is None:
+        return False
+    keys = [(each.url, each.access_key, each.secret_key, each.session_token) for each in (one, other)]
+    return keys[0] == keys[1]

@@ -1,0 +1,184 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import http.client
+import typing as t
+
+from .. import clock
+from ..errors import GuardRefusal, LifeboatError
+from ..s3 import failure, object_properties
+from ..s3.client import S3Client
+from ..s3.download import Stored
+from ..s3.failure import S3Error
+from ..s3.object_properties import ObjectProperties
+from .mirror_guards import Location
+from .mirror_sides import QUARANTINE, Subject
+from .rows import Item
+from .source import ChangedError, ObjectError, VanishedError
+
+# Metadata of an object whose ETag cannot be that of its source: it says which one it is a copy of.
+SOURCE_ETAG = "lifeboat-source-etag"
+_STORAGE_CLASS = "x-amz-storage-class"
+_LAST = "\U0010ffff"  # the last sign in the order of keys
+_GROWN = 1024 * 1024  # bytes that a small object may have grown by since it was listed
+# What is said of one object, and will be said of all others too: the run ends.
+_ACCOUNT_CODES = frozenset(
+    (
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "NoSuchBucket",
+        "QuotaExceeded",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "XMinioAdminBucketQuotaExceeded",
+        "XMinioStorageFull",
+        failure.NO_TLS,
+        failure.UNTRUSTED,
+    )
+)
+
+
+def of_object(error: S3Error) -> LifeboatError:
+    """Return an error of a request for one object as one of that object, unless it concerns all of them."""
+    if error.is_transient or error.status == 0 or error.code in _ACCOUNT_CODES:
+        return error
+    if error.is_missing_key:
+        kind: type[ObjectError] = VanishedError
+    else:
+        kind = ChangedError if error.status == http.client.PRECONDITION_FAILED else ObjectError
+    return kind(error.problem, error.cause, error.remedy)
+
+
+@contextlib.contextmanager
+def for_one_object() -> t.Iterator[None]:
+    """Let errors of requests for one object out as errors of that object."""
+    try:
+        yield
+    except S3Error as error:
+        raise of_object(error) from error
+
+
+class BucketSide:
+    """A bucket, or what lies below a prefix of it, as any side of a mirror."""
+
+    def __init__(self, client: S3Client, location: Location, left_out: t.Sequence[str] = ()) -> None:
+        self.client = client
+        self.location = location
+        self.bucket = location.bucket
+        self._left_out = tuple(left_out)  # prefixes below ours
+
+    def full(self, key: str) -> str:
+        """Return the key in the bucket."""
+        return self.location.path + key
+
+    def items(self) -> t.Iterator[Item]:
+        """List all objects by their keys below the prefix; the quarantine and what is left out take no part."""
+        start, apart = len(self.location.path), (QUARANTINE, *self._left_out)
+        after = ""
+        while True:
+            for listed, shown in self.client.list_detailed(self.bucket, self.location.path, after):
+                key = listed.key[start:]
+                skipped = next((prefix for prefix in apart if key.startswith(prefix)), "")
+                if skipped and after != self.full(skipped) + _LAST:
+                    after = self.full(skipped) + _LAST
+                    break
+                # A key that is the prefix itself has no name below it.
+                if key and not skipped:
+                    digest = shown.digest if shown else ""
+                    yield Item(key, listed.size, listed.etag, clock.to_text(listed.modified), digest)
+            else:
+                return
+
+    def subject(self, key: str, found: Stored) -> Subject:
+        """Return an object by the headers of a HEAD or GET; tags take one more request where there are any."""
+        with for_one_object():
+            has_tags = object_properties.tagging_count(found.fields) > 0
+            tags = self.client.tags(self.bucket, self.full(key), version_id=found.version_id) if has_tags else {}
+        item = Item(key, found.size, found.etag, clock.to_text(found.modified))
+        properties = travelling(object_properties.from_fields(found.fields, tags))
+        return Subject(item, properties, comparable=not _is_encrypted(found.fields))
+
+    def chunks(self, item: Item) -> t.Iterator[bytes]:
+        """Yield the bytes of exactly this object."""
+        with for_one_object():
+            if item.size:
+                yield from self.client.get_object(self.bucket, self.full(item.key), etag=item.etag)
+            elif self.client.head(self.bucket, self.full(item.key)) is None:
+                raise VanishedError(f"Cannot read {item.key}", "it is not there any more")
+
+
+class BucketSource(BucketSide):
+    """A bucket that is mirrored."""
+
+    def items(self) -> t.Iterator[Item]:
+        """List all objects. Raises GuardRefusal (`source`) where the bucket is missing or does not answer."""
+        try:
+            yield from super().items()
+        except S3Error as error:
+            if error.code == "NoSuchBucket" or error.status == 0 or error.is_transient:
+                raise GuardRefusal("source", error.problem, error.cause, error.remedy) from error
+            raise
+
+    def has(self, key: str) -> bool:
+        """Say whether there is such an object now."""
+        return self.client.head(self.bucket, self.full(key)) is not None
+
+    def describe(self, item: Item) -> Subject:
+        """Look at an object, and at its parts."""
+        with for_one_object():
+            found = self.client.head(self.bucket, self.full(item.key))
+            if found is None:
+                raise VanishedError(f"Cannot read {item.key}", "it is not there any more")
+            subject = self.subject(item.key, found)
+            return dataclasses.replace(subject, part_sizes=self._part_sizes(subject.item))
+
+    def read_whole(self, item: Item) -> tuple[Subject, bytes]:
+        """Read an object that has no parts with one request. Raises ChangedError where it has, or is larger now."""
+        try:
+            data, found = self.client.get_bytes(self.bucket, self.full(item.key), item.size + _GROWN)
+        except S3Error as error:
+            if error.code == "TooLarge":
+                raise ChangedError(error.problem, error.cause) from error
+            raise of_object(error) from error
+        if "-" in found.etag and found.etag != item.etag:
+            raise ChangedError(f"Cannot read {item.key}", "it was written anew, in parts")
+        return self.subject(item.key, found), data
+
+    def read_range(self, subject: Subject, offset: int, length: int) -> bytes:
+        """Return bytes of exactly this state of an object."""
+        item = subject.item
+        with for_one_object():
+            download = self.client.get_object(
+                self.bucket, self.full(item.key), offset=offset, length=length, etag=item.etag
+            )
+            return b"".join(download)
+
+    def _part_sizes(self, item: Item) -> tuple[int, ...]:
+        """Return how an object is cut; empty where nobody knows."""
+        layout = self.client.part_layout(self.bucket, self.full(item.key), item.etag)
+        if layout is None:
+            return ()
+        if layout.fits(item.size):
+            last = item.size - layout.part_size * (layout.parts - 1)
+            return (layout.part_size,) * (layout.parts - 1) + (last,)
+        return ()
+
+
+def travelling(properties: ObjectProperties) -> ObjectProperties:
+    """Return what a mirror takes along: not the storage class, which is a matter of each place, nor our own mark."""
+    headers = {name: value for name, value in properties.headers.items() if name != _STORAGE_CLASS}
+    metadata = {name: value for name, value in properties.metadata.items() if name != SOURCE_ETAG}
+    return dataclasses.replace(properties, headers=headers, metadata=metadata)
+
+
+def _is_encrypted(fields: t.Mapping[str, str]) -> bool:
+    """Say whether the ETag is no MD5: with KMS keys, and keys of the client."""
+    return "kms" in fields.get("x-amz-server-side-encryption", "") or (
+        "x-amz-server-side-encryption-customer-algorithm" in fields
+    )

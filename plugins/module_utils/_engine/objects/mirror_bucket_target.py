@@ -1,0 +1,339 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import threading
+import typing as t
+import xml.etree.ElementTree as ET
+
+from .. import clock
+from ..errors import LifeboatError
+from ..s3 import listing
+from ..s3.calls import Part
+from ..s3.client import S3Client
+from ..s3.failure import S3Error
+from ..s3.object_properties import NO_LOCK, Lock, ObjectProperties
+from .mirror_bucket import SOURCE_ETAG, BucketSide, BucketSource, for_one_object
+from .mirror_copy import keeps_layout, parts_of
+from .mirror_guards import Location
+from .mirror_plan import Verdict
+from .mirror_sides import QUARANTINE, MirrorSource, Subject, Upload
+from .rows import Item
+from .source import ChangedError, ObjectError, VanishedError
+
+_MOST_COPIED = 5 * 1024**3  # bytes that one CopyObject takes ("Copying objects", Amazon S3 user guide)
+_LONGEST_KEY = 1024  # bytes ("Creating object key names", Amazon S3 user guide)
+
+
+@dataclasses.dataclass(frozen=True)
+class BucketFacts:
+    """What a target's bucket does with what is written to it."""
+
+    keeps_versions: bool  # of all keys
+    has_lock: bool
+
+
+class BucketTarget(BucketSide):
+    """A bucket that becomes a mirror."""
+
+    def __init__(
+        self,
+        client: S3Client,
+        location: Location,
+        left_out: t.Sequence[str] = (),
+        *,
+        own_source: BucketSource | None = None,
+        compares_properties: bool = False,
+    ) -> None:
+        super().__init__(client, location, left_out)
+        self._own_source = own_source  # on the same server, with the same credentials
+        self._compares_properties = compares_properties
+        self._facts: BucketFacts | None = None
+        self._marks = False  # ETags of this server do not follow from bytes and parts
+        self._odd: set[str] = set()  # keys of objects whose own ETags do not
+        self._quarantine = QUARANTINE + clock.new_backup_id(clock.now()) + "/"
+        self._lock = threading.Lock()
+        self._unlocked = 0  # objects that came without their lock
+        self.kept = 0  # objects in quarantine
+
+    @property
+    def copies(self) -> bool:
+        """Say whether the server can copy by itself."""
+        return self._own_source is not None
+
+    @property
+    def quarantine(self) -> str:
+        """Return where what was kept lies, empty when nothing was."""
+        return self.full(self._quarantine) if self.kept else ""
+
+    def prepare(self) -> None:
+        """Ask whether the bucket keeps versions and locks. Raises LifeboatError where there is no such bucket."""
+        self._facts = BucketFacts(self._asked("versioning", _keeps_versions), self._asked("object-lock", _has_lock))
+
+    def _asked(self, document: str, read: t.Callable[[bytes], bool]) -> bool:
+        """Return what a document of the bucket says; False where that is not to be had: it is the careful answer."""
+        try:
+            return read(self.client.document("GET", self.bucket, document))
+        except S3Error as error:
+            if error.is_transient or error.status == 0 or error.code == "NoSuchBucket":
+                raise
+            return False
+
+    @property
+    def facts(self) -> BucketFacts:
+        """Return what `prepare` found out."""
+        with self._lock:
+            if self._facts is None:
+                self.prepare()
+            return t.cast(BucketFacts, self._facts)
+
+    # Comparison
+
+    def judge(self, item: Item, own: Item) -> Verdict:
+        """Compare by size and ETag, and by what MinIO's listings show of metadata, tags and locks."""
+        if item.size != own.size:
+            return Verdict.OTHER
+        if item.etag != own.etag or self._compares_properties:
+            return Verdict.LOOK
+        is_shown = bool(item.attributes and own.attributes)
+        return Verdict.LOOK if is_shown and item.attributes != own.attributes else Verdict.SAME
+
+    def look(self, source: MirrorSource, item: Item, own: Item) -> bool:
+        """Compare ETag or mark, and all properties that can travel here."""
+        with for_one_object():
+            found = self.client.head(self.bucket, self.full(own.key))
+        if found is None or found.size != item.size:
+            return False
+        if item.etag not in (found.etag, found.fields.get(f"x-amz-meta-{SOURCE_ETAG}")):
+            return False
+        try:
+            theirs = source.describe(item).properties
+        except VanishedError:
+            return True
+        return self._has(self.subject(own.key, found).properties, theirs)
+
+    def _has(self, own: ObjectProperties, theirs: ObjectProperties) -> bool:
+        wanted = self._possible(theirs)
+        same = (own.headers, own.metadata, own.tags) == (wanted.headers, wanted.metadata, wanted.tags)
+        return same and _is_as_strong(own.lock, wanted.lock)
+
+    def _possible(self, properties: ObjectProperties) -> ObjectProperties:
+        lock = properties.lock
+        if lock.retains and lock.until <= clock.to_text(clock.now()):
+            lock = Lock(hold=lock.hold)
+        return dataclasses.replace(properties, lock=lock if self.facts.has_lock else NO_LOCK)
+
+    # Saving what is there
+
+    def keep(self, own: Item) -> None:
+        """Copy an object into the quarantine, unless the bucket keeps its versions."""
+        # MinIO deletes keys that end in a slash for good, on versioned buckets too.
+        if self.facts.keeps_versions and not own.key.endswith("/"):
+            return
+        key = self.full(self._quarantine + own.key)
+        if len(key.encode("utf-8", "surrogateescape")) > _LONGEST_KEY:
+            raise ObjectError(
+                f"Cannot keep the old state of {own.key}", "its name is too long for the quarantine", "rename it"
+            )
+        with for_one_object():
+            found = self.client.head(self.bucket, self.full(own.key))
+            if found is None:
+                raise VanishedError(f"Cannot keep the old state of {own.key}", "it is not there any more")
+            subject = self.subject(own.key, found)
+            self._server_copy((self.bucket, self.full(own.key)), key, subject, subject.properties)
+        with self._lock:
+            self.kept += 1
+
+    def remove(self, own: Item) -> None:
+        """Delete an object (where there are versions: put a delete marker)."""
+        with for_one_object():
+            self.client.delete(self.bucket, self.full(own.key))
+
+    # Writing
+
+    def put(self, subject: Subject, data: bytes) -> None:
+        """Write an object with one request; with another one where only then it turns out that it needs a mark."""
+        key, is_marked = self.full(subject.item.key), self.needs_mark(subject)
+        with for_one_object():
+            put = self.client.put_object(self.bucket, key, data, self.fields(subject, is_marked))
+            if is_marked or put.etag == subject.item.etag:
+                return
+            # Either this server makes other ETags than MD5, or the source's has another reason.
+            self._marks = self._marks or hashlib.md5(data, usedforsecurity=False).hexdigest() == subject.item.etag
+            self.client.put_object(self.bucket, key, data, self.fields(subject, True))
+
+    def begin(self, subject: Subject) -> Upload:
+        """Begin an upload; what a former run left of one is dropped."""
+        with for_one_object():
+            return BucketUpload(self, subject)
+
+    def copy(self, subject: Subject) -> bool:
+        """Let the server copy the object, in its parts where it has some."""
+        if self._own_source is None:
+            return False
+        source = (self._own_source.bucket, self._own_source.full(subject.item.key))
+        key, is_marked = self.full(subject.item.key), self.needs_mark(subject)
+        with for_one_object():
+            etag = self._server_copy(source, key, subject, self.properties_for(subject, is_marked))
+            if not is_marked and etag != subject.item.etag:
+                self._server_copy(source, key, subject, self.properties_for(subject, True))
+        return True
+
+    def needs_mark(self, subject: Subject) -> bool:
+        """Say whether an object must be told by a mark, as its ETag will not be that of the source."""
+        return self._marks or subject.item.key in self._odd or not keeps_layout(subject)
+
+    def mark_from_now_on(self, key: str) -> None:
+        """Remember that the ETag of an object does not follow from its parts."""
+        self._odd.add(key)
+
+    def properties_for(self, subject: Subject, is_marked: bool) -> ObjectProperties:
+        """Return what an object is written with here."""
+        properties = self._possible(subject.properties)
+        if subject.properties.lock != NO_LOCK and not self.facts.has_lock:
+            with self._lock:
+                self._unlocked += 1
+        if not is_marked:
+            return properties
+        return dataclasses.replace(properties, metadata={**properties.metadata, SOURCE_ETAG: subject.item.etag})
+
+    def fields(self, subject: Subject, is_marked: bool) -> dict[str, str]:
+        """Return the headers that an object is written with."""
+        return self.client.property_fields(self.properties_for(subject, is_marked))
+
+    def remarks(self) -> t.Sequence[str]:
+        """Say how many objects came without their lock."""
+        if not self._unlocked:
+            return []
+        return [
+            f"{self.location.name}: {self._unlocked} objects came without their lock: the bucket has no object lock"
+        ]
+
+    def _server_copy(self, source: tuple[str, str], key: str, subject: Subject, properties: ObjectProperties) -> str:
+        """Let the server copy an object of its own, and return the ETag."""
+        item, sizes = subject.item, subject.part_sizes
+        if not sizes and item.size <= _MOST_COPIED:
+            return self.client.copy_object(source, self.bucket, key, properties, source_etag=item.etag).etag
+        fields = self.client.property_fields(properties)
+        upload_id = self.client.create_upload(self.bucket, key, fields, of_copies=True)
+        try:
+            parts, offset = [], 0
+            for number, size in enumerate(sizes or parts_of(subject), 1):
+                parts.append(
+                    self.client.copy_part(
+                        self.bucket, key, upload_id, number, source, offset, size, source_etag=item.etag
+                    )
+                )
+                offset += size
+            return self.client.complete_upload(self.bucket, key, upload_id, parts).etag
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self.client.abort_upload(self.bucket, key, upload_id)
+            raise
+
+
+class BucketUpload:
+    """An object on its way to a bucket, in the parts of its source."""
+
+    def __init__(self, target: BucketTarget, subject: Subject) -> None:
+        self._target = target
+        self._client = target.client
+        self._subject = subject
+        self._key = target.full(subject.item.key)
+        self._is_marked = target.needs_mark(subject)
+        self._parts: list[Part] = []
+        self._drop_unfinished()
+        fields = target.fields(subject, self._is_marked)
+        self._upload_id = self._client.create_upload(target.bucket, self._key, fields)
+
+    def _drop_unfinished(self) -> None:
+        """Drop what a run that was killed has sent. MinIO lists uploads by their exact key only."""
+        try:
+            found = self._client.list_uploads(self._target.bucket, self._key)
+        except S3Error as error:
+            if error.is_transient or error.status == 0:
+                raise
+            return
+        for key, upload_id in found:
+            if key == self._key:
+                self._client.abort_upload(self._target.bucket, key, upload_id)
+
+    def write(self, number: int, offset: int, data: bytes) -> None:
+        """Send a part."""
+        with for_one_object():
+            part = self._client.put_part(self._target.bucket, self._key, self._upload_id, number, (data,))
+        self._parts.append(part)
+
+    def finish(self) -> None:
+        """Make the object, unless only its parts show that it needs a mark: then it is to be sent once more."""
+        parts = sorted(self._parts, key=lambda part: part.number)
+        expected = composite_etag(parts)
+        if not self._is_marked and expected != self._subject.item.etag:
+            self._target.mark_from_now_on(self._subject.item.key)
+            raise ChangedError(f"Cannot write {self._subject.item.key}", "its parts are not those that its ETag is of")
+        with for_one_object():
+            etag = self._completed(parts, expected)
+        if not self._is_marked and etag != self._subject.item.etag:
+            self._target.mark_from_now_on(self._subject.item.key)
+            raise ChangedError(f"Cannot write {self._subject.item.key}", "the server gives it an ETag of its own")
+
+    def _completed(self, parts: t.Sequence[Part], expected: str) -> str:
+        bucket = self._target.bucket
+        try:
+            return self._client.complete_upload(bucket, self._key, self._upload_id, parts).etag
+        except S3Error as error:
+            # The first answer may have been lost: a repetition then finds no upload, but the object.
+            if error.code != "NoSuchUpload" and not error.is_transient:
+                raise
+            found = self._client.head(bucket, self._key)
+            if found is None or found.size != self._subject.item.size or found.etag != expected:
+                raise
+            return found.etag
+
+    def abort(self) -> None:
+        """Drop what came."""
+        with contextlib.suppress(Exception):
+            self._client.abort_upload(self._target.bucket, self._key, self._upload_id)
+
+
+def composite_etag(parts: t.Sequence[Part]) -> str:
+    """Return the ETag of an object made of `parts`: the MD5 of their MD5s, and their count; empty where the server
+    gives parts other ETags than MD5.
+    """
+    try:
+        digests = b"".join(bytes.fromhex(part.etag) for part in parts)
+    except ValueError:
+        return ""
+    return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
+
+
+def _is_as_strong(own: Lock, wanted: Lock) -> bool:
+    """Say whether a lock keeps as long as the source's does: one that keeps longer is left alone."""
+    if wanted.hold and not own.hold:
+        return False
+    if not wanted.retains:
+        return True
+    return own.retains and own.until >= wanted.until and (own.mode == wanted.mode or own.mode == "COMPLIANCE")
+
+
+def _keeps_versions(document: bytes) -> bool:
+    root = _parsed(document, "VersioningConfiguration")
+    # MinIO lets keys take no part in versioning.
+    has_exceptions = root.find("ExcludedPrefixes") is not None or root.findtext("ExcludeFolders") == "true"
+    return root.findtext("Status") == "Enabled" and not has_exceptions
+
+
+def _has_lock(document: bytes) -> bool:
+    return _parsed(document, "ObjectLockConfiguration").findtext("ObjectLockEnabled") == "Enabled"
+
+
+def _parsed(document: bytes, name: str) -> ET.Element:
+    try:
+        return listing.parse_xml(document, name)
+    except listing.MalformedPage as error:
+        raise LifeboatError("Cannot read the settings of the target's bucket", str(error)) from error
