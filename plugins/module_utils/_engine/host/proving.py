@@ -12,30 +12,53 @@ from ..repository.manifest import Manifest
 from ..repository.store import Store
 from ..verify.checksum import check_sums
 from ..verify.content import check_content
+from ..verify.objects_content import check_objects
 from ..verify.outcome import Outcome
 from ..verify.presence import check_presence
 from ..verify.restore import DrillPlace, check_restore
+from ..verify.sample import EVERYTHING, Sample
+
+OBJECT_KINDS = ("bucket", "files")  # kinds of backups that have an index and packs
 
 
-def prove(store: Store, manifest: Manifest, level: str, place: DrillPlace) -> Outcome:
+def prove(
+    store: Store,
+    manifest: Manifest,
+    level: str,
+    place: DrillPlace,
+    *,
+    own_only: bool = False,
+    sample: Sample = EVERYTHING,
+) -> Outcome:
     """Verify a backup at one level and record the verdicts beside its stored files; presence proves nothing, so it is
-    not recorded."""
+    not recorded.
+
+    `own_only` is for runs: what earlier backups wrote was proved by them, and the catalog judges all of it together.
+    `sample` chooses among the packs of objects and files at level content.
+    """
     if level == "presence":
         return check_presence(store, manifest)
     moment = store.now()  # before the reading: what is written while it goes on is not proved by it
-    if level == "checksum":
-        outcome = check_sums(store, manifest)
-    elif level == "content":
-        outcome = check_content(store, manifest, place.bin_dir)
-    elif level == "restore":
-        outcome = check_restore(store, manifest, place)
-    else:
-        raise UsageError(f"Cannot verify at level {level!r}", "there is no such level", ", ".join(proof.LEVELS))
+    outcome = _outcome(store, manifest, level, place, own_only, sample)
     for owner, verdicts in outcome.verdicts.items():
         report = outcome.report if owner == manifest.id else {}
         record = proof.ProofRecord(manifest.job, owner, level, moment, host_name(), verdicts, report)
         proof.write(store, record)
     return outcome
+
+
+def _outcome(
+    store: Store, manifest: Manifest, level: str, place: DrillPlace, own_only: bool, sample: Sample
+) -> Outcome:
+    if level == "checksum":
+        return check_sums(store, manifest, own_only=own_only)
+    if level == "content" and manifest.kind in OBJECT_KINDS:
+        return check_objects(store, manifest, own_only=own_only, sample=sample, folder=place.folder)
+    if level == "content":
+        return check_content(store, manifest, place.bin_dir)
+    if level == "restore":
+        return check_restore(store, manifest, place)
+    raise UsageError(f"Cannot verify at level {level!r}", "there is no such level", ", ".join(proof.LEVELS))
 
 
 def require_good(outcome: Outcome, manifest: Manifest, where: str) -> None:

@@ -21,6 +21,7 @@ class NeededFile:
 
     owner: str  # id of the backup that wrote it
     file: StoredFile
+    number: int = -1  # of its line in the owner's files.jsonl, from 0; -1 for the lists themselves
 
     def key(self, job: str) -> str:
         return layout.data(job, self.owner, self.file.name)
@@ -61,9 +62,10 @@ def own_files(store: Store, manifest: Manifest) -> t.Iterator[NeededFile]:
     listed = parse_file_list(
         small_file(store, manifest.job, manifest.id, manifest.file("files")), f"files.jsonl of {manifest.id}"
     )
+    numbers = {file.name: number for number, file in enumerate(listed)}
     in_manifest = {file.name for file in manifest.files}
     for file in (*manifest.files, *(each for each in listed if each.name not in in_manifest)):
-        yield NeededFile(manifest.id, file)
+        yield NeededFile(manifest.id, file, numbers.get(file.name, -1))
 
 
 def needs_of(store: Store, manifest: Manifest) -> list[Need]:
@@ -85,7 +87,7 @@ def files_of_need(store: Store, manifest: Manifest, need: Need) -> t.Iterator[Ne
         problem = f"Cannot use backup {manifest.id} of {manifest.job}"
         raise DamagedError(problem, f"it needs more files than {key} lists")
     for first, last in need.ranges:
-        yield from (NeededFile(need.owner, file) for file in numbered[first : last + 1])
+        yield from (NeededFile(need.owner, numbered[number], number) for number in range(first, last + 1))
 
 
 def _whole(store: Store, key: str) -> tuple[int, str, bytes]:

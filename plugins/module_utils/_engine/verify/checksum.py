@@ -12,9 +12,14 @@ from ..stream.pipeline import stored_digest
 from .outcome import Outcome
 from .presence import judged
 
+_READERS = 4  # files at once; each has two threads, and memory for a few MiB
 
-def check_sums(store: Store, manifest: Manifest) -> Outcome:
-    """Read every stored byte and compare its SHA-256; needs no key and no database programs."""
+
+def check_sums(store: Store, manifest: Manifest, *, own_only: bool = False) -> Outcome:
+    """Read every stored byte and compare its SHA-256; needs no key and no database programs.
+
+    `own_only` leaves out the files that earlier backups wrote.
+    """
 
     def judge(each: NeededFile) -> str:
         wanted = (each.file.facts.stored_size, each.file.facts.stored_sha256)
@@ -24,4 +29,4 @@ def check_sums(store: Store, manifest: Manifest) -> Outcome:
             return error.cause or error.problem
         return "" if found == wanted else f"{found[0]} of {wanted[0]} bytes, and their SHA-256 is not the one written"
 
-    return judged(store, manifest, "checksum", judge)
+    return judged(store, manifest, "checksum", judge, own_only=own_only, workers=_READERS)
