@@ -14,7 +14,8 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import c
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import DamagedError, UsageError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import identity, store
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import Put, S3Client
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.calls import Put
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.endpoint import Endpoint
 
 pytest_plugins = ("ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures",)

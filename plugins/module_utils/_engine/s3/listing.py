@@ -182,16 +182,30 @@ def objects(fetch: Fetch, problem: str, prefix: str = "", start_after: str = "")
     """List the objects whose key begins with `prefix`, behind `start_after`, in the order of their UTF-8 bytes. Raises
     S3Error.
     """
-    query = [("list-type", "2"), ("encoding-type", "url"), ("max-keys", str(PAGE_KEYS)), ("prefix", prefix)]
+    return (entry for _number, entry in numbered_objects(fetch, problem, prefix, start_after))
+
+
+def numbered_objects(
+    fetch: Fetch,
+    problem: str,
+    prefix: str,
+    start_after: str,
+    parse: t.Callable[[bytes], Page] = parse_objects,
+    words: Query = (),
+) -> t.Iterator[tuple[int, Listed]]:
+    """List objects, each with its place in its page (from 0), pages being read by `parse` and asked for with more
+    `words`. Raises S3Error.
+    """
+    query = [("list-type", "2"), ("encoding-type", "url"), ("max-keys", str(PAGE_KEYS)), ("prefix", prefix), *words]
     if start_after:
         query.append(("start-after", start_after))
     last = ""
-    for page in _pages(fetch, problem, parse_objects, query, ("continuation-token",)):
-        for entry in page.entries:
+    for page in _pages(fetch, problem, parse, query, ("continuation-token",)):
+        for number, entry in enumerate(page.entries):
             if not _follows(last, entry.key) or not entry.key.startswith(prefix):
                 raise _bad(problem, f"{entry.key!r} stands behind {last!r}, below {prefix!r}")
             last = entry.key
-            yield entry
+            yield number, entry
 
 
 def versions(fetch: Fetch, problem: str, prefix: str = "") -> t.Iterator[Listed]:

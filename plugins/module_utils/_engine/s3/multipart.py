@@ -14,7 +14,8 @@ import typing as t
 
 from ..errors import UsageError
 from . import failure
-from .client import Part, S3Client
+from .calls import Part
+from .client import S3Client
 from .download import Stored
 from .failure import S3Error
 

@@ -29,6 +29,10 @@ WRITABLE = frozenset(
 )
 REMOVABLE = frozenset(("encryption", "lifecycle", "policy", "replication", "tagging"))
 
+# Of an object, never without a body. Servers that do not know them would take the document for the object's new bytes:
+# the caller has to have read the same document before. None is ever deleted: that would delete the object.
+OBJECT_DOCUMENTS = frozenset(("legal-hold", "retention", "tagging"))
+
 _OBJECT_REQUESTS: dict[str, tuple[frozenset[str], ...]] = {
     "PUT": (frozenset(), frozenset(("partNumber", "uploadId"))),
     "DELETE": (frozenset(), frozenset(("versionId",)), frozenset(("uploadId",))),
@@ -44,6 +48,8 @@ def check(method: str, bucket: str, key: str, words: frozenset[str], has_body: b
         return
     if not bucket:
         allowed = False
+    elif key and method == "PUT" and words & OBJECT_DOCUMENTS:
+        allowed = has_body and len(words - {"versionId"}) == 1
     elif key:
         allowed = words in _OBJECT_REQUESTS.get(method, ())
     elif method == "PUT":

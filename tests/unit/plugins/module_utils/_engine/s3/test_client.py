@@ -14,7 +14,8 @@ import zlib
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock, steps
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3 import multipart
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import Part, S3Client
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.calls import Part
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.endpoint import Endpoint
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.failure import S3Error
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.response import LeanResponse
@@ -125,6 +126,21 @@ def test_a_conditional_put_whose_outcome_is_unknown_is_never_sent_again(
             client(server).put_object("bucket", "key", DATA, **condition)
         assert len(server.received) == 1
         assert not caught.value.is_without_effect
+
+
+@pytest.mark.parametrize("act", [hang_up(), refusal(500, "InternalError"), refusal(503, "SlowDownWrite")])
+def test_a_dated_deletion_whose_outcome_is_unknown_is_never_sent_again(act: scripted.Act) -> None:
+    with ScriptedServer(act, answer(204)) as server:
+        with pytest.raises(S3Error) as caught:
+            client(server).delete("bucket", "key", signed_at=clock.now())
+        assert len(server.received) == 1
+        assert not caught.value.is_without_effect
+
+
+def test_a_deletion_without_a_date_is_repeated(pauses: list[float]) -> None:
+    with ScriptedServer(hang_up(), answer(204)) as server:
+        client(server).delete("bucket", "key")
+        assert len(server.received) == 2
 
 
 @pytest.mark.parametrize(("status", "code"), [(503, "SlowDown"), (409, "ConditionalRequestConflict")])

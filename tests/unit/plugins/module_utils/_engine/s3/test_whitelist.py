@@ -40,10 +40,21 @@ def test_a_bucket_document_is_never_put_empty(word: str) -> None:
         check("PUT", "", word, body=False)
 
 
-@pytest.mark.parametrize("word", (*DANGEROUS, *KEPT, "versionId", "tagging"))
+@pytest.mark.parametrize("word", sorted({*DANGEROUS, *KEPT, "versionId"} - whitelist.OBJECT_DOCUMENTS))
 def test_an_object_is_never_overwritten_by_a_request_for_a_subresource(word: str) -> None:
     with pytest.raises(UsageError):
         check("PUT", "key", word)
+
+
+@pytest.mark.parametrize("word", sorted(whitelist.OBJECT_DOCUMENTS))
+def test_a_document_of_an_object_is_put_alone_and_never_empty(word: str) -> None:
+    check("PUT", "key", word)
+    check("PUT", "key", word, "versionId")
+    for words, body in (((word,), False), ((word, "uploadId"), True), ((word, "partNumber", "uploadId"), True)):
+        with pytest.raises(UsageError):
+            check("PUT", "key", *words, body=body)
+    with pytest.raises(UsageError):
+        check("PUT", "key", "tagging", "retention")
 
 
 @pytest.mark.parametrize("word", (*DANGEROUS, *KEPT, "tagging", "policy"))
