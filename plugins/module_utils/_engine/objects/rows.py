@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import typing as t
 
+_as_json = json.JSONEncoder(separators=(",", ":"), sort_keys=True, check_circular=False).encode  # `dumps` makes one each time
 Properties = t.Mapping[str, t.Any]  # what docs/format.md, "Properties", lists; members without a value are left out
 
 
@@ -56,7 +57,7 @@ def order(key: str) -> bytes:
 
 def to_line(row: Row) -> bytes:
     """Return a row as a line of an index: a JSON array, ASCII, ended by a line feed."""
-    return json.dumps(row, separators=(",", ":"), sort_keys=True).encode("ascii") + b"\n"
+    return _as_json(row).encode("ascii") + b"\n"
 
 
 def from_line(line: bytes) -> Row:
