@@ -10,9 +10,9 @@ import threading
 import typing as t
 
 from ..repository import layout
-from ..repository.manifest import Manifest, StoredFile, parse_file_list, parse_need_list
+from ..repository.manifest import Manifest, Need, StoredFile
 from ..repository.store import Store
-from ..repository.stored_files import plain_chunks, small_file
+from ..repository.stored_files import NeededFile, files_of_need, needs_of, own_files, plain_chunks
 from ..stream.compression import decompressed
 from . import segment_list, segments
 from .rows import Row, order
@@ -34,7 +34,7 @@ class IndexReader:
         self._manifest = manifest
         self._lock = threading.Lock()
         self._list: segment_list.SegmentList | None = None
-        self._owners: dict[str, str] | None = None
+        self._owners: dict[str, Need] | None = None
         self._files: dict[tuple[str, int], StoredFile] = {}
 
     @property
@@ -74,9 +74,9 @@ class IndexReader:
     def files_digests(self) -> dict[str, str]:
         """Return the SHA-256 of `files.jsonl` of this backup and of each one that it needs, by id."""
         with self._lock:
-            if self._owners is None:
-                self._owners = self._read_owners()
-            return self._owners
+            needs = self._needs()
+        own = self._manifest.file("files").facts.plain_sha256
+        return {self.id: own, **{need.owner: need.files_sha256 for need in needs.values()}}
 
     def _segments(self) -> segment_list.SegmentList:
         with self._lock:
@@ -117,24 +117,22 @@ class IndexReader:
             return self._files[place]
 
     def _read_file(self, owner: str, number: int) -> StoredFile:
-        what = f"files.jsonl of backup {owner} of {self._manifest.job}"
-        data = b"".join(self._store.read(layout.data(self._manifest.job, owner, layout.FILES)))
-        if self._owners is None:
-            self._owners = self._read_owners()
-        if hashlib.sha256(data).hexdigest() != self._owners.get(owner):
-            raise damaged(what, f"it is not what backup {self.id} needs")
-        listed = parse_file_list(data, what)
-        if number >= len(listed) or listed[number].role != "index":
-            raise damaged(what, f"file {number} is no index")
-        return listed[number]
+        for needed in self._files_of(owner):
+            if needed.number == number and needed.file.role == "index":
+                return needed.file
+        what = f"the segment list of backup {self.id} of {self._manifest.job}"
+        raise damaged(what, f"it names file {number} of backup {owner}, which is no index that this backup needs")
 
-    def _read_owners(self) -> dict[str, str]:
-        job, manifest = self._manifest.job, self._manifest
-        needs = parse_need_list(
-            small_file(self._store, job, self.id, manifest.file("needs")), f"needs.jsonl of {self.id}"
-        )
-        own = {self.id: manifest.file("files").facts.plain_sha256}
-        return {**own, **{need.owner: need.files_sha256 for need in needs}}
+    def _files_of(self, owner: str) -> t.Iterator[NeededFile]:
+        if owner == self.id:
+            yield from own_files(self._store, self._manifest)
+        elif owner in self._needs():
+            yield from files_of_need(self._store, self._manifest, self._needs()[owner])
+
+    def _needs(self) -> dict[str, Need]:
+        if self._owners is None:
+            self._owners = {need.owner: need for need in needs_of(self._store, self._manifest)}
+        return self._owners
 
 
 class _Slices:

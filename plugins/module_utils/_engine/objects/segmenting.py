@@ -7,9 +7,10 @@ from __future__ import annotations
 import hashlib
 import typing as t
 
+from . import segments
 from .changes import Taken
 from .rows import Row, order, to_line
-from .segments import HEAVY, LEAST, MOST, Segment, belong_together, pieces
+from .segments import Segment
 
 Load = t.Callable[[Segment], list[Row]]
 
@@ -119,15 +120,15 @@ class _Run:
         self.lines = more + self.lines if is_before else self.lines + more
 
     def belongs_to(self, neighbour: Segment | None) -> bool:
-        return neighbour is not None and belong_together(len(self), self.size, neighbour.rows)
+        return neighbour is not None and segments.belong_together(len(self), self.size, neighbour.rows)
 
     def is_long(self) -> bool:
         """Say whether a segment can be cut off in front, with enough left whatever follows."""
-        return len(self) >= 2 * MOST or (self.size >= 2 * HEAVY and len(self) >= 3 * LEAST)
+        return len(self) >= 2 * segments.MOST or (self.size >= 2 * segments.HEAVY and len(self) >= 3 * segments.LEAST)
 
     def cut(self) -> list[Line]:
         """Cut off the first of the segments that these rows become."""
-        count = len(self) // pieces(len(self), self.size)
+        count = len(self) // segments.pieces(len(self), self.size)
         cut, self.lines = self.lines[:count], self.lines[count:]
         self.size -= sum(len(line.data) for line in cut)
         return cut
@@ -141,28 +142,28 @@ def _cut(parts: t.Iterable[Segment | Line], load: Load) -> t.Iterator[Segment | 
     run = _Run()
     held: Segment | None = None  # the segment before the run: it stays unless the run belongs to it
     for part in parts:
-        if held is not None and not run and (held.rows < LEAST or (isinstance(part, Segment) and part.rows < LEAST)):
+        if held is not None and not run and (_is_small(held) or _is_small(part)):
             run.join(load(held), is_before=True)
             held = None
         if isinstance(part, Line):
             run.add(part)
-        elif run:
+        else:
             held = _joined_before(run, held, part, load)
-            if not run.belongs_to(part):
+            if run and run.belongs_to(part):
+                run.join(load(part), is_before=False)
+            else:
                 yield from _ended(run, held)
                 held = part
-                continue
-            run.join(load(part), is_before=False)
-        else:
-            if held is not None:
-                yield held
-            held = part
         while run.is_long():
             yield from _ended(None, held)
             held = None
             yield run.cut()
     held = _joined_before(run, held, None, load)
     yield from _ended(run, held)
+
+
+def _is_small(part: Segment | Line) -> bool:
+    return isinstance(part, Segment) and part.rows < segments.LEAST
 
 
 def _joined_before(run: _Run, held: Segment | None, after: Segment | None, load: Load) -> Segment | None:
