@@ -14,6 +14,9 @@ from ..errors import UsageError
 from ..objects import mirror_guards, mirror_run
 from ..objects.mirror_bucket import BucketSource
 from ..objects.mirror_bucket_target import BucketTarget
+from ..objects.mirror_directory import DirectorySource
+from ..objects.mirror_directory_target import DirectoryTarget
+from ..objects.mirror_files_target import FilesTarget
 from ..objects.mirror_guards import Location
 from ..objects.mirror_run import MirrorPlan, MirrorResult, Request
 from ..objects.mirror_sides import MirrorSource, MirrorTarget
@@ -71,6 +74,8 @@ class MirrorJob:
         twins = sorted({name for name in names if names.count(name) > 1})
         if twins:
             raise UsageError(problem, f"{', '.join(twins)} is there more than once", "give each side a name of its own")
+        if self.source.endpoint is None and any(side.endpoint is None for side in self.targets):
+            raise UsageError(problem, "source and target are directories", "mirror to a bucket, or use rsync")
         unknown = sorted(self.allowed - set(mirror_guards.GUARDS))
         if unknown:
             raise UsageError(problem, f"no guard is called {unknown[0]}", f"use {', '.join(mirror_guards.GUARDS)}")
@@ -114,7 +119,7 @@ def _source(job: MirrorJob, stack: contextlib.ExitStack) -> MirrorSource:
     location = job.source.location
     left_out = mirror_guards.left_out(location, [side.location for side in job.targets], job.allowed)
     if location.endpoint is None:
-        raise NotImplementedError
+        return _closing(DirectorySource(location, left_out), stack)
     return BucketSource(_client(location.endpoint, stack), location, left_out)
 
 
@@ -123,8 +128,10 @@ def _target(job: MirrorJob, side: Side, source: MirrorSource, stack: contextlib.
     others = [each.location for each in (job.source, *job.targets) if each is not side]
     left_out = mirror_guards.left_out(location, others, job.allowed)
     if location.endpoint is None:
-        raise NotImplementedError
-    own_source = source if isinstance(source, BucketSource) and _is_one_server(source.location, location) else None
+        return _closing(DirectoryTarget(location, left_out, compares_properties=job.compares_properties), stack)
+    if not isinstance(source, BucketSource):
+        return FilesTarget(_client(location.endpoint, stack), location, left_out)
+    own_source = source if _is_one_server(source.location, location) else None
     return BucketTarget(
         _client(location.endpoint, stack),
         location,
@@ -132,6 +139,14 @@ def _target(job: MirrorJob, side: Side, source: MirrorSource, stack: contextlib.
         own_source=own_source,
         compares_properties=job.compares_properties,
     )
+
+
+S = t.TypeVar("S", DirectorySource, DirectoryTarget)
+
+
+def _closing(side: S, stack: contextlib.ExitStack) -> S:
+    stack.callback(side.close)
+    return side
 
 
 def _client(endpoint: Endpoint, stack: contextlib.ExitStack) -> S3Client:

@@ -135,7 +135,7 @@ class BucketSource(BucketSide):
             found = self.client.head(self.bucket, self.full(item.key))
             if found is None:
                 raise VanishedError(f"Cannot read {item.key}", "it is not there any more")
-            subject = self.subject(item.key, found)
+            subject = _at_the_listed_time(self.subject(item.key, found), item)
             return dataclasses.replace(subject, part_sizes=self._part_sizes(subject.item))
 
     def read_whole(self, item: Item) -> tuple[Subject, bytes]:
@@ -148,7 +148,7 @@ class BucketSource(BucketSide):
             raise of_object(error) from error
         if "-" in found.etag and found.etag != item.etag:
             raise ChangedError(f"Cannot read {item.key}", "it was written anew, in parts")
-        return self.subject(item.key, found), data
+        return _at_the_listed_time(self.subject(item.key, found), item), data
 
     def read_range(self, subject: Subject, offset: int, length: int) -> bytes:
         """Return bytes of exactly this state of an object."""
@@ -159,6 +159,10 @@ class BucketSource(BucketSide):
             )
             return b"".join(download)
 
+    def remarks(self) -> t.Sequence[str]:
+        """Return nothing: all objects take part."""
+        return ()
+
     def _part_sizes(self, item: Item) -> tuple[int, ...]:
         """Return how an object is cut; empty where nobody knows."""
         layout = self.client.part_layout(self.bucket, self.full(item.key), item.etag)
@@ -168,6 +172,13 @@ class BucketSource(BucketSide):
             last = item.size - layout.part_size * (layout.parts - 1)
             return (layout.part_size,) * (layout.parts - 1) + (last,)
         return ()
+
+
+def _at_the_listed_time(subject: Subject, item: Item) -> Subject:
+    """Return what is still as it was listed with the listing's time: headers have whole seconds only."""
+    if (subject.item.size, subject.item.etag) != (item.size, item.etag):
+        return subject
+    return dataclasses.replace(subject, item=subject.item._replace(modified=item.modified))
 
 
 def travelling(properties: ObjectProperties) -> ObjectProperties:

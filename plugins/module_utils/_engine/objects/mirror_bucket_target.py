@@ -14,17 +14,17 @@ import xml.etree.ElementTree as ET
 from .. import clock
 from ..errors import LifeboatError
 from ..s3 import listing
-from ..s3.calls import Part
 from ..s3.client import S3Client
 from ..s3.failure import S3Error
 from ..s3.object_properties import NO_LOCK, Lock, ObjectProperties
 from .mirror_bucket import SOURCE_ETAG, BucketSide, BucketSource, for_one_object
+from .mirror_bucket_upload import BucketUpload
 from .mirror_copy import keeps_layout, parts_of
 from .mirror_guards import Location
 from .mirror_plan import Verdict
 from .mirror_sides import QUARANTINE, MirrorSource, Subject, Upload
 from .rows import Item
-from .source import ChangedError, ObjectError, VanishedError
+from .source import ObjectError, VanishedError
 
 _MOST_COPIED = 5 * 1024**3  # bytes that one CopyObject takes ("Copying objects", Amazon S3 user guide)
 _LONGEST_KEY = 1024  # bytes ("Creating object key names", Amazon S3 user guide)
@@ -39,7 +39,9 @@ class BucketFacts:
 
 
 class BucketTarget(BucketSide):
-    """A bucket that becomes a mirror."""
+    """A bucket that becomes the mirror of another one."""
+
+    tells_by_etag = True  # an object has the ETag that it has at the source, or a mark
 
     def __init__(
         self,
@@ -91,6 +93,10 @@ class BucketTarget(BucketSide):
             if self._facts is None:
                 self.prepare()
             return t.cast(BucketFacts, self._facts)
+
+    def wants(self, item: Item) -> bool:
+        """Say that every object has a place here."""
+        return True
 
     # Comparison
 
@@ -161,7 +167,7 @@ class BucketTarget(BucketSide):
         key, is_marked = self.full(subject.item.key), self.needs_mark(subject)
         with for_one_object():
             put = self.client.put_object(self.bucket, key, data, self.fields(subject, is_marked))
-            if is_marked or put.etag == subject.item.etag:
+            if is_marked or put.etag == subject.item.etag or not self.tells_by_etag:
                 return
             # Either this server makes other ETags than MD5, or the source's has another reason.
             self._marks = self._marks or hashlib.md5(data, usedforsecurity=False).hexdigest() == subject.item.etag
@@ -186,6 +192,8 @@ class BucketTarget(BucketSide):
 
     def needs_mark(self, subject: Subject) -> bool:
         """Say whether an object must be told by a mark, as its ETag will not be that of the source."""
+        if not self.tells_by_etag:
+            return False
         return self._marks or subject.item.key in self._odd or not keeps_layout(subject)
 
     def mark_from_now_on(self, key: str) -> None:
@@ -235,81 +243,6 @@ class BucketTarget(BucketSide):
             with contextlib.suppress(Exception):
                 self.client.abort_upload(self.bucket, key, upload_id)
             raise
-
-
-class BucketUpload:
-    """An object on its way to a bucket, in the parts of its source."""
-
-    def __init__(self, target: BucketTarget, subject: Subject) -> None:
-        self._target = target
-        self._client = target.client
-        self._subject = subject
-        self._key = target.full(subject.item.key)
-        self._is_marked = target.needs_mark(subject)
-        self._parts: list[Part] = []
-        self._drop_unfinished()
-        fields = target.fields(subject, self._is_marked)
-        self._upload_id = self._client.create_upload(target.bucket, self._key, fields)
-
-    def _drop_unfinished(self) -> None:
-        """Drop what a run that was killed has sent. MinIO lists uploads by their exact key only."""
-        try:
-            found = self._client.list_uploads(self._target.bucket, self._key)
-        except S3Error as error:
-            if error.is_transient or error.status == 0:
-                raise
-            return
-        for key, upload_id in found:
-            if key == self._key:
-                self._client.abort_upload(self._target.bucket, key, upload_id)
-
-    def write(self, number: int, offset: int, data: bytes) -> None:
-        """Send a part."""
-        with for_one_object():
-            part = self._client.put_part(self._target.bucket, self._key, self._upload_id, number, (data,))
-        self._parts.append(part)
-
-    def finish(self) -> None:
-        """Make the object, unless only its parts show that it needs a mark: then it is to be sent once more."""
-        parts = sorted(self._parts, key=lambda part: part.number)
-        expected = composite_etag(parts)
-        if not self._is_marked and expected != self._subject.item.etag:
-            self._target.mark_from_now_on(self._subject.item.key)
-            raise ChangedError(f"Cannot write {self._subject.item.key}", "its parts are not those that its ETag is of")
-        with for_one_object():
-            etag = self._completed(parts, expected)
-        if not self._is_marked and etag != self._subject.item.etag:
-            self._target.mark_from_now_on(self._subject.item.key)
-            raise ChangedError(f"Cannot write {self._subject.item.key}", "the server gives it an ETag of its own")
-
-    def _completed(self, parts: t.Sequence[Part], expected: str) -> str:
-        bucket = self._target.bucket
-        try:
-            return self._client.complete_upload(bucket, self._key, self._upload_id, parts).etag
-        except S3Error as error:
-            # The first answer may have been lost: a repetition then finds no upload, but the object.
-            if error.code != "NoSuchUpload" and not error.is_transient:
-                raise
-            found = self._client.head(bucket, self._key)
-            if found is None or found.size != self._subject.item.size or found.etag != expected:
-                raise
-            return found.etag
-
-    def abort(self) -> None:
-        """Drop what came."""
-        with contextlib.suppress(Exception):
-            self._client.abort_upload(self._target.bucket, self._key, self._upload_id)
-
-
-def composite_etag(parts: t.Sequence[Part]) -> str:
-    """Return the ETag of an object made of `parts`: the MD5 of their MD5s, and their count; empty where the server
-    gives parts other ETags than MD5.
-    """
-    try:
-        digests = b"".join(bytes.fromhex(part.etag) for part in parts)
-    except ValueError:
-        return ""
-    return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
 
 
 def _is_as_strong(own: Lock, wanted: Lock) -> bool:

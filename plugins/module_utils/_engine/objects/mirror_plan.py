@@ -127,6 +127,7 @@ class _Head:
 
 Judge = t.Callable[[int, Item, Item], Verdict]  # number of the target, the source's item, the target's
 Look = t.Callable[[int, Item, Item], bool]  # the same; whether the target has what the source has
+Wants = t.Callable[[int, Item], bool]  # whether the target has a place for an object at all
 Has = t.Callable[[str], bool]  # whether the source has a key that it does not list
 
 
@@ -134,6 +135,7 @@ Has = t.Callable[[str], bool]  # whether the source has a key that it does not l
 class Questions:
     """How keys are compared; `look` and `has` may take their time: they are asked by several threads."""
 
+    wants: Wants
     judge: Judge
     look: Look
     has: Has
@@ -182,7 +184,7 @@ def _answer(
     number: int, item: Item, own: Item | None, questions: Questions, pool: concurrent.futures.Executor
 ) -> _Answer:
     if own is None:
-        return Action.COPY
+        return Action.COPY if questions.wants(number, item) else None
     verdict = questions.judge(number, item, own)
     if verdict is Verdict.LOOK:
         return pool.submit(questions.look, number, item, own)

@@ -91,6 +91,9 @@ def plan(request: Request) -> MirrorPlan:
     tallies = tuple(Tally() for _target in targets)
     seen = {"source": 0}
 
+    def wants(number: int, item: Item) -> bool:
+        return targets[number].wants(item)
+
     def judge(number: int, item: Item, own: Item) -> Verdict:
         return targets[number].judge(item, own)
 
@@ -101,7 +104,7 @@ def plan(request: Request) -> MirrorPlan:
     try:
         listings = [ahead(source.items()), *(ahead(target.items()) for target in targets)]
         pairs = _counting(joined(listings[0], listings[1:]), seen)
-        steps.fill(differences(pairs, tallies, Questions(judge, look, source.has), request.threads))
+        steps.fill(differences(pairs, tallies, Questions(wants, judge, look, source.has), request.threads))
         objects = seen["source"]
         mirror_guards.check_source(objects, source.location.name, request.allowed)
         for target, tally in zip(targets, tallies):
@@ -204,7 +207,8 @@ class _Work:
         self._copier.close()
 
     def result(self) -> MirrorResult:
-        return MirrorResult(self.done, tuple(words for each in self._request.targets for words in each.remarks()))
+        sides = [self._request.source.remarks(), *(target.remarks() for target in self._request.targets)]
+        return MirrorResult(self.done, tuple(words for remarks in sides for words in remarks))
 
     def each(self, work: t.Callable[[Difference], None], steps: t.Iterator[Difference]) -> None:
         """Do the work for each step, several at once; raises the first error that is not one object's."""

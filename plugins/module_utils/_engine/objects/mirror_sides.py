@@ -51,6 +51,9 @@ class MirrorSource(t.Protocol):
     def chunks(self, item: Item) -> t.Iterator[bytes]:
         """Yield the bytes of exactly this object. Raises VanishedError, ChangedError."""
 
+    def remarks(self) -> t.Sequence[str]:
+        """Say what took no part, in a few lines."""
+
 
 class Upload(t.Protocol):
     """An object on its way to a target in parts. Nothing can be seen under its key before `finish`."""
@@ -83,6 +86,9 @@ class MirrorTarget(t.Protocol):
 
     def items(self) -> t.Iterator[Item]:
         """List what is there, as a source does; nothing where there is no such place yet."""
+
+    def wants(self, item: Item) -> bool:
+        """Say whether an object that is not here has a place here at all."""
 
     def judge(self, item: Item, own: Item) -> Verdict:
         """Compare the source's item with what is here, as far as listings tell."""
