@@ -56,7 +56,7 @@ class Remarks:
         return tuple(self._sample)
 
     def chunks(self) -> t.Iterator[bytes]:
-        """Yield the lines: a JSON array [collection, key, what, why] for each remark; nothing may be added meanwhile."""
+        """Yield the lines, a JSON array [collection, key, what, why] for each remark; adding has ended."""
         self._lines.seek(0)
         yield from iter(lambda: self._lines.read(_CHUNK), b"")
 

@@ -82,9 +82,8 @@ class CollectionTally:
         self._name = name
         self._base_rows = 0
         self._rows = 0
-        self._pending: collections.deque[tuple[bytes, Row | None]] = (
-            collections.deque()
-        )  # being read, in order of the keys
+        # What is being read, in the order of keys: the key's bytes, and what the base has.
+        self._pending: collections.deque[tuple[bytes, Row | None]] = collections.deque()
 
     def base(self, segments: t.Iterable[Segment]) -> t.Iterator[Segment]:
         for segment in segments:
