@@ -14,8 +14,6 @@ import sys
 import typing as t
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "environment"))
-
 from cache import SetupError, build_once, cache_folder
 from servers import MinioServer
 
