@@ -73,7 +73,9 @@ class TreeWriter:
 
     @contextlib.contextmanager
     def found(self, names: t.Sequence[str]) -> t.Iterator[Place]:
-        """Yield the place of what should be there. Raises FileNotFoundError, NotADirectoryError."""
+        """Yield the place of what should be there. Raises FileNotFoundError, NotADirectoryError, IsADirectoryError."""
+        if not names:
+            raise IsADirectoryError(errno.EISDIR, "it is the root itself")
         at = descend(self.root, [order(name) for name in names[:-1]])
         try:
             yield Place(at, list(names))
