@@ -10,8 +10,8 @@ import hashlib
 import json
 import typing as t
 
-from ..errors import UsageError
-from ..objects import mirror_guards, mirror_run
+from ..errors import LifeboatError, UsageError
+from ..objects import mirror_guards, mirror_run, mirror_verify
 from ..objects.mirror_bucket import BucketSource
 from ..objects.mirror_bucket_target import BucketTarget
 from ..objects.mirror_directory import DirectorySource
@@ -21,12 +21,12 @@ from ..objects.mirror_guards import Location
 from ..objects.mirror_run import MirrorPlan, MirrorResult, Request
 from ..objects.mirror_sides import MirrorSource, MirrorTarget
 from ..objects.mirror_spool import write_plan_file
+from ..objects.mirror_verify import Compared
 from ..s3.client import S3Client
 from ..s3.endpoint import Endpoint
 from .job_lock import job_lock
 from .place import Say, silent
 
-VERIFY = ("no", "listing", "content")
 MOST_THREADS = 128
 
 
@@ -81,6 +81,10 @@ class MirrorJob:
             raise UsageError(problem, f"no guard is called {unknown[0]}", f"use {', '.join(mirror_guards.GUARDS)}")
 
 
+class NotEqual(LifeboatError):
+    """The sides of a mirror are not the same; nothing was changed."""
+
+
 @contextlib.contextmanager
 def opened(job: MirrorJob) -> t.Iterator[Request]:
     """Return the sides to work with, for the duration of the block. Raises UsageError, GuardRefusal (`nested`)."""
@@ -108,6 +112,25 @@ def run(planned: MirrorPlan, say: Say = silent) -> MirrorResult:
         for name in sorted({_lock_name(target.location) for target in planned.request.targets}):
             stack.enter_context(job_lock(name))
         return mirror_run.run(planned, say)
+
+
+def verify(
+    request: Request, job: MirrorJob, reads_content: bool
+) -> tuple[MirrorPlan, tuple[Compared, ...], NotEqual | None]:
+    """Compare both sides; returns the plan that would make them equal, what reading showed, and the verdict."""
+    request = dataclasses.replace(request, allowed=request.allowed | {"mass_delete", "mass_rewrite"})
+    planned = plan(request, job)
+    planned.steps.close()
+    compared = mirror_verify.compare(request) if reads_content else ()
+    steps = sum(sum(tally.counts.values()) for tally in planned.tallies)
+    corrupt = sum(each.different for each in compared)
+    if not steps and not corrupt:
+        return planned, compared, None
+    cause = f"{steps:,} differences in the listings"
+    if reads_content:
+        cause += f", {corrupt:,} objects with other bytes"
+    problem = f"The mirror of {request.source.location.name} is not equal to it"
+    return planned, compared, NotEqual(problem, cause, "run the mirror; look at objects with other bytes first")
 
 
 def _lock_name(location: Location) -> str:

@@ -1,0 +1,178 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This doc fragment is PRIVATE to the collection.
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    # For modules that mirror (the specification MIRROR).
+    DOCUMENTATION = r"""
+options:
+  source:
+    description:
+      - The bucket or directory to mirror.
+    type: dict
+    required: true
+    suboptions:
+      name:
+        description:
+          - What messages and results call it.
+          - By default its O(source.path), or C(s3://bucket/prefix).
+        type: str
+      path:
+        description:
+          - Directory on the host that the task runs on. Its regular files are mirrored.
+          - Exactly one of O(source.path) and O(source.bucket) is needed.
+        type: path
+      bucket:
+        description:
+          - Bucket.
+          - The options of the connection to its server stand beside it.
+        type: str
+      prefix:
+        description:
+          - Folder in O(source.bucket) that is mirrored, by default all of it.
+        type: str
+        default: ""
+      endpoint_url:
+        description:
+          - URL of the S3 server, such as V(https://minio.example.com:9000).
+          - By default it is AWS, in O(source.region).
+          - The environment variables E(LIFEBOAT_S3_ENDPOINT) and E(AWS_ENDPOINT_URL) are used if the option is not set.
+        type: str
+      access_key:
+        description:
+          - Access key.
+          - If none is given, credentials are looked for as boto3 does (profiles, roles), which needs boto3.
+          - The environment variable E(AWS_ACCESS_KEY_ID) is used if the option is not set.
+        type: str
+      secret_key:
+        description:
+          - Secret key that belongs to O(source.access_key).
+          - The environment variable E(AWS_SECRET_ACCESS_KEY) is used if the option is not set.
+        type: str
+      session_token:
+        description:
+          - Token of temporary credentials.
+          - The environment variable E(AWS_SESSION_TOKEN) is used if the option is not set.
+        type: str
+      region:
+        description:
+          - Region for which requests are signed.
+          - The environment variables E(AWS_REGION) and E(AWS_DEFAULT_REGION) are used if the option is not set.
+        type: str
+        default: us-east-1
+      addressing_style:
+        description:
+          - Where the bucket goes in a request.
+          - V(path) puts it into the path, as MinIO and most servers of your own want it.
+          - V(virtual) puts it before the host name, as AWS wants it.
+          - V(auto) uses V(virtual) for AWS, and V(path) for everything else.
+        type: str
+        choices: [auto, path, virtual]
+        default: auto
+      ca_cert:
+        description:
+          - Path of a PEM file with the certificates of the authorities to trust.
+          - The trust store of the system is used if the option is not set.
+          - The environment variable E(AWS_CA_BUNDLE) is used if the option is not set.
+        type: path
+      validate_certs:
+        description:
+          - Whether the certificate of the server must be valid.
+          - Set it to V(false) only for servers of a laboratory.
+        type: bool
+        default: true
+      allow_plaintext:
+        description:
+          - Whether O(source.endpoint_url) may begin with C(http) although the server is on another host.
+          - Plain HTTP to the loopback addresses of this host is always allowed.
+        type: bool
+        default: false
+  targets:
+    description:
+      - The buckets or directories to make equal to O(source). They must be there.
+      - Two directories are not mirrored to each other.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description:
+          - What messages and results call it.
+          - By default its O(targets.path), or C(s3://bucket/prefix).
+        type: str
+      path:
+        description:
+          - Directory on the host that the task runs on.
+          - Exactly one of O(targets.path) and O(targets.bucket) is needed.
+        type: path
+      bucket:
+        description:
+          - Bucket.
+          - The options of the connection to its server stand beside it.
+        type: str
+      prefix:
+        description:
+          - Folder in O(targets.bucket) that is made equal to the source, by default all of it.
+        type: str
+        default: ""
+      endpoint_url:
+        description:
+          - URL of the S3 server, such as V(https://minio.example.com:9000).
+          - By default it is AWS, in O(targets.region).
+          - The environment variables E(LIFEBOAT_S3_ENDPOINT) and E(AWS_ENDPOINT_URL) are used if the option is not set.
+        type: str
+      access_key:
+        description:
+          - Access key.
+          - If none is given, credentials are looked for as boto3 does (profiles, roles), which needs boto3.
+          - The environment variable E(AWS_ACCESS_KEY_ID) is used if the option is not set.
+        type: str
+      secret_key:
+        description:
+          - Secret key that belongs to O(targets.access_key).
+          - The environment variable E(AWS_SECRET_ACCESS_KEY) is used if the option is not set.
+        type: str
+      session_token:
+        description:
+          - Token of temporary credentials.
+          - The environment variable E(AWS_SESSION_TOKEN) is used if the option is not set.
+        type: str
+      region:
+        description:
+          - Region for which requests are signed.
+          - The environment variables E(AWS_REGION) and E(AWS_DEFAULT_REGION) are used if the option is not set.
+        type: str
+        default: us-east-1
+      addressing_style:
+        description:
+          - Where the bucket goes in a request.
+          - V(path) puts it into the path, as MinIO and most servers of your own want it.
+          - V(virtual) puts it before the host name, as AWS wants it.
+          - V(auto) uses V(virtual) for AWS, and V(path) for everything else.
+        type: str
+        choices: [auto, path, virtual]
+        default: auto
+      ca_cert:
+        description:
+          - Path of a PEM file with the certificates of the authorities to trust.
+          - The trust store of the system is used if the option is not set.
+          - The environment variable E(AWS_CA_BUNDLE) is used if the option is not set.
+        type: path
+      validate_certs:
+        description:
+          - Whether the certificate of the server must be valid.
+          - Set it to V(false) only for servers of a laboratory.
+        type: bool
+        default: true
+      allow_plaintext:
+        description:
+          - Whether O(targets.endpoint_url) may begin with C(http) although the server is on another host.
+          - Plain HTTP to the loopback addresses of this host is always allowed.
+        type: bool
+        default: false
+"""
