@@ -26,7 +26,13 @@ MOST = 100  # states, and versions, that a result shows
 _SHOWN_BACKUPS = 5  # of one state
 _READERS = 8  # backups that are looked into at once
 
-Found = t.Tuple[MergedBackup, t.Optional[Row], str]  # a backup, what it has under the key, why that is not known
+
+class Found(t.NamedTuple):
+    """What one backup has under the key."""
+
+    backup: MergedBackup
+    row: Row | None
+    why: str  # it is not known; empty: it is
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +57,7 @@ class History:
 
 
 def history(question: Question) -> History:
-    """Return the states of a key over all backups of a job. Raises UsageError where the job has no backup of objects."""
+    """Return the states of a key over all backups of a job. Raises UsageError where none of them has objects."""
     if not 1 <= question.limit <= MOST:
         raise UsageError("Cannot show so much of a history", f"limit is {question.limit}", f"use 1 to {MOST}")
     known = holdings(question.job, question.places)
@@ -95,7 +101,7 @@ def _looked(
 ) -> t.Iterator[Found]:
     """Look into backups, a few at once, in their order."""
     by_name = {place.name: place for place in question.places}
-    pending: t.Deque[concurrent.futures.Future[Found]] = collections.deque()
+    pending = collections.deque[concurrent.futures.Future[Found]]()
     for backup in backups:
         pending.append(pool.submit(_look, question, backup, by_name))
         if len(pending) > _READERS:
@@ -112,10 +118,10 @@ def _look(question: Question, backup: MergedBackup, places: t.Mapping[str, Place
             continue
         try:
             reader = IndexReader(places[name].store, copy.manifest)
-            return backup, reader.find(question.collection, question.key), ""
+            return Found(backup, reader.find(question.collection, question.key), "")
         except (DamagedError, StoreError) as error:
             why = f"its copy in {name} cannot be used: {error.cause or error.problem}"
-    return backup, None, why
+    return Found(backup, None, why)
 
 
 def _states(looked: t.Iterator[Found], limit: int, problems: list[str]) -> tuple[list[dict[str, t.Any]], int, bool]:

@@ -48,6 +48,10 @@ class BucketStore(Store):
         self._root = _root(prefix)
         self.name = f"s3://{bucket}/{self._root}".rstrip("/") + f" at {client.endpoint.url}"
 
+    def place_of(self, key: str) -> tuple[str, str]:
+        """Return the bucket and the whole key under which a key of this repository lies."""
+        return self._bucket, self._root + key
+
     def now(self) -> dt.datetime:
         with _told():
             return self._client.server_time(self._bucket, self._root + _TIME_PROBE)
