@@ -20,6 +20,7 @@ from .._engine.postgres.dump import DumpOptions
 from .._engine.postgres.restore import RestoreOptions
 from .._engine.postgres.swap import previous_name
 from .._engine.repository.layout import checked_job
+from .copies import copy_answer, missing_copies
 from .places import drill_place_from, places_from
 
 Params = t.Mapping[str, t.Any]
@@ -85,8 +86,8 @@ def backup_plan_answer(plan: BackupPlan) -> dict[str, t.Any]:
         "database": plan.job.database,
         "database_bytes": plan.source.check.size_bytes,
         "estimated_bytes": plan.estimated_bytes,
-        "copies": [_copy_answer(copy) for copy in unwritten],
-        "warnings": [*notes, *_missing(unwritten)],
+        "copies": [copy_answer(copy) for copy in unwritten],
+        "warnings": [*notes, *missing_copies(unwritten)],
     }
 
 
@@ -94,14 +95,14 @@ def backup_answer(result: BackupResult) -> dict[str, t.Any]:
     """Return what a task says about a backup that was written."""
     return {
         "id": result.id,
-        "copies": [_copy_answer(copy) for copy in result.copies],
+        "copies": [copy_answer(copy) for copy in result.copies],
         "complete": result.is_complete,
         "plain_bytes": result.plain_bytes,
         "stored_bytes": result.stored_bytes,
         "ratio": round(result.plain_bytes / result.stored_bytes, 2) if result.stored_bytes else 0.0,
         "seconds": result.seconds,
         "dump_seconds": result.dump_seconds,
-        "warnings": [*result.warnings, *_missing(result.copies)],
+        "warnings": [*result.warnings, *missing_copies(result.copies)],
     }
 
 
@@ -141,21 +142,6 @@ def restore_answer(result: RestoreResult) -> dict[str, t.Any]:
         "seconds": result.seconds,
         "warnings": list(result.notes),
     }
-
-
-def _copy_answer(copy: CopyResult) -> dict[str, t.Any]:
-    return {
-        "repository": copy.repository,
-        "primary": copy.is_primary,
-        "present": copy.is_present,
-        "proved": copy.is_proved,
-        "problem": copy.problem,
-        "seconds": copy.seconds,
-    }
-
-
-def _missing(copies: t.Sequence[CopyResult]) -> list[str]:
-    return [f"{copy.repository}: {copy.problem}" for copy in copies if copy.problem]
 
 
 def _refuse_below(least: int, params: Params, name: str) -> None:

@@ -18,8 +18,8 @@ from ..repository.publish import PublishError, Run
 from ..repository.store import Store
 from ..verify.restore import DrillPlace
 from .place import Place, Say, is_unusable
-from .proving import prove, require_good, seconds_since
-from .unfinished import clean_up
+from .proving import OBJECT_KINDS, is_whole, prove, require_good, seconds_since
+from .unfinished import Unfinished, clean_up
 
 _POLL_S = 0.1
 
@@ -102,6 +102,7 @@ class BackupResult:
     warnings: tuple[str, ...]
     statistics: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)  # as the manifest has them
     flags: tuple[str, ...] = ()
+    base: str = ""  # id of the backup that it builds on
 
     @property
     def is_complete(self) -> bool:
@@ -133,6 +134,7 @@ def deliver(job: Job, work: Work, begun: float, say: Say) -> BackupResult:
         warnings=manifest.warnings,
         statistics=manifest.statistics,
         flags=manifest.flags,
+        base=manifest.base,
     )
 
 
@@ -154,11 +156,8 @@ def require_places(job: Job) -> None:
         raise LifeboatError(f"Cannot run job {job.name}", "it has no repository", "give it at least one")
 
 
-def make_ready(job: Job, work: Work, place: Place, unfinished: t.Sequence[str]) -> None:
-    """Look who the repository is, clean up after killed runs, and bind the job to its source.
-
-    `unfinished`: names of the stored files that a killed run may have been writing. Raises GuardRefusal.
-    """
+def make_ready(job: Job, work: Work, place: Place, unfinished: Unfinished) -> None:
+    """Look who the repository is, clean up after killed runs, and bind the job to its source. Raises GuardRefusal."""
     place.identity()
     clean_up(place.store, job.name, unfinished)
     binding.bind(place.store, job.name, work.kind, work.identity, job.rebind)
@@ -227,7 +226,7 @@ def _proved_primary(job: Job, place: Place, manifest: Manifest, written_s: float
     begun = clock.monotonic()
     if job.proof != "none":
         say(f"{job.name}: reading {manifest.id} back from {place.name}")
-        require_good(prove(place.store, manifest, job.proof, job.proving_place), manifest, place.name)
+        _prove(job, place, manifest, is_own=True)
     seconds = round(written_s + seconds_since(begun), 3)
     return CopyResult(place.name, True, True, job.proof != "none", seconds=seconds)
 
@@ -240,11 +239,21 @@ def _copied(job: Job, work: Work, primary: Place, place: Place, manifest: Manife
         identity = place.identity()
         if job.rebind:
             binding.bind(place.store, job.name, work.kind, work.identity, rebind=True)
-        copy.copy(primary.store, place.store, manifest, identity, job.wait_s, say)
+        moved = copy.copy(primary.store, place.store, manifest, identity, job.wait_s, say)
         is_present = True
         if job.proof != "none":
-            require_good(prove(place.store, manifest, job.proof, job.proving_place), manifest, place.name)
+            _prove(job, place, manifest, is_own=all(each.owner == manifest.id for each in moved.missing))
     except LifeboatError as error:
         problem = f"{error.problem}: {error.cause}"
         return CopyResult(place.name, False, is_present, False, problem, seconds_since(begun))
     return CopyResult(place.name, False, True, job.proof != "none", seconds=seconds_since(begun))
+
+
+def _prove(job: Job, place: Place, manifest: Manifest, is_own: bool) -> None:
+    """Read a backup back; `is_own`: nothing of earlier backups was written here with it. Raises DamagedError.
+
+    What an earlier backup wrote is not read again where that one is proved as a whole.
+    """
+    store, base = place.store, manifest.base
+    own_only = is_own and manifest.kind in OBJECT_KINDS and (not base or is_whole(store, manifest.job, base))
+    require_good(prove(store, manifest, job.proof, job.proving_place, own_only=own_only), manifest, place.name)

@@ -14,7 +14,8 @@ from ..repository.catalog import MergedBackup
 from ..repository.store import Store
 from . import tables
 from .candidates import Holdings, candidates, holdings
-from .config import Config, JobSettings
+from .config import Config
+from .job_settings import JobSettings
 from .listing import described
 from .run_as import Document
 
@@ -70,7 +71,7 @@ def description_lines(each: Document) -> list[str]:
     facts = [
         ("backup", each["id"]),
         ("job", f"{each['job']} ({each['kind']})"),
-        ("source", f"{source.get('database', '')} on PostgreSQL {source.get('server_version', '')}"),
+        ("source", _source(each["kind"], source)),
         ("host", each["host"]),
         ("began", each["started"]),
         ("finished", each["finished"]),
@@ -84,9 +85,20 @@ def description_lines(each: Document) -> list[str]:
     for file in each["files"]:
         shown.append(f"{'file':<10}{file['name']}, {tables.size(file['stored_size'])}")
         shown.append(f"{'':<10}sha256 {file['stored_sha256']}")
+    for words in each["flags"]:
+        shown += tables.note(words, "flag: " if each["flagged"] else "flag, acknowledged: ")
     for words in each["warnings"]:
         shown += tables.note(words, "warning: ")
     return shown
+
+
+def _source(kind: str, source: Document) -> str:
+    if kind not in ("bucket", "files"):
+        return f"{source.get('database', '')} on PostgreSQL {source.get('server_version', '')}"
+    names, count = list(source.get("collections", ()))[:5], int(source.get("collection_count", 0))
+    more = f" and {count - len(names)} more" if count > len(names) else ""
+    where = source.get("endpoint", "") or source.get("host", "")
+    return f"{', '.join(map(str, names))}{more} of {where}"
 
 
 def remarks(unreachable: t.Mapping[str, str]) -> list[str]:
@@ -115,6 +127,8 @@ def _row(backup: Document, now: dt.datetime) -> list[str]:
     times = [copy["proved_at"] for copy in copies if copy["proved"] and copy["proved_at"]]
     is_damaged = any(copy["problems"] or copy["alarms"] for copy in copies)
     proved = f"{_age(max(times), now)} ago" if times else ("DAMAGED" if is_damaged else "no")
+    if backup["flagged"]:
+        proved = "FLAGGED"
     names = [copy["repository"] + _mark(copy, backup["proved"]) for copy in copies]
     return [
         backup["id"],

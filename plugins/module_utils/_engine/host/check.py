@@ -16,9 +16,14 @@ from ..postgres.connection import connect
 from ..postgres.tools import find_tool
 from ..repository import binding
 from . import tables
-from .config import Config, JobSettings, RepositorySettings
-from .database_backup import KIND, DatabaseJob, Source, inspect
+from .config import Config
+from .database_backup import KIND, Source, inspect
+from .database_settings import DatabaseSettings
+from .job_settings import JobSettings
+from .objects_job import inspect as inspect_objects
+from .objects_job_settings import ObjectsSettings
 from .place import Place
+from .repository_settings import RepositorySettings
 from .run_as import Document
 
 _SKEW = dt.timedelta(minutes=5)  # S3 servers refuse requests from 15 minutes on
@@ -56,9 +61,10 @@ def check_job(config: Config, job: JobSettings) -> Document:
     findings = [finding for finding, _opened in looked_at]
     opened = [place for _finding, place in looked_at if place is not None]
     reached = [place for finding, place in looked_at if place is not None and finding.is_good]
-    findings += _of_source(job, opened, reached)
-    if job.proof == "restore":
-        findings.append(_found("server to try restores out", lambda: _scratch_programs(job)))
+    if isinstance(job, DatabaseSettings):
+        findings += _of_database(job, opened, reached)
+    elif isinstance(job, ObjectsSettings):
+        findings += _of_objects(job, opened, reached)
     return {"job": job.name, "findings": [finding.document() for finding in findings]}
 
 
@@ -116,28 +122,48 @@ def _refuse_skew(place: Place) -> None:
         )
 
 
-def _of_source(job: JobSettings, opened: t.Sequence[Place], reached: t.Sequence[Place]) -> list[Finding]:
+def _of_database(job: DatabaseSettings, opened: t.Sequence[Place], reached: t.Sequence[Place]) -> list[Finding]:
     sources: list[Source] = []
 
     def look() -> str:
-        probe = DatabaseJob(job.name, job.login(), job.database, tuple(opened), compression=job.compression)
-        sources.append(inspect(probe))
+        sources.append(inspect(job.job(tuple(opened))))
         found = sources[0]
         return f"PostgreSQL {found.description['server_version']}, to be dumped by {found.tools.pg_dump.path}"
 
     findings = [_found(f"database {job.database}", look)]
     for source in sources:
         findings += [Finding("note", note) for note in (*source.tools.warnings, *source.check.notes)]
-        findings += [_found(f"source of {job.name}", functools.partial(_bound, job, source, each)) for each in reached]
+        findings += _of_binding(job, KIND, source.identity, reached)
+    if job.proof == "restore":
+        findings.append(_found("server to try restores out", lambda: _scratch_programs(job)))
     return findings
 
 
-def _bound(job: JobSettings, source: Source, place: Place) -> str:
-    binding.check(place.store, job.name, KIND, source.identity)
+def _of_objects(job: ObjectsSettings, opened: t.Sequence[Place], reached: t.Sequence[Place]) -> list[Finding]:
+    identities: list[binding.Identity] = []
+
+    def look() -> str:
+        found = inspect_objects(job.job(tuple(opened)), lambda *_remark: None)
+        identities.append(found.identity)
+        count = len(found.collections)
+        return f"{count} {'buckets' if job.kind == 'bucket' else 'folders'}: {', '.join(found.collections[:5])}"
+
+    findings = [_found("buckets" if job.kind == "bucket" else "folders", look)]
+    for identity in identities:
+        findings += _of_binding(job, job.kind, identity, reached)
+    return findings
+
+
+def _of_binding(job: JobSettings, kind: str, identity: binding.Identity, reached: t.Sequence[Place]) -> list[Finding]:
+    return [_found(f"source of {job.name}", functools.partial(_bound, job, kind, identity, each)) for each in reached]
+
+
+def _bound(job: JobSettings, kind: str, identity: binding.Identity, place: Place) -> str:
+    binding.check(place.store, job.name, kind, identity)
     return f"the one that {place.name} expects"
 
 
-def _scratch_programs(job: JobSettings) -> str:
+def _scratch_programs(job: DatabaseSettings) -> str:
     with connect(job.login(), job.server.maintenance_database) as session:
         major = session.version_number // 10000
     purpose = f"Cannot try out restores of {job.database}"

@@ -12,14 +12,15 @@ import os
 import sys
 import typing as t
 
-from ..errors import GuardRefusal, LifeboatError
+from ..errors import GuardRefusal, LifeboatError, UsageError
+from ..objects.reread import Share
 from ..repository.proof import LEVELS
-from . import commands
-from .commands import Shown
+from . import commands, mirror_command
 from .config import DEFAULT_FILE, Config, load
 from .place import Say
 from .progress import Progress
 from .run_as import Document
+from .shown import Shown
 from .signals import Interrupted, unwinding
 from .version import VERSION
 
@@ -167,14 +168,27 @@ def _parser() -> argparse.ArgumentParser:
     _add_copy(add("copy", commands.copy, "bring every repository of a job what it lacks"))
     _add_verify(add("verify", commands.verify, "verify copies of backups, and record what was found"))
     _add_restore(add("restore", commands.restore, "bring a backup back"))
+    mirror_command.add_options(add("mirror", _mirror, "make targets equal to a source, and destroy nothing"))
     add("status", commands.show_status, "say how jobs stand; exit code 1 when something is wrong", "[JOB]")
     add("check", commands.check_all, "look whether runs have all that they need; changes nothing", "[JOB]")
     return parser
 
 
+def _mirror(config: Config, options: argparse.Namespace, say: Say) -> Shown:
+    return mirror_command.mirror(config.mirrors, config.file, options, say)
+
+
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--on-shrink", choices=("fail", "warn", "ignore"), help="instead of what the job says")
     parser.add_argument("--rebind", action="store_true", help="the source was rebuilt on purpose: accept it")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--full", action="store_true", help="read every object or file, also those that seem unchanged")
+    how.add_argument("--metadata-only", action="store_true", help="only the settings of buckets, no objects")
+    words = "read a share of what seems unchanged, such as 1/7; the runs go round"
+    how.add_argument("--reread", metavar="N/T", type=_share, help=words)
+    parser.add_argument("--allow-empty", action="store_true", help="accept a source without any object")
+    words = "do not back up; say that this flagged backup and all earlier ones are as they should be (default: latest)"
+    parser.add_argument("--acknowledge", metavar="ID", nargs="?", const="latest", default="", help=words)
 
 
 def _add_copy(parser: argparse.ArgumentParser) -> None:
@@ -206,6 +220,13 @@ def _add_restore(parser: argparse.ArgumentParser) -> None:
 def _add_repository(parser: argparse.ArgumentParser) -> None:
     words = "only this one; may be repeated, in the order of preference"
     parser.add_argument("--repository", metavar="NAME", action="append", default=[], help=words)
+
+
+def _share(text: str) -> Share | None:
+    try:
+        return Share.parse(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share: {error.remedy}") from error
 
 
 def _positive(text: str) -> int:

@@ -10,72 +10,24 @@ import functools
 import typing as t
 
 from .. import clock
-from ..errors import DONE, FAILED, INCOMPLETE, IncompleteError, LifeboatError, UsageError
+from ..errors import DONE, FAILED, INCOMPLETE, UsageError
 from ..postgres.archive import ScriptOptions
 from ..postgres.restore import RestoreOptions
-from . import catalog_view, check, copy_jobs, restore_run, status, tables, verify_run
-from .backup_run import BackupResult
-from .config import Config, JobSettings
-from .database_backup import back_up
+from . import catalog_view, check, copy_jobs, restore_run, run_command, status, tables, verify_run
+from .config import Config
+from .database_settings import DatabaseSettings
+from .job_settings import JobSettings
 from .place import Place, Say
 from .run_as import Document, as_user, become, is_other, is_root
-
-
-@dataclasses.dataclass(frozen=True)
-class Shown:
-    """What a subcommand has to say in the end."""
-
-    document: Document  # for machines
-    lines: t.Sequence[str]  # for people
-    exit_code: int = DONE
-    remarks: t.Sequence[str] = ()  # for standard error
-    error: LifeboatError | None = None  # what is not done, beside what is
+from .shown import Shown
 
 
 def run(config: Config, options: argparse.Namespace, say: Say) -> Shown:
-    """Run a job: back up, prove, copy."""
+    """Run a job: back up, prove, copy; or acknowledge a flagged backup."""
     job = _own(config, options.job)
-    changes: dict[str, t.Any] = {"rebind": options.rebind}
-    if options.on_shrink:
-        changes["on_shrink"] = options.on_shrink
-    wanted = dataclasses.replace(config.database_job(job), **changes)
-    try:
-        return _ran(back_up(wanted, say))
-    except IncompleteError as error:
-        return _ran(error.result, error)
-
-
-def _ran(result: BackupResult, error: IncompleteError | None = None) -> Shown:
-    document = {
-        "job": result.job,
-        "id": result.id,
-        "copies": [
-            {
-                "repository": copy.repository,
-                "primary": copy.is_primary,
-                "present": copy.is_present,
-                "proved": copy.is_proved,
-                "problem": copy.problem,
-                "seconds": copy.seconds,
-            }
-            for copy in result.copies
-        ],
-        "complete": result.is_complete,
-        "plain_bytes": result.plain_bytes,
-        "stored_bytes": result.stored_bytes,
-        "seconds": result.seconds,
-        "dump_seconds": result.dump_seconds,
-        "warnings": list(result.warnings),
-    }
-    sizes = f"{tables.size(result.stored_bytes)} of {tables.size(result.plain_bytes)}"
-    shown = [f"{result.job}: backup {result.id}, {sizes}, {tables.duration(result.seconds)}"]
-    for copy in result.copies:
-        words = "proved" if copy.is_proved else ("not proved" if copy.is_present else "MISSING")
-        shown.append(tables.printable(f"  {copy.repository}: {words}"))
-        shown += tables.note(copy.problem) if copy.problem else []
-    for warning in result.warnings:
-        shown += tables.note(warning, "warning: ")
-    return Shown(document, shown, error.exit_code if error else DONE, error=error)
+    if options.acknowledge:
+        return run_command.acknowledge(job, config.places(job), options.acknowledge)
+    return run_command.run(job, config.places(job), options, say)
 
 
 def list_backups(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
@@ -157,6 +109,8 @@ def verify(config: Config, options: argparse.Namespace, say: Say) -> Shown:
 def restore(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Bring a backup back as a database."""
     job = _own(config, options.job)
+    if not isinstance(job, DatabaseSettings):
+        raise UsageError(f"Cannot restore job {job.name} like this", f"it is of kind {job.kind}", "use the modules")
     places, refused = config.usable_places(job)
     script = ScriptOptions(options.schema_only, options.no_owner, options.no_privileges)
     request = restore_run.RestoreRequest(

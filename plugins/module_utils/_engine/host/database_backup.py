@@ -117,7 +117,7 @@ class _DatabaseWork:
 
     def write(self, place: Place, _say: Say) -> tuple[Run, Manifest]:
         job, store = self.job, place.store
-        make_ready(job, self, place, _UNFINISHED)
+        make_ready(job, self, place, lambda _finished: _UNFINISHED)
         last = newest_manifest(store, job.name)
         last_bytes = int(last.statistics.get("plain_bytes", 0)) if last else 0
         with begun_run(store, job.name) as run:

@@ -77,8 +77,11 @@ class Fields:
             raise self.refuse(key, f"is {_shown(value)}", "use a number of hours above 0")
         return float(value)
 
-    def texts(self, key: str) -> tuple[str, ...]:
-        """Return a list of different texts that must be there and have at least one."""
+    def texts(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """Return a list of different texts; `default` None: it must be there and have at least one."""
+        if default is not None and not self.has(key):
+            self._known.append(key)
+            return default
         found = self._take(key, list, None)
         if not found or not all(isinstance(each, str) for each in found):
             raise self.refuse(key, "is not a list of names", 'write it as ["first", "second"]')

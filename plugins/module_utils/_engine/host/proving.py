@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from .. import clock
 from ..errors import DamagedError, UsageError
 from ..repository import proof
@@ -18,6 +20,7 @@ from ..verify.presence import check_presence
 from ..verify.restore import DrillPlace, check_restore
 from ..verify.sample import EVERYTHING, Sample
 
+_WHOLE = "whole"  # in the report of a record: all that the backup needs is proved
 OBJECT_KINDS = ("bucket", "files")  # kinds of backups that have an index and packs
 
 
@@ -33,7 +36,7 @@ def prove(
     """Verify a backup at one level and record the verdicts beside its stored files; presence proves nothing, so it is
     not recorded.
 
-    `own_only` is for runs: what earlier backups wrote was proved by them, and the catalog judges all of it together.
+    `own_only` is for runs: what earlier backups wrote is whole, that is it was proved before (`is_whole`).
     `sample` chooses among the packs of objects and files at level content.
     """
     if level == "presence":
@@ -41,10 +44,21 @@ def prove(
     moment = store.now()  # before the reading: what is written while it goes on is not proved by it
     outcome = _outcome(store, manifest, level, place, own_only, sample)
     for owner, verdicts in outcome.verdicts.items():
-        report = outcome.report if owner == manifest.id else {}
+        report: dict[str, t.Any] = dict(outcome.report) if owner == manifest.id else {}
+        if report and manifest.kind in OBJECT_KINDS and level == "content" and outcome.is_good and sample == EVERYTHING:
+            report[_WHOLE] = True
         record = proof.ProofRecord(manifest.job, owner, level, moment, host_name(), verdicts, report)
         proof.write(store, record)
     return outcome
+
+
+def is_whole(store: Store, job: str, backup_id: str) -> bool:
+    """Say whether all that a backup of objects needs was read back, what earlier backups wrote included.
+
+    It is known by its own records alone, however many backups it shares files with: a run that builds on a backup reads
+    everything unless that one is whole.
+    """
+    return any(each.is_good and each.report.get(_WHOLE) for each in proof.records(store, job, backup_id))
 
 
 def _outcome(

@@ -13,7 +13,8 @@ from ..errors import LifeboatError
 from ..repository.catalog import MergedBackup
 from . import tables
 from .candidates import Holdings, holdings
-from .config import Config, JobSettings
+from .config import Config
+from .job_settings import JobSettings
 from .place import Place
 from .run_as import Document
 
@@ -30,7 +31,7 @@ class JobStatus:
     time: dt.datetime | None  # when it began: what it holds is as of then
     age_s: float | None
     rpo_hours: float | None  # objective for the age
-    proved_id: str  # of the newest backup that is proved in some repository
+    proved_id: str  # of the newest backup that is proved in some repository, and not flagged
     proved_at: dt.datetime | None  # when that was read back last
     copies: tuple[str, ...]  # repositories that have the newest backup
     repositories: tuple[str, ...]  # repositories that are to have it
@@ -61,12 +62,13 @@ def judge(job: JobSettings, known: Holdings, now: dt.datetime) -> JobStatus:
     """Say how a job stands by what its repositories hold at the moment `now`."""
     rows = known.merged()
     newest = next((row for row in reversed(rows) if row.manifest is not None), None)
-    proved = next((row for row in reversed(rows) if row.is_proved), None)
+    proved = next((row for row in reversed(rows) if row.is_trusted), None)
     manifest = newest.manifest if newest else None
     age_s = (now - manifest.started).total_seconds() if manifest else None
     problems = [
         *_of_repositories(known),
         *_of_age(job, age_s, bool(known.found)),
+        *_of_flags(newest),
         *_of_proof(job, newest, proved, now),
         *_of_copies(job, known, newest),
         *_of_damage(rows),
@@ -111,6 +113,11 @@ def _of_age(job: JobSettings, age_s: float | None, has_answer: bool) -> t.Iterat
         yield f"the newest backup lies {tables.duration(-age_s)} in the future: a clock is wrong"
     if job.rpo_hours is not None and age_s > job.rpo_hours * 3600:
         yield f"the newest backup is {tables.duration(age_s)} old, and the objective is {job.rpo_hours:g} h"
+
+
+def _of_flags(newest: MergedBackup | None) -> t.Iterator[str]:
+    if newest is not None and newest.is_flagged and newest.manifest is not None:
+        yield f"{newest.id} may not hold what it should ({'; '.join(newest.manifest.flags)}) and is not acknowledged"
 
 
 def _of_proof(

@@ -11,13 +11,17 @@ from ..repository import layout
 from ..repository.intent import Intent, host_name, machine_id
 from ..repository.store import Store
 
+# Given the names of the stored files that a killed run finished, returns those that it may have been writing.
+Unfinished = t.Callable[[t.Collection[str]], t.Iterable[str]]
 
-def clean_up(store: Store, job: str, names: t.Sequence[str]) -> list[str]:
+
+def clean_up(store: Store, job: str, unfinished: Unfinished) -> list[str]:
     """Remove what killed runs of a job on this machine left unfinished, and return their ids.
 
-    The caller holds the lock of the job on this host, so that the runs are over. `names`: of the stored files that
-    such a run may have been writing. Its finished files are garbage from then on, and a manifest that is still on
-    its way finds them there: garbage is deleted a day later at the earliest (docs/protocol.md, rule 8).
+    The caller holds the lock of the job on this host, so that the runs are over. Servers find unfinished uploads by
+    their exact keys only, hence `unfinished`. The files that such a run finished are garbage from then on, and a
+    manifest that is still on its way finds them there: garbage is deleted a day later at the earliest
+    (docs/protocol.md, rule 8).
     """
     store.discard_abandoned(job)
     mine = (host_name(), machine_id())
@@ -32,7 +36,8 @@ def clean_up(store: Store, job: str, names: t.Sequence[str]) -> list[str]:
             continue
         if not intent.machine or (intent.host, intent.machine) != mine or intent.id != layout.id_of(entry.key):
             continue
-        for name in names:
+        folder = layout.data(job, intent.id)
+        for name in unfinished({each.key[len(folder) :] for each in store.entries(folder)}):
             store.discard_unfinished(layout.data(job, intent.id, name))
         store.delete(entry.key)
         found.append(intent.id)

@@ -55,7 +55,7 @@ def repository(tmp_path, file):
 
 def answer_of(monkeypatch, work):
     """Let the subcommand `run` do `work` instead of a backup."""
-    monkeypatch.setattr(commands, "back_up", lambda _job, _say: work())
+    monkeypatch.setattr(commands.run_command.database_backup, "back_up", lambda _job, _say: work())
 
 
 def result(**changes):
@@ -178,7 +178,7 @@ def test_a_job_that_is_not_configured_is_wrong_usage(argv, file, capsys):
 
 def test_options_of_a_run_overrule_its_job(monkeypatch, file):
     seen = []
-    monkeypatch.setattr(commands, "back_up", lambda job, _say: seen.append(job) or result())
+    monkeypatch.setattr(commands.run_command.database_backup, "back_up", lambda job, _say: seen.append(job) or result())
     cli.main(["--config", file, "run", "lab"])
     cli.main(["--config", file, "run", "lab", "--on-shrink", "warn", "--rebind"])
     assert [(job.on_shrink, job.rebind) for job in seen] == [("fail", False), ("warn", True)]

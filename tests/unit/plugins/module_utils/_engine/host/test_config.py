@@ -96,6 +96,56 @@ def test_every_key_of_a_job_reaches_it():
     assert found.password_file == "/etc/lifeboat/db.password"
 
 
+BUCKETS = {
+    "kind": "bucket",
+    "source": {
+        "endpoint_url": "https://minio.example.com:9000",
+        "access_key": "reader",
+        "secret_key_file": "/etc/lifeboat/minio.key",
+    },
+    "buckets": ["shop", "media-*"],
+    "repositories": ["local", "site"],
+}
+FILES = {"kind": "files", "roots": ["/etc", "/srv/www"], "repositories": ["local"]}
+
+
+def test_every_key_of_a_job_of_buckets_reaches_it(tmp_path):
+    secret = tmp_path / "minio.key"
+    secret.write_text("hush\n")
+    secret.chmod(0o600)
+    more = {
+        "source": {**BUCKETS["source"], "secret_key_file": str(secret)},
+        "exclude_buckets": ["media-tmp"],
+        "prefix": "live/",
+        "reread": "2/9",
+        "on_mass_delete": "warn",
+        "on_mass_rewrite": "ignore",
+        "allow_empty": True,
+        "concurrency": 3,
+        "proof": "none",
+        "compression": "none",
+        "objectives": {"rpo_hours": 2},
+    }
+    found = parsed(changed("jobs/minio", {**BUCKETS, **more})).job("minio")
+    job = found.job(())
+    assert (job.name, job.kind, job.mode, found.rpo_hours) == ("minio", "bucket", "incremental", 2.0)
+    assert (found.buckets.buckets, found.buckets.exclude_buckets) == (("shop", "media-*"), ("media-tmp",))
+    assert found.buckets.prefix == "live/"
+    assert (job.reread.parts, job.reread.of, job.allow_empty, job.concurrency) == (2, 9, True, 3)
+    assert job.policy == {"mass_delete": "warn", "mass_rewrite": "ignore", "entropy_jump": "fail"}
+    assert (job.proof, job.compression) == ("none", "none")
+    assert job.open_source.args[0].endpoint.secret_key == "hush"  # noqa: S105
+
+
+def test_every_key_of_a_job_of_folders_reaches_it():
+    more = {"exclude": ["cache/"], "include": ["*.conf"], "one_file_system": True, "devices": True}
+    found = parsed(changed("jobs/web", {**FILES, **more})).job("web")
+    selection = found.files
+    assert (selection.roots, selection.exclude) == (("/etc", "/srv/www"), ("cache/",))
+    assert (selection.include, selection.one_file_system, selection.devices) == (("*.conf",), True, True)
+    assert found.job(()).kind == "files"
+
+
 def test_a_folder_of_sockets_may_stand_instead_of_a_host():
     assert parsed(changed("jobs/db1-shop/login_unix_socket", "/tmp/s")).job("db1-shop").server.host == "/tmp/s"
 
@@ -113,7 +163,7 @@ def test_every_key_of_a_bucket_reaches_its_endpoint():
         "session_token_file": "/etc/lifeboat/site.token",
     }
     found = parsed(changed("repositories/site", site)).repositories["site"]
-    endpoint = found.endpoint
+    endpoint = found.login.endpoint
     assert (endpoint.url, endpoint.region, endpoint.ca_file) == (
         "http://minio.example.com:9000",
         "eu-west-1",
@@ -173,6 +223,31 @@ def test_a_mistake_is_named_by_its_key_with_what_is_allowed(path, value, key, al
     assert key in error.cause
     assert allowed in error.remedy
     assert "canary" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("job", "changes", "key", "allowed"),
+    [
+        (BUCKETS, {"buckets": REMOVE}, "jobs.x.buckets is missing", "a list"),
+        (BUCKETS, {"buckets": []}, "jobs.x.buckets is not a list of names", "write it as"),
+        (BUCKETS, {"exclude_buckets": "a"}, "jobs.x.exclude_buckets is a text", "a list"),
+        (BUCKETS, {"source": {"secret_key": "canary"}}, "jobs.x.source.secret_key is not known", "secret_key_file"),
+        (BUCKETS, {"source": {"access_key": "a"}}, "jobs.x.source.secret_key_file is missing", "both"),
+        (BUCKETS, {"reread": "7"}, "jobs.x.reread is '7'", "1/7"),
+        (BUCKETS, {"on_mass_delete": "stop"}, "jobs.x.on_mass_delete is 'stop'", "fail, warn, ignore"),
+        (BUCKETS, {"proof": "restore"}, "jobs.x.proof is 'restore'", "none, content"),
+        (BUCKETS, {"concurrency": 0}, "jobs.x.concurrency is 0", "1 to 256"),
+        (BUCKETS, {"roots": ["/etc"]}, "jobs.x.roots is not known", "known here"),
+        (FILES, {"roots": ["etc"]}, "jobs.x.roots has 'etc'", "absolute paths"),
+        (FILES, {"roots": REMOVE}, "jobs.x.roots is missing", "a list"),
+        (FILES, {"database": "shop"}, "jobs.x.database is not known", "known here"),
+        (FILES, {"exclude": [3]}, "jobs.x.exclude is not a list of names", "write it as"),
+    ],
+)
+def test_a_mistake_in_a_job_of_objects_is_named_by_its_key(job, changes, key, allowed):
+    given = {name: value for name, value in {**job, **changes}.items() if value is not REMOVE}
+    error = refused(changed("jobs/x", given))
+    assert key in error.cause and allowed in error.remedy and "canary" not in str(error)
 
 
 def test_host_and_folder_of_sockets_exclude_each_other():

@@ -9,7 +9,7 @@ import datetime as dt
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import status, tables
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.candidates import Holdings
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.config import JobSettings
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.database_settings import DatabaseSettings
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.connection import Server
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.catalog import Backup
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.manifest import Manifest
@@ -20,8 +20,8 @@ HOUR = dt.timedelta(hours=1)
 
 
 def job(**changes):
-    given = {"name": "db1-shop", "database": "shop", "repositories": ("local", "site"), "server": Server()}
-    return JobSettings(**{**given, "rpo_hours": 26.0, **changes})
+    given = {"name": "db1-shop", "kind": "pg_database", "database": "shop", "repositories": ("local", "site")}
+    return DatabaseSettings(**{**given, "server": Server(), "rpo_hours": 26.0, **changes})
 
 
 def identity(age_h):

@@ -1,0 +1,267 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing as t
+
+from .. import clock
+from ..errors import FlaggedError, GuardRefusal, IncompleteError
+from ..objects import guards
+from ..objects.changes import changes, never
+from ..objects.gather import gather
+from ..objects.index_writer import IndexSummary, IndexWriter
+from ..objects.pack_writer import PackWriter
+from ..objects.remarks import SKIPPED, Remarks
+from ..objects.reread import Round
+from ..objects.rows import Row
+from ..objects.source import Source
+from ..objects.tally import Tally
+from ..repository import catalog
+from ..repository.manifest import Manifest
+from ..repository.publish import BaseGoneError, Contents, Run
+from ..stream.compression import SUFFIXES
+from .backup_run import BackupResult, backup_ids, begun_run, deliver, make_ready, require_copies
+from .job_lock import job_lock
+from .objects_base import REPOSITORY, Base, BaseDamagedError, choose_base
+from .objects_job import FoundSource, ObjectsJob, inspect, is_empty
+from .place import Place, Say, silent
+from .version import VERSION
+
+_TRIES = 5  # bases that vanish or turn out damaged before the run gives up and reads everything
+_AHEAD = 8  # packs that a killed run may have been writing at once
+_NAMES = ("index.jsonl", "segments.jsonl", "settings.json", "remarks.jsonl")
+
+
+def back_up(job: ObjectsJob, say: Say = silent) -> BackupResult:
+    """Back buckets or folders up into the first repository that works, prove it, and copy it to the others.
+
+    Raises FlaggedError (with the result) when a guard doubts the backup, IncompleteError (with the result) when a copy
+    is missing or an object could not be read and `allow_partial` is off, DamagedError when the backup does not read
+    back, BusyError, GuardRefusal and other kinds of LifeboatError when there is no new backup.
+    """
+    remarks = Remarks()
+    with job_lock(job.name):
+        begun = clock.monotonic()
+        try:
+            result = deliver(job, _ObjectsWork(job, inspect(job, remarks.add), remarks), begun, say)
+        finally:
+            remarks.close()
+    _require_unflagged(job, result)
+    _require_all_objects(job, result)
+    require_copies(job, result)
+    return result
+
+
+def _require_unflagged(job: ObjectsJob, result: BackupResult) -> None:
+    if not result.flags:
+        return
+    missing = [f"{copy.repository}: {copy.problem}" for copy in result.copies if copy.problem]
+    raise FlaggedError(
+        guards.guard_of(result.flags),
+        f"Backup {result.id} of {job.name} is written, and may not hold what it should",
+        "; ".join([*result.flags, *missing]),
+        f"look what happened to the source; if it is right, acknowledge {result.id}; latest_good stays before it",
+        result,
+    )
+
+
+def _require_all_objects(job: ObjectsJob, result: BackupResult) -> None:
+    counts = {what: n for what, n in result.statistics.get("remarks", {}).items() if what != SKIPPED}
+    if counts and not job.allow_partial:
+        raise IncompleteError(
+            f"Backup {result.id} of {job.name} does not have all objects as they are now",
+            ", ".join(f"{count:,} {what}" for what, count in sorted(counts.items())),
+            "look into the stored file remarks of the backup, which names them and says why; then run the job again",
+            result,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _ObjectsWork:
+    """How buckets or folders are written into a repository."""
+
+    job: ObjectsJob
+    found: FoundSource
+    remarks: Remarks
+
+    @property
+    def kind(self) -> str:
+        return self.job.kind
+
+    @property
+    def identity(self) -> t.Mapping[str, str]:
+        return self.found.identity
+
+    @property
+    def words(self) -> str:
+        names = ", ".join(self.found.collections[:3])
+        more = len(self.found.collections) - 3
+        return f"{names} and {more} more" if more > 0 else names
+
+    def write(self, place: Place, say: Say) -> tuple[Run, Manifest]:
+        job = self.job
+        make_ready(job, self, place, unfinished_names)
+        repository = str(place.identity().repository)
+        damaged: dict[str, str] = {}
+        for _attempt in range(_TRIES):
+            base, notes = self._base(place, repository, damaged)
+            notes = [*(f"not built on {each}: {why}" for each, why in damaged.items()), *notes]
+            for note in notes:
+                say(f"{job.name}: {note}")
+            try:
+                return self._written(place, base, repository, notes, say)
+            except BaseDamagedError as error:
+                damaged[error.backup_id] = error.cause
+            except BaseGoneError:
+                say(f"{job.name}: {base.id if base else ''} was removed meanwhile; starting over")
+        return self._written(place, None, repository, list(damaged.values()), say)
+
+    def _base(self, place: Place, repository: str, damaged: t.Mapping[str, str]) -> tuple[Base | None, list[str]]:
+        if self.job.mode == "metadata_only":
+            return None, []
+        return choose_base(place.store, self.job.name, repository, damaged)
+
+    def _written(
+        self, place: Place, base: Base | None, repository: str, notes: list[str], say: Say
+    ) -> tuple[Run, Manifest]:
+        job, store = self.job, place.store
+        self.remarks.clear()
+        self._refuse_unmounted(base)
+        follows = _flagged_before(place, job.name)
+        with begun_run(store, job.name, base.id if base else "") as run:
+            writing = _Writing(job, self.found, run, base, self.remarks)
+            if job.mode != "metadata_only":
+                writing.objects(say)
+            writing.documents()
+            contents = writing.contents(repository, notes, follows)
+            return run, run.publish(contents, writing.needs)
+
+    def _refuse_unmounted(self, base: Base | None) -> None:
+        """Refuse a folder that has become empty: its disk is not mounted, more likely than all files are gone."""
+        job = self.job
+        if job.kind != "files" or base is None or job.allow_empty or job.mode == "metadata_only":
+            return
+        for root in self.found.collections:
+            had = sum(segment.rows for segment in base.segments(root))
+            if had > 1 and is_empty(self.found.source, root):
+                raise GuardRefusal(
+                    "source",
+                    f"Cannot back up {job.name}: {root} is empty",
+                    f"it had {had:,} entries in backup {base.id}",
+                    "mount what belongs there; if it is to be empty, set allow_empty",
+                )
+
+
+class _Writing:
+    """The stored files of one run."""
+
+    def __init__(self, job: ObjectsJob, found: FoundSource, run: Run, base: Base | None, remarks: Remarks) -> None:
+        self._job = job
+        self._found = found
+        self._run = run
+        self._base = base
+        self._remarks = remarks
+        self._tally = Tally(run.id)
+        self._summary: IndexSummary | None = None
+        last = base.manifest.statistics.get("reread") if base else None
+        self._round: Round | None = job.reread.after(last) if job.reread else None
+
+    @property
+    def needs(self) -> t.Any:
+        return self._summary.needs if self._summary else ()
+
+    def objects(self, say: Say) -> None:
+        """Write packs and index, collection after collection."""
+        source, base = self._found.source, self._base
+        packs = PackWriter(self._run, self._job.compression)
+        index = IndexWriter(self._run, base, self._job.compression)
+        names = {*self._found.collections, *(base.collections() if base else ())}
+        try:
+            for name in sorted(names, key=lambda each: each.encode("utf-8", "surrogateescape")):
+                if name not in self._found.collections:
+                    self._tally.lost(name, base.segments(name) if base else ())
+                    continue
+                say(f"{self._job.name}: reading {name}")
+                self._collection(source, name, packs, index)
+            packs.finish()
+            self._summary = index.finish()
+        except BaseException:
+            packs.abort()
+            index.abort()
+            raise
+
+    def _collection(self, source: Source, name: str, packs: PackWriter, index: IndexWriter) -> None:
+        base, tally = self._base, self._tally.collection(name)
+        found = changes(
+            source.items(name),
+            tally.base(base.segments(name)) if base else (),
+            base.rows_of if base else _nothing,
+            reread=self._round.has_row if self._round else never,
+            has_rereads=self._round.has_segment if self._round else None,
+            full=self._job.reads_all,
+        )
+        rows = gather(source, name, tally.steps(found), packs, self._remarks.add, self._job.concurrency)
+        index.add(name, tally.rows(rows))
+
+    def documents(self) -> None:
+        """Write the settings of the source and the remarks, where there are any."""
+        settings = self._found.source.documents()
+        if settings:
+            data = json.dumps(settings, sort_keys=True, separators=(",", ":")).encode("ascii")
+            self._run.store_file("settings.json", "settings", [data], self._job.compression, len(data))
+        if self._remarks.counts:
+            self._run.store_file("remarks.jsonl", "remarks", self._remarks.chunks(), self._job.compression)
+
+    def contents(self, repository: str, notes: t.Sequence[str], follows: str) -> Contents:
+        """Return what the manifest says; guards have looked at it."""
+        job, found = self._job, self._tally.compared(self._read)
+        verdict = guards.by_policy(guards.judge(found), job.policy, follows)
+        statistics = {
+            "mode": job.mode,
+            REPOSITORY: repository,
+            "plain_bytes": self._run.plain_bytes,
+            "stored_bytes": self._run.stored_bytes,
+            **(self._tally.statistics() if job.mode != "metadata_only" else {}),
+            "remarks": self._remarks.counts,
+            "remarks_sample": list(self._remarks.sample),
+            **({"reread": self._round.statistics} if self._round else {}),
+        }
+        warnings = (*notes, *verdict.warnings)
+        return Contents(job.kind, {"lifeboat": VERSION}, self._found.description, statistics, warnings, verdict.flags)
+
+    def _read(self, row: Row) -> t.Iterator[bytes]:
+        from ..objects.pack_reader import member
+
+        return member(self._run.store, self._job.name, row)
+
+
+def unfinished_names(finished: t.Collection[str]) -> t.Iterator[str]:
+    """Yield the names of the stored files that a killed run may have been writing, by those that it finished."""
+    numbers = [int(name[5:9]) for name in finished if name.startswith("pack-") and name[5:9].isdigit()]
+    for suffix in SUFFIXES.values():
+        for number in range(max(numbers, default=-1) + 1 + _AHEAD):
+            name = f"pack-{number:04d}.tar{suffix}"
+            if name not in finished:
+                yield name
+        yield from (name + suffix for name in _NAMES if name + suffix not in finished)
+
+
+def _flagged_before(place: Place, job: str) -> str:
+    """Return the id of the flagged, unacknowledged backup that a new backup comes after, or nothing."""
+    for backup_id in reversed(backup_ids(place.store, job)):
+        backup = catalog.find(place.store, job, backup_id, with_proof=False)
+        if backup is None or backup.manifest is None:
+            continue
+        if not backup.is_flagged:
+            return ""
+        inherited = [flag for flag in backup.manifest.flags if flag.startswith(f"{guards.FOLLOWS} ")]
+        return inherited[0].partition(" ")[2] if inherited else backup_id
+    return ""
+
+
+def _nothing(_segment: t.Any) -> list[Row]:
+    return []

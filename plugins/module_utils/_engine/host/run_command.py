@@ -1,0 +1,120 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The subcommand `run`, for jobs of all kinds."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import typing as t
+
+from ..errors import DONE, FlaggedError, IncompleteError, LifeboatError, UsageError
+from . import acknowledging, database_backup, objects_backup, tables
+from .backup_run import BackupResult
+from .database_settings import DatabaseSettings
+from .job_settings import JobSettings
+from .objects_job_settings import ObjectsSettings
+from .place import Place, Say
+from .shown import Shown
+
+
+def run(job: JobSettings, places: tuple[Place, ...], options: argparse.Namespace, say: Say) -> Shown:
+    """Back up, prove, copy. Raises UsageError for options that the kind of the job does not have."""
+    try:
+        return _shown(_backed_up(job, places, options, say))
+    except (IncompleteError, FlaggedError) as error:
+        return _shown(error.result, error)
+
+
+def _backed_up(job: JobSettings, places: tuple[Place, ...], options: argparse.Namespace, say: Say) -> BackupResult:
+    if isinstance(job, DatabaseSettings):
+        _refuse(job, {"--full": options.full, "--metadata-only": options.metadata_only, "--reread": options.reread})
+        changes: dict[str, t.Any] = {"rebind": options.rebind}
+        if options.on_shrink:
+            changes["on_shrink"] = options.on_shrink
+        return database_backup.back_up(dataclasses.replace(job.job(places), **changes), say)
+    if isinstance(job, ObjectsSettings):
+        _refuse(job, {"--on-shrink": options.on_shrink})
+        mode = "full" if options.full else ("metadata_only" if options.metadata_only else "incremental")
+        changes = {"rebind": options.rebind, "mode": mode, "allow_empty": job.allow_empty or options.allow_empty}
+        if options.reread:
+            changes["reread"] = options.reread
+        return objects_backup.back_up(dataclasses.replace(job.job(places), **changes), say)
+    raise UsageError(f"Cannot run job {job.name}", f"nothing is known of kind {job.kind}", "upgrade lifeboat")
+
+
+def _refuse(job: JobSettings, options: t.Mapping[str, t.Any]) -> None:
+    for name, value in options.items():
+        if value:
+            raise UsageError(f"Cannot run job {job.name} with {name}", f"it is of kind {job.kind}", "leave it out")
+
+
+def acknowledge(job: JobSettings, places: tuple[Place, ...], backup: str) -> Shown:
+    """Say that flagged backups were looked at; nothing is backed up."""
+    planned = acknowledging.plan(job.name, backup, places)
+    error: LifeboatError | None = None
+    try:
+        acknowledging.apply(planned)
+    except IncompleteError as failure:
+        error = failure
+    document = {
+        "job": job.name,
+        "acknowledged": planned.id,
+        "flags": {backup_id: list(flags) for backup_id, flags in planned.flags.items()},
+        "repositories": [place.name for place in planned.places],
+    }
+    lines = [f"{job.name}: {planned.id} and all earlier backups are acknowledged"]
+    for backup_id, flags in planned.flags.items():
+        lines += tables.note(f"{backup_id}: {'; '.join(flags)}", "was flagged: ")
+    return Shown(document, lines, error.exit_code if error else DONE, error=error)
+
+
+def _shown(result: BackupResult, error: LifeboatError | None = None) -> Shown:
+    document = {
+        "job": result.job,
+        "id": result.id,
+        "copies": [
+            {
+                "repository": copy.repository,
+                "primary": copy.is_primary,
+                "present": copy.is_present,
+                "proved": copy.is_proved,
+                "problem": copy.problem,
+                "seconds": copy.seconds,
+            }
+            for copy in result.copies
+        ],
+        "complete": result.is_complete,
+        "plain_bytes": result.plain_bytes,
+        "stored_bytes": result.stored_bytes,
+        "seconds": result.seconds,
+        "dump_seconds": result.dump_seconds,
+        "statistics": dict(result.statistics),
+        "flags": list(result.flags),
+        "warnings": list(result.warnings),
+    }
+    sizes = f"{tables.size(result.stored_bytes)} of {tables.size(result.plain_bytes)}"
+    shown = [f"{result.job}: backup {result.id}, {sizes}, {tables.duration(result.seconds)}", *_objects(result)]
+    for copy in result.copies:
+        words = "proved" if copy.is_proved else ("not proved" if copy.is_present else "MISSING")
+        shown.append(tables.printable(f"  {copy.repository}: {words}"))
+        shown += tables.note(copy.problem) if copy.problem else []
+    for flag in result.flags:
+        shown += tables.note(flag, "FLAG: ")
+    for warning in result.warnings:
+        shown += tables.note(warning, "warning: ")
+    for remark in result.statistics.get("remarks_sample", ()):
+        shown += tables.note(str(remark), "object ")
+    return Shown(document, shown, error.exit_code if error else DONE, error=error)
+
+
+def _objects(result: BackupResult) -> list[str]:
+    found = result.statistics
+    if "objects" not in found:
+        return []
+    return [
+        f"  {found['objects']:,} objects of {tables.size(found['bytes'])}: {found['added']:,} new, "
+        f"{found['changed']:,} changed, {found['gone']:,} gone; {tables.size(found['read_bytes'])} read"
+    ]

@@ -1,0 +1,313 @@
+#!/usr/bin/python
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: files_backup
+short_description: Back up folders of a host to one or more repositories
+version_added: 1.0.0
+description:
+  - Saves the complete state of folders, and reads only what has changed since the last backup.
+  - Files come with owner, mode, times, extended attributes and ACLs. Symbolic and hard links, sparse files, empty
+    folders and FIFOs are kept as what they are. Sockets are left out.
+  - The backup is written to the first repository that works, read back and proved there, and then copied to the others,
+    where it is proved again.
+  - A backup exists from the moment its manifest is written, which is the last thing that is written. A task that fails
+    or is killed before leaves nothing that looks like a backup, and the next run cleans up.
+author:
+  - Lifeboat maintainers (@lifeboat)
+extends_documentation_fragment:
+  - lifeboat.recovery._attributes
+  - lifeboat.recovery._repository.several
+  - lifeboat.recovery._objects_backup
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Lists the folders, compares them with the last backup, and says how much would be read.
+  diff_mode:
+    support: full
+  idempotent:
+    support: none
+    details:
+      - Each run writes a backup.
+options:
+  roots:
+    description:
+      - Absolute paths of the folders.
+      - A folder that is not there is refused, and so is one that is empty now and was not at the last backup.
+    type: list
+    elements: path
+    required: true
+  exclude:
+    description:
+      - Patterns of what is left out, as in a C(.gitignore) file. Without a slash a pattern is about names at any depth,
+        with a slash at its beginning or in its middle about paths below the folder.
+      - A pattern that begins with an exclamation mark takes back what an earlier one left out.
+    type: list
+    elements: str
+    default: []
+  include:
+    description:
+      - Patterns of the same form. If there are any, nothing else is taken.
+    type: list
+    elements: str
+    default: []
+  one_file_system:
+    description:
+      - Whether other file systems that are mounted below the folders are left out.
+    type: bool
+    default: false
+  devices:
+    description:
+      - Whether device files are taken, as device files.
+    type: bool
+    default: false
+  mode:
+    description:
+      - V(incremental) reads what is new or changed by size, times and inode.
+      - V(full) reads every file, and builds on no packs of earlier backups.
+    type: str
+    choices: [incremental, full]
+    default: incremental
+seealso:
+  - module: lifeboat.recovery.files_restore
+  - module: lifeboat.recovery.backup_info
+  - module: lifeboat.recovery.backup_verify
+notes:
+  - The task runs on the host that has the folders, as a user who may read all of them, usually root.
+  - Two runs of a job on one host exclude each other; the second one fails with RV(ignore:exit_code) V(4).
+"""
+
+EXAMPLES = r"""
+---
+- name: Back the configuration of a host up
+  become: true
+  lifeboat.recovery.files_backup:
+    job: "{{ inventory_hostname }}-etc"
+    roots: [/etc, /usr/local/etc]
+    repositories: &repositories
+      - name: local
+        path: /srv/backups
+      - name: site
+        bucket: backups
+        endpoint_url: https://minio.example.com:9000
+        access_key: backup-writer
+        secret_key: "{{ vault_backup_writer_secret_key }}"
+  register: backup
+
+- name: Back a web site up without its caches
+  become: true
+  lifeboat.recovery.files_backup:
+    job: "{{ inventory_hostname }}-www"
+    roots: [/srv/www]
+    exclude: ["cache/", "*.tmp", "/sessions/**"]
+    one_file_system: true
+    repositories: *repositories
+
+- name: Read every file, whatever its times say
+  become: true
+  lifeboat.recovery.files_backup:
+    job: "{{ inventory_hostname }}-www"
+    roots: [/srv/www]
+    mode: full
+    repositories: *repositories
+
+- name: Accept a backup after a large clean-up
+  become: true
+  lifeboat.recovery.files_backup:
+    job: "{{ inventory_hostname }}-www"
+    roots: [/srv/www]
+    acknowledge: latest
+    repositories: *repositories
+"""
+
+RETURN = r"""
+job:
+  description: Name of the job.
+  returned: success
+  type: str
+  sample: web1-www
+mode:
+  description: What O(mode) was.
+  returned: success, unless O(acknowledge) is set
+  type: str
+  sample: incremental
+collections:
+  description: Paths of the folders, the first 20.
+  returned: success, unless O(acknowledge) is set
+  type: list
+  elements: str
+  sample: [/srv/www]
+collection_count:
+  description: How many there are.
+  returned: success, unless O(acknowledge) is set
+  type: int
+  sample: 1
+id:
+  description: Id of the backup.
+  returned: when a backup was written
+  type: str
+  sample: 20261120T020000Z-0a1b2c
+base:
+  description: Id of the backup that this one builds on. Empty if it builds on none.
+  returned: when a backup was written, in check mode, and in diff mode
+  type: str
+  sample: 20261119T020000Z-3d4e5f
+objects:
+  description: How many files the backup has. This and the following counts are by the listing in check mode.
+  returned: when a backup was written, in check mode, and in diff mode
+  type: int
+  sample: 120000
+bytes:
+  description: Size of all of them.
+  returned: when a backup was written, in check mode, and in diff mode
+  type: int
+  sample: 53687091200
+added:
+  description: How many are new since RV(base).
+  returned: when a backup was written, in check mode, and in diff mode
+  type: int
+  sample: 210
+changed:
+  description: How many have other content.
+  returned: when a backup was written, in check mode, and in diff mode
+  type: int
+  sample: 17
+described:
+  description: How many have other properties only.
+  returned: when a backup was written, in check mode, and in diff mode
+  type: int
+  sample: 3
+gone:
+  description: How many are not there any more.
+  returned: when a backup was written, in check mode, and in diff mode
+  type: int
+  sample: 5
+read_objects:
+  description: How many were read.
+  returned: when a backup was written, in check mode, and in diff mode
+  type: int
+  sample: 227
+read_bytes:
+  description: Size of what was read.
+  returned: when a backup was written, in check mode, and in diff mode
+  type: int
+  sample: 94371840
+copies:
+  description:
+    - The backup in each repository, in check mode where it would be.
+    - A repository that could not be used is named, too.
+  returned: success and when a backup was written, unless O(acknowledge) is set
+  type: list
+  elements: dict
+  contains:
+    repository:
+      description: Name of the repository.
+      type: str
+      sample: local
+    primary:
+      description: Whether the backup was written here first, and copied from here.
+      type: bool
+      sample: true
+    present:
+      description: Whether the backup is there.
+      type: bool
+      sample: true
+    proved:
+      description: Whether it was read back and found good.
+      type: bool
+      sample: true
+    problem:
+      description: Why it is not as it should be. Empty if it is.
+      type: str
+      sample: ""
+    seconds:
+      description: Time for writing or copying, and proving.
+      type: float
+      sample: 4.021
+complete:
+  description: Whether the backup is in all repositories and, unless O(proof=none), proved there.
+  returned: when a backup was written
+  type: bool
+  sample: true
+plain_bytes:
+  description: Size of what was written now, before compression.
+  returned: when a backup was written
+  type: int
+  sample: 95420416
+stored_bytes:
+  description: Size of what was written now, as stored in each repository.
+  returned: when a backup was written
+  type: int
+  sample: 31457280
+seconds:
+  description: Time for everything.
+  returned: when a backup was written
+  type: float
+  sample: 6.442
+write_seconds:
+  description: Time until the backup was written to its first repository.
+  returned: when a backup was written
+  type: float
+  sample: 2.384
+remarks:
+  description: How many files were skipped or could not be read as they are now, by what became of them.
+  returned: when a backup was written
+  type: dict
+  sample:
+    skipped: 1
+remarks_sample:
+  description: The first 20 of these. All of them are in a stored file of the backup.
+  returned: when a backup was written
+  type: list
+  elements: str
+  sample: ["skipped: /srv/www/run.sock: it is a socket"]
+flags:
+  description: Why a guard doubts the backup. With O(acknowledge) the flags that are acknowledged now.
+  returned: when a backup was written, and with O(acknowledge)
+  type: list
+  elements: str
+  sample: ["mass_delete: 1,200 of 4,000 objects are gone"]
+acknowledged:
+  description: Id of the newest backup that counts as looked at.
+  returned: success with O(acknowledge)
+  type: str
+  sample: 20261120T020000Z-0a1b2c
+guard:
+  description:
+    - The safety rule that forbade the backup, one of V(source), V(repository), V(clock).
+    - Or the one that doubts the backup that was written, one of V(mass_delete), V(mass_rewrite), V(entropy_jump), or
+      V(unacknowledged) if it only follows a flagged one.
+  returned: when a guard refused or doubts
+  type: str
+  sample: mass_delete
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import object_jobs
+
+
+def main() -> t.NoReturn:
+    module = AnsibleModule(
+        argument_spec={
+            "roots": {"type": "list", "elements": "path", "required": True},
+            "exclude": {"type": "list", "elements": "str", "default": []},
+            "include": {"type": "list", "elements": "str", "default": []},
+            "one_file_system": {"type": "bool", "default": False},
+            "devices": {"type": "bool", "default": False},
+            "mode": {"type": "str", "choices": ["incremental", "full"], "default": "incremental"},
+            **object_jobs.OBJECTS_BACKUP,
+        },
+        supports_check_mode=True,
+    )
+    object_jobs.run(module, object_jobs.files_job_from)
+
+
+if __name__ == "__main__":
+    main()
