@@ -152,8 +152,15 @@ def _run_playbook(stage: Stage, name: str, variables: t.Mapping[str, str] | None
     return said
 
 
+def _state(stage: Stage) -> comparison.State:
+    return {
+        **comparison.state_of(stage.postgres, application.DATABASE),
+        **comparison.state_of_bucket(stage.site),
+    }
+
+
 def _play(stage: Stage, phases: Phases, pool: concurrent.futures.Executor) -> bool:
-    """Play everything from the empty servers to the comparison, and say whether the database came back."""
+    """Play everything from the empty servers to the comparison, and say whether all came back."""
     postgres = stage.postgres
     filling = pool.submit(application.fill_database, postgres)
     with phases("site", "Make buckets and repositories: lifeboat.recovery.site"):
@@ -161,17 +168,23 @@ def _play(stage: Stage, phases: Phases, pool: concurrent.futures.Executor) -> bo
     with phases("fill", f"Fill the application: database and {application.DOCUMENTS:,} PDF and PNG objects"):
         object_bytes = application.fill_bucket(stage.site)
         filling.result()
-        before = comparison.state_of(postgres, application.DATABASE)
+        before = _state(stage)
     with phases("backup", "Back up to a local directory, site and off-site: lifeboat.recovery.backup"):
         _run_playbook(stage, "backup")
+    with phases("mirror", "Mirror the bucket off-site: lifeboat.recovery.mirror"):
+        _run_playbook(stage, "mirror")
     with phases("verify", "Prove the off-site copy by restoring it on trial: lifeboat.recovery.verify"):
         _run_playbook(stage, "verify", {"lifeboat_level": "restore", "lifeboat_repository": "offsite"})
-    with phases("damage", "Work goes on; then tables are damaged, and the database is dropped"):
+    with phases("damage", "Work goes on; then tables and objects are damaged, and the database is dropped"):
         application.work_on(postgres, _INVOICES_AFTER_BACKUP)
         failed_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         postgres.sql(_DAMAGE, application.DATABASE)
-        damaged = comparison.state_of(postgres, application.DATABASE)
+        application.damage_bucket(stage.site)
+        damaged = _state(stage)
         postgres.sql(f"DROP DATABASE {application.DATABASE} WITH (FORCE)")
+    with phases("refuse", "Mirror again: refused, for so many objects are hardly gone on purpose"):
+        said = _run_playbook(stage, "mirror", expect=2)
+        _require("mass_delete" in said, "the mirror did not refuse to follow")
     recovery = "dr.database_corruption"
     with phases("plan", f"See the plan, which waits for a confirmation: lifeboat.recovery.{recovery}"):
         said = _run_playbook(stage, recovery, {"lifeboat_failed_at": failed_at}, expect=2)
@@ -179,13 +192,20 @@ def _play(stage: Stage, phases: Phases, pool: concurrent.futures.Executor) -> bo
     with phases("recover", f"Recover: lifeboat.recovery.{recovery}"):
         confirmed = {"lifeboat_failed_at": failed_at, "lifeboat_confirm": application.DATABASE}
         _run_playbook(stage, recovery, confirmed)
-    with phases("compare", "Compare every row and object by SQL"):
-        recovered = comparison.state_of(postgres, application.DATABASE)
+    bucket = {"lifeboat_job": "documents", "lifeboat_confirm": application.BUCKET}
+    with phases("objects", "Get objects back that were deleted and overwritten: lifeboat.recovery.restore"):
+        _run_playbook(stage, "restore", bucket)
+    with phases("compare", "Compare every row and object by SQL and boto3"):
+        recovered = _state(stage)
         rows = comparison.compare(before, damaged, recovered)
     with phases("again", "Recover again: nothing to do, nothing changes"):
         said = _run_playbook(stage, recovery, confirmed)
         _require(re.search(r"changed=0\b", said) is not None, "the second run changed something")
-        _require(comparison.state_of(postgres, application.DATABASE) == recovered, "the second run changed the data")
+        said = _run_playbook(stage, "restore", bucket)
+        _require(re.search(r"changed=0\b", said) is not None, "the second restore of objects changed something")
+        _require(_state(stage) == recovered, "the second run changed the data")
+    with phases("equal", "Compare the mirror with the bucket: lifeboat.recovery.mirror"):
+        _run_playbook(stage, "mirror", {"lifeboat_verify": "yes"})
     _show(stage, phases, rows, object_bytes)
     return all(row.is_same for row in rows)
 
@@ -206,7 +226,7 @@ def _show(stage: Stage, phases: Phases, rows: list[comparison.Row], object_bytes
     fitting = expected == application.keys_in_bucket(stage.site)
     facts = {
         "database": f"{_mb(database_bytes)}; a backup takes {_mb(stored)} in each of local, site and offsite",
-        "bucket": f"{len(expected):,} objects of {_mb(object_bytes)}, unharmed; the recovered rows name "
+        "bucket": f"{len(expected):,} objects of {_mb(object_bytes)}; the recovered rows name "
         + ("exactly these" if fitting else "OTHERS"),
         "backup": f"{seconds['backup']:.1f} s with all copies read back; a restore on trial: {seconds['verify']:.1f} s",
         "recovered from": f"{report['backup']['id']} in {report['backup']['repository']}",

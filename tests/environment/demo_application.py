@@ -30,6 +30,7 @@ DOCUMENTS = 2400
 PREVIEWS = 300
 _SEED = 20260101
 _WRITERS = 8
+_OVERWRITTEN = 60
 # The collection's own client: boto3 would take five times as long.
 _S3 = "ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3"
 _SCHEMA = Path(__file__).with_name("demo_database.sql")
@@ -160,6 +161,16 @@ def fill_bucket(minio: MinioServer) -> int:
         pool = concurrent.futures.ThreadPoolExecutor(_WRITERS)
         stack.callback(pool.shutdown, cancel_futures=True)
         return sum(pool.map(put, documents()))
+
+
+def damage_bucket(minio: MinioServer) -> None:
+    """Delete the documents of one year, and overwrite some of another with what nobody can read."""
+    s3, source = client(minio), random.Random(_SEED + 1)
+    keys = sorted(keys_in_bucket(minio))
+    deleted = [key for key in keys if key.startswith("2021/")]
+    s3.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": key} for key in deleted], "Quiet": True})
+    for key in [key for key in keys if key.startswith("2024/")][:_OVERWRITTEN]:
+        s3.put_object(Bucket=BUCKET, Key=key, Body=source.randbytes(4000))
 
 
 def keys_in_bucket(minio: MinioServer) -> dict[str, int]:

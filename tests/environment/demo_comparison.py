@@ -2,19 +2,21 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Says by SQL alone, with nothing of Lifeboat, whether two states of a database are the same."""
+"""Says with nothing of Lifeboat, by SQL and boto3 alone, whether two states of a database and a bucket are the same."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import typing as t
 
-from servers import PostgresServer
+from demo_application import BUCKET, client
+from servers import MinioServer, PostgresServer
 
 
 @dataclasses.dataclass(frozen=True)
 class Content:
-    """One thing of a database: how much it holds, and a hash of all of it in a fixed order."""
+    """One thing of a database or bucket: how much it holds, and a hash of all of it in a fixed order."""
 
     count: int
     digest: str
@@ -80,6 +82,24 @@ def state_of(postgres: PostgresServer, database: str) -> State:
     said = postgres.sql(f"SET timezone = 'UTC';\n{_ROWS}\n{_DEFINITIONS}", database)
     rows = (line.rsplit("|", 2) for line in said.splitlines())
     return {name: Content(int(count), digest) for name, count, digest in rows}
+
+
+def state_of_bucket(minio: MinioServer) -> State:
+    """Read what lists of a bucket tell, and the metadata and tags of each 40th object, by boto3."""
+    s3 = client(minio)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+    # The ETag of an object that came by one request is the MD5 of its bytes.
+    listed = sorted(
+        (entry["Key"], entry["ETag"], entry["Size"]) for page in pages for entry in page.get("Contents", [])
+    )
+    described = []
+    for key, _etag, _size in listed[::40]:
+        head = s3.head_object(Bucket=BUCKET, Key=key)
+        tags = s3.get_object_tagging(Bucket=BUCKET, Key=key)["TagSet"]
+        named = sorted((tag["Key"], tag["Value"]) for tag in tags)
+        described.append((key, head["ContentType"], sorted(head["Metadata"].items()), named))
+    digest = hashlib.sha256(repr((listed, described)).encode()).hexdigest()
+    return {f"bucket {BUCKET}": Content(len(listed), digest)}
 
 
 @dataclasses.dataclass(frozen=True)
