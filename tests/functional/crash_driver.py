@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import functools
 import importlib
 import json
 import os
@@ -32,11 +33,14 @@ _ENGINE = "ansible_collections.lifeboat.recovery.plugins.module_utils._engine"
 class Order:
     """One run: what to do, and what happens to it."""
 
-    use_case: str  # back_up | copy | verify | restore
+    use_case: str  # back_up | copy | verify | restore | mirror
     job: str
     places: t.Sequence[t.Mapping[str, t.Any]]  # name, and `directory`, or `bucket`, `prefix` and `endpoint`
     server: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)  # fields of the engine's Server
     options: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)  # of the use case
+    # Objects: `endpoint` and `buckets`, or `roots`; to restore to: `endpoint`, or `folder`, and `map`.
+    source: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    pack_bytes: int = 0  # plain size of packs, for small data to have several; 0: as the engine has it
     step: str = ""  # where it happens, as `steps` of a former run name it; empty: nothing happens
     fault: str = ""  # kill | terminate | hold
     part_bytes: int = 0  # size of the parts of uploads, for small data to have several; 0: as the engine has it
@@ -95,8 +99,27 @@ def _place(facts: t.Mapping[str, t.Any]) -> t.Any:
     return _engine("host.place").Place(facts["name"], store)
 
 
+def _mirrored(order: Order, say: t.Callable[[str], None]) -> t.Any:
+    mirror, endpoint = _engine("host.mirror_run"), _engine("s3.endpoint").Endpoint
+    sides = [
+        mirror.Side("", endpoint(**facts["endpoint"]), facts["bucket"], facts.get("prefix", ""))
+        if "bucket" in facts
+        else mirror.Side("", path=facts["directory"])
+        for facts in order.places
+    ]
+    job = mirror.MirrorJob(sides[0], tuple(sides[1:]), **order.options)
+    with mirror.opened(job) as request:
+        return mirror.run(mirror.plan(request, job), say)
+
+
 def _done(order: Order, say: t.Callable[[str], None]) -> t.Any:
+    if order.use_case == "mirror":
+        return _mirrored(order, say)
     places = tuple(_place(facts) for facts in order.places)
+    if order.use_case == "back_up_objects":
+        return _objects_backed_up(order, places, say)
+    if order.use_case == "restore_objects":
+        return _objects_restored(order, places, say)
     server, options = _engine("postgres.connection").Server(**order.server), dict(order.options)
     if order.use_case == "back_up":
         run = _engine("host.database_backup")
@@ -111,9 +134,40 @@ def _done(order: Order, say: t.Callable[[str], None]) -> t.Any:
     return run.restore(run.plan(run.RestoreRequest(job=order.job, places=places, server=server, **options)), say)
 
 
+def _objects_backed_up(order: Order, places: tuple[t.Any, ...], say: t.Callable[[str], None]) -> t.Any:
+    run, sources = _engine("host.objects_backup"), _engine("host.object_sources")
+    if "roots" in order.source:
+        kind, opened = "files", sources.FileSelection(tuple(order.source["roots"])).opened
+    else:
+        client, selection = _client(order.source), sources.BucketSelection(tuple(order.source["buckets"]))
+        kind, opened = "bucket", lambda remark: selection.opened(client, remark)
+    job = _engine("host.objects_job").ObjectsJob(order.job, kind, opened, places, **order.options)
+    return run.back_up(job, say)
+
+
+def _objects_restored(order: Order, places: tuple[t.Any, ...], say: t.Callable[[str], None]) -> t.Any:
+    run, destinations = _engine("host.objects_restore"), _engine("host.objects_destination")
+    options = dict(order.options)
+    choice = _engine("host.objects_choice").Choice(order.job, options.pop("backup", "latest_good"))
+    if "folder" in order.source:
+        destination = destinations.Folder(order.source["folder"])
+    else:
+        destination = destinations.Server(_client(order.source))
+    options["confirm"] = tuple(options.get("confirm", ()))
+    request = run.RestoreRequest(choice, places, destination, map=order.source.get("map", {}), **options)
+    return run.restore(run.plan(request, say), say)
+
+
+def _client(facts: t.Mapping[str, t.Any]) -> t.Any:
+    return _engine("s3.client").S3Client(_engine("s3.endpoint").Endpoint(**facts["endpoint"]))
+
+
 def _prepare(order: Order) -> None:
     if order.part_bytes:
         vars(_engine("s3.multipart"))["_SIZES"] = (order.part_bytes,)
+    if order.pack_bytes:
+        run = _engine("host.objects_backup")
+        vars(run)["PackWriter"] = functools.partial(run.PackWriter, pack_size=order.pack_bytes)
     if order.file_limit_bytes:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order.file_limit_bytes, order.file_limit_bytes))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -18,7 +18,7 @@ from ..s3.client import S3Client
 from ..s3.failure import S3Error
 from ..s3.object_properties import NO_LOCK, Lock, ObjectProperties
 from .mirror_bucket import SOURCE_ETAG, BucketSide, BucketSource, for_one_object
-from .mirror_bucket_upload import BucketUpload
+from .mirror_bucket_upload import BucketUpload, drop_unfinished
 from .mirror_copy import keeps_layout, parts_of
 from .mirror_guards import Location
 from .mirror_plan import Verdict
@@ -227,6 +227,7 @@ class BucketTarget(BucketSide):
         item, sizes = subject.item, subject.part_sizes
         if not sizes and item.size <= _MOST_COPIED:
             return self.client.copy_object(source, self.bucket, key, properties, source_etag=item.etag).etag
+        drop_unfinished(self.client, self.bucket, key)
         fields = self.client.property_fields(properties)
         upload_id = self.client.create_upload(self.bucket, key, fields, of_copies=True)
         try:

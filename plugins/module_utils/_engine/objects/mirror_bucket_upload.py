@@ -9,6 +9,7 @@ import hashlib
 import typing as t
 
 from ..s3.calls import Part
+from ..s3.client import S3Client
 from ..s3.failure import S3Error
 from .mirror_bucket import for_one_object
 from .mirror_sides import Subject
@@ -16,6 +17,19 @@ from .source import ChangedError
 
 if t.TYPE_CHECKING:
     from .mirror_bucket_target import BucketTarget
+
+
+def drop_unfinished(client: S3Client, bucket: str, key: str) -> None:
+    """Drop what a run that was killed has sent of an object. MinIO lists uploads by their exact key only."""
+    try:
+        found = client.list_uploads(bucket, key)
+    except S3Error as error:
+        if error.is_transient or error.status == 0:
+            raise
+        return
+    for name, upload_id in found:
+        if name == key:
+            client.abort_upload(bucket, key, upload_id)
 
 
 class BucketUpload:
@@ -28,21 +42,9 @@ class BucketUpload:
         self._key = target.full(subject.item.key)
         self._is_marked = target.needs_mark(subject)
         self._parts: list[Part] = []
-        self._drop_unfinished()
+        drop_unfinished(self._client, target.bucket, self._key)
         fields = target.fields(subject, self._is_marked)
         self._upload_id = self._client.create_upload(target.bucket, self._key, fields)
-
-    def _drop_unfinished(self) -> None:
-        """Drop what a run that was killed has sent. MinIO lists uploads by their exact key only."""
-        try:
-            found = self._client.list_uploads(self._target.bucket, self._key)
-        except S3Error as error:
-            if error.is_transient or error.status == 0:
-                raise
-            return
-        for key, upload_id in found:
-            if key == self._key:
-                self._client.abort_upload(self._target.bucket, key, upload_id)
 
     def write(self, number: int, offset: int, data: bytes) -> None:
         """Send a part."""

@@ -22,9 +22,10 @@ from .mirror_sides import QUARANTINE, MirrorSource, Subject, Upload
 from .property_writer import PropertyWriter, modified_ns
 from .rows import Item, Row
 from .source import ObjectError, VanishedError
-from .tree_names import shown
+from .tree_names import is_temporary, shown
 from .tree_writer import TreeWriter
 
+_MOST_LEFTOVERS = 10_000
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV, errno.ENOSYS)
 
 
@@ -46,6 +47,7 @@ class DirectoryTarget(DirectorySide):
         self._written: TreeWriter | None = None
         self._stamp = clock.new_backup_id(clock.now())
         self._lock = threading.Lock()
+        self._leftovers: list[str] = []
         self._kept: set[str] = set()
         self._folders = 0  # objects that stand for folders
         self._lost: dict[str, int] = {}  # what could not be kept → of how many files
@@ -70,9 +72,18 @@ class DirectoryTarget(DirectorySide):
         """Return where what was kept lies, empty when nothing was."""
         return os.path.join(self.location.path, QUARANTINE, self._stamp) if self._kept else ""
 
+    def takes(self, key: str, facts: os.stat_result) -> bool:
+        """Say whether something takes part; what a run that was killed was writing is remembered."""
+        if is_temporary(key.rpartition("/")[2]):
+            if len(self._leftovers) < _MOST_LEFTOVERS:
+                self._leftovers.append(key)
+            return False
+        return super().takes(key, facts)
+
     def prepare(self) -> None:
-        """Open the directory for writing. Raises LifeboatError where there is none."""
-        _ = self._writer
+        """Open the directory for writing, and remove what a run that was killed was writing. Raises LifeboatError."""
+        for key in self._leftovers:
+            self._writer.remove_leftover(key.split("/"))
 
     def wants(self, item: Item) -> bool:
         """Say no to empty objects that stand for folders: a directory is there as soon as something is in it."""

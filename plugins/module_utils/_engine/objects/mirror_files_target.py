@@ -66,8 +66,8 @@ def _etag_of(source: MirrorSource, subject: Subject) -> str:
     """Return the ETag that a file has as an object, where the server makes it of MD5s."""
     if subject.item.size <= WHOLE:
         return hashlib.md5(b"".join(source.chunks(subject.item)), usedforsecurity=False).hexdigest()
-    digests, offset, number = b"", 0, 0
-    for number, size in enumerate(parts_of(subject), 1):
+    digests, offset, parts = b"", 0, 0
+    for size in parts_of(subject):
         digests += hashlib.md5(source.read_range(subject, offset, size), usedforsecurity=False).digest()
-        offset += size
-    return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{number}"
+        offset, parts = offset + size, parts + 1
+    return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{parts}"
