@@ -287,10 +287,12 @@ class TreeWriter:
                 descriptor = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.at)
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    self._before_change(place.names[:-1], place.at)
                     os.unlink(place.name, dir_fd=place.at)
                 finally:
                     os.close(descriptor)
             else:
+                self._before_change(place.names[:-1], place.at)
                 os.unlink(place.name, dir_fd=place.at)
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import pathlib
 import socket
@@ -11,6 +12,7 @@ import stat
 import typing as t
 
 import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import (
     GuardRefusal,
     LifeboatError,
@@ -76,8 +78,9 @@ def test_a_tree_that_is_deeper_than_files_may_be_open_is_listed(
     assert len(keys) == 17 and keys == sorted(keys)
 
 
+@pytest.mark.parametrize("is_link", [True, False])
 def test_a_directory_that_is_replaced_while_the_walk_is_below_it_is_not_taken_for_itself(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, is_link: bool
 ) -> None:
     monkeypatch.setattr(tree_walk, "_OPEN_LEVELS", 1)
     (tmp_path / "root/a/b").mkdir(parents=True)
@@ -88,8 +91,24 @@ def test_a_directory_that_is_replaced_while_the_walk_is_below_it_is_not_taken_fo
         keys.append(item.key)
         if item.key == "a/b/1":
             (tmp_path / "root/a").rename(tmp_path / "away")
-            (tmp_path / "root/a").symlink_to(tmp_path / "away")
+            if is_link:
+                (tmp_path / "root/a").symlink_to(tmp_path / "away")
+            else:
+                (tmp_path / "root/a").mkdir()
+                (tmp_path / "root/a/c").touch()
     assert keys == ["", "a", "a/b", "a/b/1"]
+
+
+def test_a_directory_that_becomes_a_link_before_it_is_entered_is_not_entered(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "root/a").mkdir(parents=True)
+    (tmp_path / "root/a/f").touch()
+    keys = []
+    for item in DirectorySource([str(tmp_path / "root")]).items(str(tmp_path / "root")):
+        keys.append(item.key)
+        if item.key == "a":
+            (tmp_path / "root/a").rename(tmp_path / "away")
+            (tmp_path / "root/a").symlink_to(tmp_path / "away")
+    assert keys == ["", "a"]
 
 
 def test_links_are_rows_and_never_followed(tmp_path: pathlib.Path) -> None:
@@ -167,6 +186,18 @@ def test_a_later_name_has_the_bytes_when_the_first_vanished_before_it_was_looked
         source.read_whole(str(tmp_path), items["a"])
 
 
+def test_a_later_name_has_the_bytes_when_another_file_has_the_first_name(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a").write_text("bytes")
+    os.link(tmp_path / "a", tmp_path / "b")
+    source = DirectorySource([str(tmp_path)])
+    items = {item.key: item for item in source.items(str(tmp_path))}
+    (tmp_path / "new").write_text("others")
+    (tmp_path / "new").rename(tmp_path / "a")
+    found, data = source.read_whole(str(tmp_path), items["b"])
+    assert (found.has_bytes, data) == (True, b"bytes")
+    assert source.read_whole(str(tmp_path), items["a"])[1] == b"others"
+
+
 def test_a_first_name_that_vanished_is_still_read_when_others_were_described_as_links_to_it(
     tmp_path: pathlib.Path,
 ) -> None:
@@ -241,15 +272,16 @@ def test_a_range_of_a_file_that_changed_since_it_was_listed_is_not_read(tmp_path
 def test_a_file_is_read_only_when_the_next_change_of_it_must_show(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = DirectorySource([str(tmp_path)])
-    states = set()
-    for number in range(50):
-        (tmp_path / "f").write_bytes(b"%02d" % number)
-        item = item_of(source, tmp_path, "f")
-        found, data = source.read_whole(str(tmp_path), item)
-        assert data == b"%02d" % number
-        states.add(found.item)
-    assert len(states) == 50
+    (tmp_path / "f").write_bytes(b"x")
+    changed = dt.datetime.fromtimestamp((tmp_path / "f").stat().st_ctime_ns / 1e9, clock.UTC)
+    source, slept = DirectorySource([str(tmp_path)]), []
+    item = item_of(source, tmp_path, "f")
+    monkeypatch.setattr(clock, "sleep", slept.append)
+    for age_s in (-1.0, 0.005, 0.5, 3.0):
+        monkeypatch.setattr(clock, "now", lambda age_s=age_s: changed + dt.timedelta(seconds=age_s))
+        assert source.read_whole(str(tmp_path), item)[1] == b"x"
+        list(source.read_range(str(tmp_path), item, 0, 1))
+    assert slept == [pytest.approx(0.015, abs=1e-3)] * 2
 
 
 def test_a_file_that_grew_much_is_not_read_at_once(tmp_path: pathlib.Path) -> None:

@@ -502,6 +502,14 @@ def test_metadata_make_a_file_only_where_they_are_trusted(root: pathlib.Path) ->
     assert left_out == ()
 
 
+def test_metadata_never_cost_an_object_its_bytes(root: pathlib.Path) -> None:
+    text, _left_out = fp.as_metadata(file_row("x", type="symlink", target="y").properties)
+    target = DirectoryTarget({"c": str(root)}, trust_metadata=True)
+    written(target, (object_row("x", b"bytes", metadata={"lifeboat-file": text}), b"bytes"))
+    assert not (root / "x").is_symlink()
+    assert (root / "x").read_bytes() == b"bytes"
+
+
 def test_a_full_disk_ends_the_restore(
     root: pathlib.Path, target: DirectoryTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
