@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import io
 import re
@@ -95,12 +96,17 @@ def _fields(text: str) -> dict[str, str] | None:
     found = _FIELD.findall(text)
     if not text.endswith("\r\n") or len(found) != text.count("\n") - 1:
         return None
-    fields = {name.lower(): value for name, value in found}
-    if len(fields) != len(found):
-        single = [name for name in [name.lower() for name, _value in found] if name not in _REPEATABLE]
-        if len(single) != len(set(single)):
+    fields: dict[str, str] = {}
+    for name, value in found:
+        lower = _lower(name)
+        if lower in fields and lower not in _REPEATABLE:
             return None
+        fields[lower] = value
     return fields
+
+
+# Servers write the same few names in every answer.
+_lower = functools.lru_cache(maxsize=512)(str.lower)
 
 
 class _Replay:
