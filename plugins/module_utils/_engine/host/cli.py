@@ -15,7 +15,7 @@ import typing as t
 from ..errors import GuardRefusal, LifeboatError, UsageError
 from ..objects.reread import Share
 from ..repository.proof import LEVELS
-from . import commands, mirror_command
+from . import commands, mirror_command, restore_command
 from .config import DEFAULT_FILE, Config, load
 from .place import Say
 from .progress import Progress
@@ -168,6 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_copy(add("copy", commands.copy, "bring every repository of a job what it lacks"))
     _add_verify(add("verify", commands.verify, "verify copies of backups, and record what was found"))
     _add_restore(add("restore", commands.restore, "bring a backup back"))
+    _add_history(add("history", commands.history, "show the states of one object over all backups"))
     mirror_command.add_options(add("mirror", _mirror, "make targets equal to a source, and destroy nothing"))
     add("status", commands.show_status, "say how jobs stand; exit code 1 when something is wrong", "[JOB]")
     add("check", commands.check_all, "look whether runs have all that they need; changes nothing", "[JOB]")
@@ -208,13 +209,20 @@ def _add_restore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backup", metavar="ID", default="latest_good", help="or latest, latest_good (default)")
     _add_repository(parser)
     parser.add_argument("--database", metavar="NAME", default="", help="restore under this name; default: as it was")
-    parser.add_argument("--confirm", metavar="NAME", default="", help="replace the database of this name")
+    words = "replace this database, or overwrite and remove in this bucket or folder (repeatable)"
+    parser.add_argument("--confirm", metavar="NAME", action="append", default=[], help=words)
     parser.add_argument("--drop-previous", action="store_true", help="do not keep the database that is replaced")
     parser.add_argument("--schema-only", action="store_true", help="without data")
     parser.add_argument("--no-owner", action="store_true", help="all belongs to the login role")
     parser.add_argument("--no-privileges", action="store_true", help="without GRANT and REVOKE")
     parser.add_argument("--jobs", metavar="N", type=_positive, default=1, help="tables and indexes at once; default: 1")
     parser.add_argument("--dry-run", action="store_true", help="only show what would be done")
+    restore_command.add_options(parser)
+
+
+def _add_history(parser: argparse.ArgumentParser) -> None:
+    restore_command.add_history_options(parser)
+    _add_repository(parser)
 
 
 def _add_repository(parser: argparse.ArgumentParser) -> None:

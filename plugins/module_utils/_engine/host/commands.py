@@ -13,10 +13,11 @@ from .. import clock
 from ..errors import DONE, FAILED, INCOMPLETE, UsageError
 from ..postgres.archive import ScriptOptions
 from ..postgres.restore import RestoreOptions
-from . import catalog_view, check, copy_jobs, restore_run, run_command, status, tables, verify_run
+from . import catalog_view, check, copy_jobs, restore_command, restore_run, run_command, status, tables, verify_run
 from .config import Config
 from .database_settings import DatabaseSettings
 from .job_settings import JobSettings
+from .objects_job_settings import ObjectsSettings
 from .place import Place, Say
 from .run_as import Document, as_user, become, is_other, is_root
 from .shown import Shown
@@ -107,11 +108,15 @@ def verify(config: Config, options: argparse.Namespace, say: Say) -> Shown:
 
 
 def restore(config: Config, options: argparse.Namespace, say: Say) -> Shown:
-    """Bring a backup back as a database."""
+    """Bring a backup back: as a database, as buckets or as folders."""
     job = _own(config, options.job)
+    restore_command.refuse_foreign(job, options)
+    places, refused = config.usable_places(job)
+    if isinstance(job, ObjectsSettings):
+        remarks = catalog_view.remarks(_of(refused, options.repository))
+        return restore_command.restore(job, _chosen(places, options.repository, job), remarks, options, say)
     if not isinstance(job, DatabaseSettings):
         raise UsageError(f"Cannot restore job {job.name} like this", f"it is of kind {job.kind}", "use the modules")
-    places, refused = config.usable_places(job)
     script = ScriptOptions(options.schema_only, options.no_owner, options.no_privileges)
     request = restore_run.RestoreRequest(
         job=job.name,
@@ -119,7 +124,7 @@ def restore(config: Config, options: argparse.Namespace, say: Say) -> Shown:
         places=_chosen(places, options.repository, job),
         server=job.login(),
         database=options.database,
-        confirm=options.confirm,
+        confirm=restore_command.single(options.confirm),
         keep_previous=not options.drop_previous,
         options=RestoreOptions(script=script, jobs=options.jobs),
         folder=job.scratch_dir,
@@ -130,6 +135,17 @@ def restore(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     if options.dry_run:
         return _restore_plan(planned)
     return _restored(restore_run.restore(planned, say))
+
+
+def history(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
+    """Show the states of one object over all backups."""
+    job = _own(config, options.job)
+    if not isinstance(job, ObjectsSettings):
+        raise UsageError(f"Cannot show a history of job {job.name}", f"it is of kind {job.kind}", "lifeboat list")
+    places, refused = config.usable_places(job)
+    shown = restore_command.history(job, _chosen(places, options.repository, job), options)
+    remarks = (*shown.remarks, *catalog_view.remarks(_of(refused, options.repository)))
+    return dataclasses.replace(shown, remarks=remarks, exit_code=INCOMPLETE if remarks else shown.exit_code)
 
 
 def _restore_plan(planned: restore_run.RestorePlan) -> Shown:

@@ -14,7 +14,7 @@ from ..steps import reached
 from .restore_lanes import Lanes
 from .restore_plan import Step, destroys
 from .restore_work import Copy, Work
-from .rows import Item, Row, order, to_line
+from .rows import Item, Row, to_line
 from .source import Described, Source, VanishedError
 from .target import Target
 
@@ -22,7 +22,7 @@ LISTING = "listing.jsonl"  # name of the list of what was saved, beside it
 _CHUNK = 1024 * 1024  # bytes
 _HELD = 4 * 1024 * 1024  # bytes of an object that is read at once
 
-ServerCopy = t.Callable[[str, Item, str], bool]  # collection, item, key in quarantine: says whether it was copied
+ServerCopy = t.Callable[[str, Described, str], bool]  # collection, object, key in quarantine: was it copied?
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,13 +95,12 @@ class _Saving:
 
     def _copied(self, name: str, item: Item) -> Row:
         key = self._shelf.key_of(name, item.key)
-        if self._shelf.copy is not None and self._shelf.copy(name, item, key):
-            return _row(Described(item, "", {}))
-        if item.size <= _HELD:
+        if self._shelf.copy is None and item.size <= _HELD:
             found, data = self._reader.read_whole(name, item)
             self._write(key, found, (data,))
-        else:
-            found = self._reader.describe(name, item)
+            return _row(found)
+        found = self._reader.describe(name, item)
+        if self._shelf.copy is None or not self._shelf.copy(name, found, key):
             self._write(key, found, self._reader.read_range(name, found.item, 0, found.item.size))
         return _row(found)
 
@@ -119,10 +118,3 @@ def _row(found: Described) -> Row:
 
 def _plain_row(key: str, size: int) -> Row:
     return Row(key, size, "", "", "", "", "", None, {})
-
-
-def is_inside(shelf: Shelf, work: Work) -> bool:
-    """Say whether a shelf lies where the restore itself writes."""
-    if shelf.target.name != work.target.name or shelf.collection not in work.names.values():
-        return False
-    return order(shelf.prefix).startswith(order(work.prefix))

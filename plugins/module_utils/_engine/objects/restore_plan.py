@@ -229,6 +229,11 @@ class Tally:
     sample: tuple[t.Mapping[str, t.Any], ...]  # at most SAMPLE steps that are no `keep`
     destroyed: tuple[str, ...]  # collections of the target in which something that is there is overwritten or removed
 
+    @classmethod
+    def empty(cls) -> Tally:
+        """Return the plan of nothing."""
+        return cls(dict.fromkeys(ACTIONS, 0), dict.fromkeys(ACTIONS, 0), (), ())
+
     @property
     def changes(self) -> int:
         """Return how many objects would be written, changed or removed."""

@@ -24,6 +24,7 @@ from .target import Written
 
 # Bytes of an object that is held whole, so that the next one can be read while it is written.
 _HELD = 4 * 1024 * 1024
+_REMEMBERED = 4096  # directories that are known to be there
 
 
 @dataclasses.dataclass
@@ -39,6 +40,17 @@ class Done:
     failed: int = 0  # objects that the target refused or could not take
     damaged: int = 0  # objects whose bytes in this copy are not what its index promises
     left: int = 0  # objects that were not removed, because not all others could be written
+
+    def followed_by(self, later: Done) -> Done:
+        """Return what this pass and a later one over the same objects did together."""
+        return dataclasses.replace(
+            later,
+            written=self.written + later.written,
+            written_bytes=self.written_bytes + later.written_bytes,
+            described=self.described + later.described,
+            removed=self.removed + later.removed,
+            kept=max(0, later.kept - self.written - self.described),
+        )
 
 
 class Restoration:
@@ -74,7 +86,7 @@ class Restoration:
     def _collection(self, lanes: Lanes, collection: str, name: str) -> None:
         steps = self._work.steps(self._copy, collection)
         with tempfile.SpooledTemporaryFile(_HELD) as links:
-            wanted = _Wanted(self, lanes, name, steps, links)
+            wanted = _Wanted(self, lanes, name, self._with_parents(collection, name, steps), links)
             for row, chunks in self._copy.members(collection, wanted):
                 self._bring(lanes, name, wanted.as_written(row), chunks)
             lanes.settle()
@@ -87,6 +99,28 @@ class Restoration:
                 lanes.settle()  # what lies in it goes first
             lanes.submit(functools.partial(self._remove, name, step))
         lanes.settle()
+
+    def _with_parents(self, collection: str, name: str, steps: t.Iterator[Step]) -> t.Iterator[Step]:
+        """Bring the directories above what is written, where they are missing, before it."""
+        if not self._work.with_parents:
+            yield from steps
+            return
+        seen: set[str] = set()
+        for step in steps:
+            if step.row is not None and step.action in (plan.WRITE, plan.RENAME):
+                for key in _parents(step.key):
+                    if key not in seen:
+                        seen.add(key)
+                        self._bring_directory(collection, name, key)
+                if len(seen) > _REMEMBERED:
+                    seen.clear()
+            yield step
+
+    def _bring_directory(self, collection: str, name: str, key: str) -> None:
+        row = self._copy.find(collection, key)
+        if row is None or not plan.is_directory(row) or plan.look_up(self._work.target, name, key) is not None:
+            return
+        self.write(name, row)
 
     def _bring(self, lanes: Lanes, name: str, row: Row, chunks: t.Iterator[bytes]) -> None:
         """Write an object: a small one while the next is read, a big one as its bytes come."""
@@ -179,6 +213,12 @@ class Restoration:
         with self._lock:
             for name, number in more.items():
                 setattr(self.done, name, getattr(self.done, name) + number)
+
+
+def _parents(key: str) -> list[str]:
+    """Return the keys of the directories above a key, the highest first."""
+    names = key.split("/")
+    return ["/".join(names[:depth]) for depth in range(len(names))]
 
 
 class _Wanted:

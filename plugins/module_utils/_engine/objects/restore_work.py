@@ -17,6 +17,7 @@ from .source import ObjectError, Source
 from .target import Target
 
 THREADS = 24  # requests or files at once
+_HELD = 4 * 1024 * 1024  # bytes of an object that is read at once
 _LOOK_AHEAD = 512  # objects whose content is compared at once
 
 
@@ -49,6 +50,7 @@ class Work:
     reader: Source | None = None  # reads the target; needed where contents are compared
     by_content: bool = False  # do not believe what a listing says of what is there: it can be made to look so
     threads: int = THREADS
+    with_parents: bool = False  # restore the directories above what is selected, where they are missing
 
     def steps(self, copy: Copy, collection: str) -> t.Iterator[Step]:
         """Yield the steps of a collection of the backup, with contents compared where that is asked for."""
@@ -85,8 +87,12 @@ def digest_of(reader: Source, collection: str, item: Item) -> str:
     """Return the SHA-256 of what lies at a target; nothing where it changed or vanished meanwhile."""
     digest = hashlib.sha256()
     try:
-        for chunk in reader.read_range(collection, item, 0, item.size) if item.size else ():
-            digest.update(chunk)
+        if item.size <= _HELD:
+            digest.update(reader.read_whole(collection, item)[1])
+        else:
+            there = reader.describe(collection, item).item
+            for chunk in reader.read_range(collection, there, 0, there.size):
+                digest.update(chunk)
     except ObjectError:
         return ""
     return digest.hexdigest()

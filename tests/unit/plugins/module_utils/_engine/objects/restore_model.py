@@ -21,7 +21,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.
     Step,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.rows import Item, Location, Row, order
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.source import ObjectError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.source import Described, ObjectError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.target import Written
 
 PLACE = Location("20261120T020000Z-0a1b2c", 0, 0, 100, 512)
@@ -93,8 +93,8 @@ class Shelf:
     def finish(self, collection: str) -> t.Sequence[str]:
         return ()
 
-    def read_range(self, collection: str, item: Item, offset: int, length: int) -> t.Iterator[bytes]:
-        yield self.held[item.key][0].encode()[offset : offset + length]
+    def read_whole(self, collection: str, item: Item) -> tuple[Described, bytes]:
+        return Described(self.item(item.key), "", {}), self.held[item.key][0].encode()
 
     def apply(self, step: Step) -> None:
         """Do what a step says, without bytes."""

@@ -1,0 +1,61 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from ..errors import DamagedError
+from ..objects import pack_reader
+from ..objects.index_reader import IndexReader
+from ..objects.rows import Row
+from ..repository.stored_files import small_file
+from .candidates import Candidate
+from .objects_choice import SETTINGS_ROLE, manifest_of
+
+
+class StoredCopy:
+    """One copy of a backup of buckets or folders, to be read (`restore_work.Copy`)."""
+
+    def __init__(self, candidate: Candidate) -> None:
+        self._manifest = manifest_of(candidate)
+        self._store = candidate.place.store
+        self._index = IndexReader(self._store, self._manifest)
+
+    def collections(self) -> list[str]:
+        """Return the buckets or roots that the backup has. Raises DamagedError."""
+        return self._index.collections()
+
+    def rows(self, collection: str, prefix: str = "") -> t.Iterator[Row]:
+        """Yield the rows of a collection whose keys begin with `prefix`, in order. Raises DamagedError."""
+        return self._index.rows(collection, prefix)
+
+    def find(self, collection: str, key: str) -> Row | None:
+        """Return one row. Raises DamagedError."""
+        return self._index.find(collection, key)
+
+    def members(self, collection: str, rows: t.Iterable[Row]) -> t.Iterator[tuple[Row, t.Iterator[bytes]]]:
+        """Yield rows with their bytes, in an order that suits the packs."""
+        named = ((collection, row) for row in rows)
+        for _collection, row, chunks in pack_reader.members(self._store, self._manifest.job, named):
+            yield row, chunks
+
+    def settings(self) -> t.Mapping[str, t.Mapping[str, t.Any]]:
+        """Return the settings of each bucket as its server wrote them; nothing where the backup has none."""
+        for file in self._manifest.files:
+            if file.role == SETTINGS_ROLE:
+                data = small_file(self._store, self._manifest.job, self._manifest.id, file)
+                return _settings(data, f"{file.name} of backup {self._manifest.id}")
+        return {}
+
+
+def _settings(data: bytes, what: str) -> t.Mapping[str, t.Mapping[str, t.Any]]:
+    try:
+        found = json.loads(data)
+    except ValueError as error:
+        raise DamagedError(f"Cannot read {what}", f"damaged: {error}", "use another copy of it") from error
+    if not isinstance(found, dict) or not all(isinstance(each, dict) for each in found.values()):
+        raise DamagedError(f"Cannot read {what}", "it is no list of settings", "use another copy of it")
+    return found
