@@ -172,7 +172,7 @@ added:
   returned: when a backup was written, in check mode, and in diff mode
   type: int
   sample: 210
-changed:
+rewritten:
   description: How many have other content.
   returned: when a backup was written, in check mode, and in diff mode
   type: int

@@ -27,7 +27,7 @@ from .copies import copy_answer, missing_copies
 from .places import places_from
 
 _GUARDS = (guards.MASS_DELETE, guards.MASS_REWRITE, guards.ENTROPY_JUMP)
-_COUNTS = ("objects", "bytes", "added", "changed", "described", "gone", "read_objects", "read_bytes")
+_COUNTS = ("objects", "bytes", "added", "rewritten", "described", "gone", "read_objects", "read_bytes")
 
 # Documented in the fragment _objects_backup.
 OBJECTS_BACKUP: Spec = {

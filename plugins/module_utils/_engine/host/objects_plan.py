@@ -22,7 +22,7 @@ class Estimate:
     objects: int = 0  # that the backup would have
     bytes: int = 0  # their sizes
     added: int = 0
-    changed: int = 0  # by the listing; reading may show that the bytes are the same
+    rewritten: int = 0  # by the listing; reading may show that the bytes are the same
     described: int = 0  # whose properties alone are new
     gone: int = 0
     read_objects: int = 0
@@ -109,7 +109,7 @@ def _count(planned: ObjectsPlan, base: Base | None, name: str, counts: dict[str,
             size = step.row.size
         elif not isinstance(step, Taken):
             size = step.item.size
-            counts["described" if step.only_properties else ("changed" if step.base else "added")] += 1
+            counts["described" if step.only_properties else ("rewritten" if step.base else "added")] += 1
             if not step.only_properties:
                 counts["read_objects"] += 1
                 counts["read_bytes"] += size

@@ -116,5 +116,5 @@ def _objects(result: BackupResult) -> list[str]:
         return []
     return [
         f"  {found['objects']:,} objects of {tables.size(found['bytes'])}: {found['added']:,} new, "
-        f"{found['changed']:,} changed, {found['gone']:,} gone; {tables.size(found['read_bytes'])} read"
+        f"{found['rewritten']:,} changed, {found['gone']:,} gone; {tables.size(found['read_bytes'])} read"
     ]

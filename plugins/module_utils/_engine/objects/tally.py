@@ -66,7 +66,7 @@ class Tally:
             "objects": self.objects,
             "bytes": self.bytes,
             "added": self.added,
-            "changed": self.rewritten.count,
+            "rewritten": self.rewritten.count,
             "described": self.described,
             "gone": self.gone,
             "read_objects": self.read_objects,

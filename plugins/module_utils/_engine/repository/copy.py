@@ -13,10 +13,11 @@ from ..stream.pipeline import StreamFacts, store_stream
 from . import acknowledgement, binding, deletion_plan, json_document, layout, proof
 from .identity import Identity
 from .lease import WAIT_S, Permit, held
-from .manifest import Manifest
+from .manifest import Manifest, Need
 from .store import ExistsError, Store
-from .stored_files import NeededFile, needed_files
+from .stored_files import NeededFile, files_of_need, needs_of, own_files
 
+_FOLDERS = 8  # of backups that are listed one by one
 _LOOKED_AT = 4  # backups whose copies may have been killed lately
 
 
@@ -38,21 +39,47 @@ class CopyPlan:
         return self.is_published and not self.missing
 
 
-def plan(source: Store, target: Store, manifest: Manifest) -> CopyPlan:
-    """Say what the target lacks of a backup; reads listings, small lists and proof records only."""
+def plan(source: Store, target: Store, manifest: Manifest, trusting: bool = False) -> CopyPlan:
+    """Say what the target lacks of a backup; reads listings, small lists and proof records only.
+
+    With `trusting` nothing is asked about what the target's copy of the base needs in the same way: that is there, as
+    a manifest is published only where all of it is, and what a manifest needs is not deleted. So the cost is that of
+    what is new, however many backups share files.
+    """
     job = manifest.job
     is_published = target.stat(layout.manifest(job, manifest.id)) is not None
+    known = _needs_of_base(target, manifest) if trusting else frozenset()
+    wanted = list(_wanted(source, manifest, known))
+    sizes = _sizes(target, job, {each.owner for each in wanted})
+    verdicts: dict[str, dict[str, proof.FileVerdict]] = {}
     missing: list[NeededFile] = []
-    owners: dict[str, tuple[dict[str, int], dict[str, proof.FileVerdict]]] = {}
-    for each in needed_files(source, manifest):
-        if each.owner not in owners:
-            owners[each.owner] = (_sizes(target, job, each.owner), _verdicts(target, job, each.owner))
-        sizes, verdicts = owners[each.owner]
-        verdict = verdicts.get(each.file.name)
+    for each in wanted:
+        if each.owner not in verdicts:
+            verdicts[each.owner] = _verdicts(target, job, each.owner)
+        verdict = verdicts[each.owner].get(each.file.name)
         is_bad = verdict is not None and not verdict.is_good
         if sizes.get(each.key(job)) != each.file.facts.stored_size or is_bad:
             missing.append(each)
     return CopyPlan(job, manifest.id, is_published, tuple(missing))
+
+
+def _wanted(source: Store, manifest: Manifest, known: t.Collection[Need]) -> t.Iterator[NeededFile]:
+    """Yield the files that a backup needs, but for what is known to be in the target."""
+    yield from own_files(source, manifest)
+    for need in needs_of(source, manifest):
+        if need not in known:
+            yield from files_of_need(source, manifest, need)
+
+
+def _needs_of_base(target: Store, manifest: Manifest) -> frozenset[Need]:
+    """Return what the target's copy of the base needs, nothing where it has none that can be read."""
+    document = target.get(layout.manifest(manifest.job, manifest.base)) if manifest.base else None
+    if document is None:
+        return frozenset()
+    try:
+        return frozenset(needs_of(target, Manifest.from_bytes(document.data, manifest.job, manifest.base)))
+    except DamagedError:
+        return frozenset()
 
 
 def copy(
@@ -62,25 +89,28 @@ def copy(
     identity: Identity,
     wait_s: float = WAIT_S,
     on_wait: t.Callable[[str], None] = lambda _text: None,
+    trusting: bool = False,
 ) -> CopyPlan:
     """Bring a backup into another repository and return what was moved; done again it moves nothing.
 
-    `identity` is the target's. The caller proves the copy afterwards. Raises BusyError, DamagedError when a file of
-    the source is not what it was.
+    `identity` is the target's; for `trusting` see `plan`. The caller proves the copy afterwards. Raises BusyError,
+    DamagedError when a file of the source is not what it was.
     """
     target.discard_abandoned(manifest.job)
-    first = plan(source, target, manifest)
+    first = plan(source, target, manifest, trusting)
     if first.is_empty:
         return first
     with held(target, manifest.job, identity.signature_window, wait_s, on_wait) as permit:
         data = _same_bytes(source, manifest)
         _has_same(source, target, manifest, data)  # or refuse before anything is touched
-        _discard_unfinished(source, target, manifest)
+        _discard_unfinished(source, target, manifest, first)
         _copy_binding(source, target, manifest.job, permit)
-        keys = [each.key(manifest.job) for each in needed_files(source, manifest)]
+        known = _needs_of_base(target, manifest) if trusting else frozenset()  # what a backup needs is in no open plan
+        keys = [each.key(manifest.job) for each in _wanted(source, manifest, known)]
         keys.append(layout.data(manifest.job, manifest.id, layout.SUMS))
         deletion_plan.strike(target, manifest.job, keys, permit)
-        wanted = plan(source, target, manifest)  # under the lease and after the strike nothing of it can vanish
+        # Under the lease and after the strike nothing of it can vanish.
+        wanted = plan(source, target, manifest, trusting)
         for owner in dict.fromkeys(each.owner for each in wanted.missing):
             names = {each.file.name for each in wanted.missing if each.owner == owner}
             proof.forget(target, manifest.job, owner, names, permit)
@@ -92,7 +122,7 @@ def copy(
     return wanted
 
 
-def _discard_unfinished(source: Store, target: Store, manifest: Manifest) -> None:
+def _discard_unfinished(source: Store, target: Store, manifest: Manifest, planned: CopyPlan) -> None:
     """Drop the uploads of copies that were killed; whoever copies holds the lease, so nobody is at one now.
 
     Killed was the copy of this backup, or of one that is newer than all the target has and was not brought since. Only
@@ -104,16 +134,26 @@ def _discard_unfinished(source: Store, target: Store, manifest: Manifest) -> Non
     there = {layout.id_of(entry.key) for entry in target.entries(layout.manifests(job))}
     newer = {layout.id_of(entry.key) for entry in source.entries(layout.manifests(job))}
     missed = sorted(each for each in newer if each > max(there, default=""))[-_LOOKED_AT:]
-    for backup_id in {manifest.id, *missed}:
-        document = source.get(layout.manifest(job, backup_id))
+    for backup_id in sorted({manifest.id, *missed}):
         with contextlib.suppress(DamagedError):  # such a backup was not copied
-            found = Manifest.from_bytes(document.data, job, backup_id) if document is not None else manifest
-            for each in needed_files(source, found):
+            lacking = planned if backup_id == manifest.id else _lacking(source, target, job, backup_id)
+            for each in lacking.missing:  # what is there was finished
                 target.discard_unfinished(each.key(job))
 
 
-def _sizes(store: Store, job: str, owner: str) -> dict[str, int]:
-    return {entry.key: entry.size for entry in store.entries(layout.data(job, owner))}
+def _lacking(source: Store, target: Store, job: str, backup_id: str) -> CopyPlan:
+    document = source.get(layout.manifest(job, backup_id))
+    if document is None:
+        return CopyPlan(job, backup_id, False, ())  # removed since it was listed
+    return plan(source, target, Manifest.from_bytes(document.data, job, backup_id), trusting=True)
+
+
+def _sizes(store: Store, job: str, owners: t.Collection[str]) -> dict[str, int]:
+    """Return the sizes of what lies in the folders of some backups; many of them are told by one listing."""
+    prefixes = [layout.data(job, owner) for owner in sorted(owners)]
+    if len(prefixes) > _FOLDERS:
+        prefixes = [f"data/{job}/"]
+    return {entry.key: entry.size for prefix in prefixes for entry in store.entries(prefix)}
 
 
 def _verdicts(store: Store, job: str, owner: str) -> dict[str, proof.FileVerdict]:

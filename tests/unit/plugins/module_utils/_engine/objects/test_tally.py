@@ -54,7 +54,7 @@ def test_every_kind_of_step_is_counted_once():
         "objects": 260,
         "bytes": 5040,
         "added": 1,
-        "changed": 1,
+        "rewritten": 1,
         "described": 1,
         "gone": 1,
         "read_objects": 2,

@@ -70,6 +70,33 @@ def test_only_what_is_missing_is_moved(anywhere: Setting) -> None:
     assert {each.owner for each in moved.missing} == {second.id}
 
 
+def test_what_the_copy_of_the_base_needs_too_is_not_asked_for_by_who_trusts_it(anywhere: Setting) -> None:
+    first, second, third = (anywhere.back_up(anywhere.a) for _run in range(3))
+    copied(anywhere, second.id)
+    source, target = anywhere.a.store(), anywhere.b.store()
+    manifest = actors.manifest_of(source, third.id)
+    lost = data_keys(f"{first.id}/pack-0")
+    assert lost in {each.key(JOB) for each in needed_files(source, manifest)}
+    anywhere.lose(anywhere.b, lost)
+    trusted = copy.plan(source, target, manifest, trusting=True)
+    assert {each.owner for each in trusted.missing} == {third.id}
+    assert lost in {each.key(JOB) for each in copy.plan(source, target, manifest).missing}
+    moved = copy.copy(source, target, manifest, identity.require(target), trusting=True)
+    assert moved == trusted
+    assert [each.key(JOB) for each in copied(anywhere, third.id).missing] == [lost]
+
+
+def test_nobody_trusts_a_base_that_the_target_does_not_have_or_cannot_read(anywhere: Setting) -> None:
+    first, second = (anywhere.back_up(anywhere.a) for _run in range(2))
+    source, target = anywhere.a.store(), anywhere.b.store()
+    manifest = actors.manifest_of(source, second.id)
+    wanted = {each.key(JOB) for each in copy.plan(source, target, manifest).missing}
+    assert data_keys(f"{first.id}/pack-0") in wanted
+    assert {each.key(JOB) for each in copy.plan(source, target, manifest, trusting=True).missing} == wanted
+    target.put_new(manifest_key(first.id), b"{}")
+    assert {each.key(JOB) for each in copy.plan(source, target, manifest, trusting=True).missing} == wanted
+
+
 def test_a_plan_changes_nothing(anywhere: Setting) -> None:
     made = anywhere.back_up(anywhere.a)
     before = anywhere.keys(anywhere.b, "")
