@@ -197,7 +197,10 @@ class TreeWriter:
             with self._made(names, link) as place, _removing(place.at, temporary):
                 if not os.path.samestat(os.stat(temporary, dir_fd=place.at, follow_symlinks=False), facts):
                     raise OSError(errno.EBUSY, "its first name was replaced meanwhile")
-                return _renamed(place, temporary)
+                there = _renamed(place, temporary)
+                with contextlib.suppress(FileNotFoundError):  # a rename onto the same file leaves both (rename(2))
+                    os.unlink(temporary, dir_fd=place.at)
+                return there
 
     def make_directory(self, names: t.Sequence[str]) -> list[str]:
         """Make sure that a directory is there, in the place of whatever else is, and return its names."""
@@ -302,13 +305,13 @@ def _temporary() -> bytes:
 
 @contextlib.contextmanager
 def _removing(at: int, temporary: bytes) -> t.Iterator[None]:
-    """Remove a temporary file at the end; when all went well it has another name by then."""
+    """Remove a temporary file after a failure."""
     try:
         yield
-    finally:
-        # A rename onto another name of the same file leaves both (rename(2)).
+    except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary, dir_fd=at)
+        raise
 
 
 def _renamed(place: Place, temporary: bytes) -> list[str]:

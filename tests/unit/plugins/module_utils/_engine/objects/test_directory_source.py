@@ -186,15 +186,17 @@ def test_a_later_name_has_the_bytes_when_the_first_vanished_before_it_was_looked
         source.read_whole(str(tmp_path), items["a"])
 
 
-def test_a_later_name_has_the_bytes_when_another_file_has_the_first_name(tmp_path: pathlib.Path) -> None:
+def test_later_names_have_the_bytes_when_another_file_has_the_first_name(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a").write_text("bytes")
     os.link(tmp_path / "a", tmp_path / "b")
+    os.link(tmp_path / "a", tmp_path / "c")
     source = DirectorySource([str(tmp_path)])
     items = {item.key: item for item in source.items(str(tmp_path))}
     (tmp_path / "new").write_text("others")
     (tmp_path / "new").rename(tmp_path / "a")
-    found, data = source.read_whole(str(tmp_path), items["b"])
-    assert (found.has_bytes, data) == (True, b"bytes")
+    for later in "bc":
+        found, data = source.read_whole(str(tmp_path), items[later])
+        assert (found.has_bytes, data) == (True, b"bytes")
     assert source.read_whole(str(tmp_path), items["a"])[1] == b"others"
 
 
