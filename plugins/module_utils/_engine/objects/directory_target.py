@@ -15,17 +15,15 @@ import typing as t
 
 from ..errors import LifeboatError, UsageError
 from . import file_properties as fp
-from .directory_notes import DirectoryNotes
 from .directory_source import link_mark
 from .property_writer import PropertyWriter, modified_ns
+from .restored_tree import LastRemarks, RestoredTree, written_as
 from .rows import Item, Properties, Row, order
 from .source import ObjectError
 from .target import Written
 from .tree_names import is_temporary, parts_of, shown, tree_names
 from .tree_walk import Found, directory_of, open_root, walk
-from .tree_writer import TreeWriter
 
-_MOST_REMARKS = 1_000  # of the end of a collection; more are counted
 _MOST_LEFTOVERS = 10_000
 # Where the next object would fail as well.
 _BROKEN = (
@@ -74,7 +72,7 @@ class DirectoryTarget:
         self._trust_metadata = trust_metadata
         self._directory_mode = directory_mode  # of directories that no row describes
         self._properties = PropertyWriter(numeric_owners, object_mode)
-        self._trees: dict[str, _Tree] = {}
+        self._trees: dict[str, RestoredTree] = {}
         self._lock = threading.Lock()
 
     def _path(self, collection: str) -> str:
@@ -92,11 +90,11 @@ class DirectoryTarget:
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         self._tree(collection)
 
-    def _tree(self, collection: str) -> _Tree:
+    def _tree(self, collection: str) -> RestoredTree:
         path = self._path(collection)
         with self._lock, _explained(path, "", "write to"):
             if collection not in self._trees:
-                self._trees[collection] = _Tree(path, self._directory_mode)
+                self._trees[collection] = RestoredTree(path, self._directory_mode)
             return self._trees[collection]
 
     def items(self, collection: str, prefix: str = "") -> t.Iterator[Item]:
@@ -189,7 +187,7 @@ class DirectoryTarget:
             if kind == fp.DIRECTORY:
                 there = tree.writer.make_directory(names)
                 tree.notes.add_row(row, there)
-                return _written(names, there)
+                return written_as(names, there)
             settle = functools.partial(self._properties.give, row=row)
             if kind == fp.FILE:
                 holes = row.properties.get("holes", ())
@@ -235,7 +233,7 @@ class DirectoryTarget:
     def finish(self, collection: str) -> t.Sequence[str]:
         """Give directories their properties and times, and return remarks (at most 1,000)."""
         tree = self._tree(collection)
-        remarks = _Remarks()
+        remarks = LastRemarks()
         with _explained(tree.path, "", "finish"):
             tree.move_home(remarks)
             for leftover in tree.leftovers:
@@ -252,76 +250,6 @@ class DirectoryTarget:
         with self._lock:
             self._trees.pop(collection).close()
         return remarks.list()
-
-
-class _Remarks:
-    def __init__(self) -> None:
-        self._first: list[str] = []
-        self._more = 0
-
-    def add(self, words: str) -> None:
-        if len(self._first) < _MOST_REMARKS:
-            self._first.append(words)
-        else:
-            self._more += 1
-
-    def list(self) -> t.Sequence[str]:
-        return [*self._first, *([f"and {self._more} more"] if self._more else [])]
-
-
-class _Tree:
-    """What a target knows of one directory while it writes there."""
-
-    def __init__(self, path: str, directory_mode: int) -> None:
-        self.path = path
-        self.notes = DirectoryNotes()
-        self.leftovers: list[str] = []
-        self._beside: dict[str, str] = {}  # where it lies: where it should
-        self._lock = threading.Lock()
-        self.writer = TreeWriter(path, directory_mode, self._touch)
-
-    def close(self) -> None:
-        self.notes.close()
-        self.writer.close()
-
-    def _touch(self, names: t.Sequence[str], at: int) -> None:
-        self.notes.touch(names, lambda: os.fstat(at).st_mtime_ns)
-
-    def placed(self, wanted: t.Sequence[str], there: t.Sequence[str], remarks: tuple[str, ...]) -> Written:
-        key = "/".join(there)
-        with self._lock:
-            if list(there) != list(wanted):
-                self._beside[key] = "/".join(wanted)
-            else:
-                self._beside.pop(key, None)
-        return _written(wanted, there, remarks)
-
-    def is_beside(self, key: str) -> bool:
-        with self._lock:
-            return any(each == key or each.startswith(f"{key}/") for each in self._beside)
-
-    def move_home(self, remarks: _Remarks) -> None:
-        """Give what lies under another name its own, now that what stood in the way may be gone."""
-        for key, wanted in self._beside.items():
-            names = key.split("/")
-            with contextlib.suppress(OSError):
-                if self.writer.move(names, wanted.split("/")):
-                    remarks.add(f"{shown(wanted)}: it lies under its own name after all, no more as {shown(key)}")
-                    for depth in range(len(names) - 1, 0, -1):
-                        self.writer.remove_directory(names[:depth])
-        self._beside.clear()
-
-    def give_times_back(self) -> None:
-        """Make the changes of names durable, and undo what they did to the times of directories."""
-        for names, changed_ns in self.notes.times():
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-                self.writer.sync(names)
-
-                def settle(descriptor: int, moment: int = changed_ns) -> tuple[str, ...]:
-                    os.utime(fp.handle(descriptor), ns=(moment, moment))
-                    return ()
-
-                self.writer.settle(names, settle, lambda facts: stat.S_ISDIR(facts.st_mode))
 
 
 class _Chooser:
@@ -376,12 +304,6 @@ def _maker(kind: str, properties: Properties) -> t.Callable[[bytes, int], None]:
             os.mknod(name, form | 0o600, os.makedev(*properties["device"]), dir_fd=at)
 
     return make
-
-
-def _written(wanted: t.Sequence[str], there: t.Sequence[str], remarks: tuple[str, ...] = ()) -> Written:
-    if list(there) != list(wanted):
-        remarks = (*remarks, "something else stands where it should lie")
-    return Written("/".join(there), remarks)
 
 
 def _link_text(root: int, key: str) -> bytes:

@@ -95,7 +95,7 @@ class _Pattern:
 
 
 def _unusable(text: str, why: str) -> UsageError:
-    return UsageError(f"Cannot use the pattern {text!r}", why, "write it as docs/format.md, section Patterns, says")
+    return UsageError(f"Cannot use the pattern {text!r}", why, "write it like a line of .gitignore")
 
 
 def _expression(glob: str, text: str) -> str:

@@ -20,7 +20,6 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.rows import Item, Row
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.source import ObjectError
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.objects.tree_model import (
-    Backup,
     brought,
     file_row,
     object_row,
@@ -234,93 +233,6 @@ def test_a_directory_replaces_what_stands_in_its_place(root: pathlib.Path, tmp_p
     assert (root / "d/f").read_bytes() == b"x"
     assert not (root / "d").is_symlink()
     assert list(outside.iterdir()) == []
-
-
-def test_nothing_is_written_through_a_link_that_was_there(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "kept").write_text("kept")
-    (root / "link").symlink_to(outside)
-    (root / "file").symlink_to(outside / "kept")
-    before = picture(outside)
-    target = DirectoryTarget({"c": str(root)})
-    keys = written(
-        target, *[(make(key, b"x"), b"x") for make in (file_row, object_row) for key in ("link/new", "file")]
-    )
-    assert picture(outside) == before
-    assert keys == ["%lb-below-link/new", "file"] * 2
-    assert (root / "file").read_bytes() == b"x"
-    target.prepare("c")
-    target.remove("c", "link/kept")
-    with pytest.raises(ObjectError):
-        target.write_properties("c", file_row("link/kept"))
-    assert picture(outside) == before
-
-
-def test_nothing_is_written_through_a_link_that_an_earlier_row_made(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    (tmp_path / "outside").mkdir()
-    rows: Backup = [(file_row("l", type="symlink", target="../outside"), b""), (file_row("l/x", b"x"), b"x")]
-    rows += [(file_row("l/d", type="directory"), b""), (file_row("l/h", type="hardlink", target="l/x"), b"")]
-    target = DirectoryTarget({"c": str(root)})
-    target.prepare("c")
-    for row, data in rows[:3]:
-        target.write("c", row, iter([data]))
-    with pytest.raises(ObjectError):
-        target.write("c", rows[3][0], iter([]))
-    target.finish("c")
-    assert list((tmp_path / "outside").iterdir()) == []
-    assert os.readlink(root / "l") == "../outside"
-
-
-@pytest.mark.parametrize("first", ["../secret", "/secret", "link", "link/secret", "", ".", "gone", "d"])
-def test_a_hard_link_leads_to_nothing_outside(root: pathlib.Path, tmp_path: pathlib.Path, first: str) -> None:
-    (tmp_path / "secret").write_text("x")
-    (root / "d").mkdir()
-    (root / "link").symlink_to(tmp_path / "secret")
-    target = DirectoryTarget({"c": str(root)})
-    target.prepare("c")
-    with pytest.raises(ObjectError):
-        target.write("c", file_row("h", type="hardlink", target=first), iter([]))
-    assert (tmp_path / "secret").stat().st_nlink == 1
-    assert sorted(items(target)) == ["", "d", "link"]
-
-
-def test_a_link_that_is_put_in_the_place_of_a_directory_meanwhile_leads_nowhere(
-    root: pathlib.Path, tmp_path: pathlib.Path
-) -> None:
-    (tmp_path / "outside").mkdir()
-    (root / "d").mkdir()
-    target = DirectoryTarget({"c": str(root)})
-    target.prepare("c")
-
-    def chunks() -> t.Iterator[bytes]:
-        yield b"x"
-        (root / "d").rename(root / "moved")
-        (root / "d").symlink_to(tmp_path / "outside")
-        yield b"y"
-
-    target.write("c", file_row("d/f", b"xy"), chunks())
-    target.write("c", file_row("d/g", b"xy"), iter([b"xy"]))
-    target.finish("c")
-    assert list((tmp_path / "outside").iterdir()) == []
-
-
-def test_a_file_that_is_exchanged_while_it_is_made_gets_no_properties(
-    root: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, target: DirectoryTarget
-) -> None:
-    (tmp_path / "secret").write_text("x")
-    (tmp_path / "secret").chmod(0o600)
-    made = os.mkfifo
-
-    def exchanged(name: bytes, mode: int, dir_fd: int) -> None:
-        made(name, mode, dir_fd=dir_fd)
-        os.unlink(name, dir_fd=dir_fd)
-        os.symlink(os.fsencode(tmp_path / "secret"), name, dir_fd=dir_fd)
-
-    monkeypatch.setattr(os, "mkfifo", exchanged)
-    with pytest.raises(ObjectError):
-        target.write("c", file_row("f", type="fifo", mode=0o666), iter([]))
-    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("data", [[b"123"], [b"123", b"456"], []])

@@ -18,7 +18,10 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors i
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.directory_source import DirectorySource
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.directory_target import DirectoryTarget
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.rows import Item, Row
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.source import ObjectError
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.objects.tree_model import (
+    Backup,
+    brought,
     file_row,
     object_row,
     picture,
@@ -33,6 +36,114 @@ TYPES = ["object", "file", "file", "directory", "symlink", "symlink", "hardlink"
 STEPS = st.lists(
     st.tuples(st.sampled_from(["write", "write", "describe", "remove"]), st.sampled_from(TYPES), KEYS, TARGETS)
 )
+
+
+@pytest.fixture
+def root(tmp_path: pathlib.Path) -> pathlib.Path:
+    (tmp_path / "root").mkdir()
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def target(root: pathlib.Path) -> DirectoryTarget:
+    made = DirectoryTarget({"c": str(root)})
+    made.prepare("c")
+    return made
+
+
+def written(target: DirectoryTarget, *rows: tuple[Row, bytes]) -> list[str]:
+    return [each.key for each in brought(target, "c", list(rows))[0]]
+
+
+def items(target: DirectoryTarget) -> list[str]:
+    return [item.key for item in target.items("c")]
+
+
+def test_nothing_is_written_through_a_link_that_was_there(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    (root / "link").symlink_to(outside)
+    (root / "file").symlink_to(outside / "kept")
+    before = picture(outside)
+    target = DirectoryTarget({"c": str(root)})
+    keys = written(
+        target, *[(make(key, b"x"), b"x") for make in (file_row, object_row) for key in ("link/new", "file")]
+    )
+    assert picture(outside) == before
+    assert keys == ["%lb-below-link/new", "file"] * 2
+    assert (root / "file").read_bytes() == b"x"
+    target.prepare("c")
+    target.remove("c", "link/kept")
+    with pytest.raises(ObjectError):
+        target.write_properties("c", file_row("link/kept"))
+    assert picture(outside) == before
+
+
+def test_nothing_is_written_through_a_link_that_an_earlier_row_made(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "outside").mkdir()
+    rows: Backup = [(file_row("l", type="symlink", target="../outside"), b""), (file_row("l/x", b"x"), b"x")]
+    rows += [(file_row("l/d", type="directory"), b""), (file_row("l/h", type="hardlink", target="l/x"), b"")]
+    target = DirectoryTarget({"c": str(root)})
+    target.prepare("c")
+    for row, data in rows[:3]:
+        target.write("c", row, iter([data]))
+    with pytest.raises(ObjectError):
+        target.write("c", rows[3][0], iter([]))
+    target.finish("c")
+    assert list((tmp_path / "outside").iterdir()) == []
+    assert os.readlink(root / "l") == "../outside"
+
+
+@pytest.mark.parametrize("first", ["../secret", "/secret", "link", "link/secret", "", ".", "gone", "d"])
+def test_a_hard_link_leads_to_nothing_outside(root: pathlib.Path, tmp_path: pathlib.Path, first: str) -> None:
+    (tmp_path / "secret").write_text("x")
+    (root / "d").mkdir()
+    (root / "link").symlink_to(tmp_path / "secret")
+    target = DirectoryTarget({"c": str(root)})
+    target.prepare("c")
+    with pytest.raises(ObjectError):
+        target.write("c", file_row("h", type="hardlink", target=first), iter([]))
+    assert (tmp_path / "secret").stat().st_nlink == 1
+    assert items(target) == ["", "d", "link"]
+
+
+def test_a_link_that_is_put_in_the_place_of_a_directory_meanwhile_leads_nowhere(
+    root: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (root / "d").mkdir()
+    target = DirectoryTarget({"c": str(root)})
+    target.prepare("c")
+
+    def chunks() -> t.Iterator[bytes]:
+        yield b"x"
+        (root / "d").rename(root / "moved")
+        (root / "d").symlink_to(tmp_path / "outside")
+        yield b"y"
+
+    target.write("c", file_row("d/f", b"xy"), chunks())
+    target.write("c", file_row("d/g", b"xy"), iter([b"xy"]))
+    target.finish("c")
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_a_file_that_is_exchanged_while_it_is_made_gets_no_properties(
+    root: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, target: DirectoryTarget
+) -> None:
+    (tmp_path / "secret").write_text("x")
+    (tmp_path / "secret").chmod(0o600)
+    made = os.mkfifo
+
+    def exchanged(name: bytes, mode: int, dir_fd: int) -> None:
+        made(name, mode, dir_fd=dir_fd)
+        os.unlink(name, dir_fd=dir_fd)
+        os.symlink(os.fsencode(tmp_path / "secret"), name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "mkfifo", exchanged)
+    with pytest.raises(ObjectError):
+        target.write("c", file_row("f", type="fifo", mode=0o666), iter([]))
+    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
 
 
 def crafted(kind: str, key: str, target: str) -> Row:
@@ -70,7 +181,7 @@ def outside(place: pathlib.Path) -> t.Any:
     return (sorted(os.listdir(place)), picture(place / "outside"), os.stat(place / "outside/file").st_nlink)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_no_row_is_written_outside_and_no_key_leads_there(
     place: pathlib.Path, steps: list[tuple[str, str, str, str]]
@@ -100,7 +211,7 @@ def test_no_row_is_written_outside_and_no_key_leads_there(
             assert b"kept" not in source.read_whole(str(root), Item(key, 4, "", ""))[1]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(KEYS.filter(bool), unique=True, max_size=8))
 def test_objects_of_any_keys_all_come_back(place: pathlib.Path, keys: list[str]) -> None:
     root = fresh(place)
