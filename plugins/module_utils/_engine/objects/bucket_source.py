@@ -1,0 +1,168 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fnmatch
+import typing as t
+
+from .. import clock
+from ..errors import GuardRefusal
+from ..s3 import integrity, object_properties
+from ..s3.client import S3Client
+from ..s3.download import Stored, stored
+from ..s3.failure import S3Error
+from ..s3.object_properties import ObjectProperties
+from ..s3.transport import Request
+from . import bucket_documents
+from .mirror_bucket import of_object
+from .rows import Item, Properties, order
+from .source import ChangedError, Described, VanishedError
+
+_PATTERN = frozenset("*?[")
+_GROWN = 1024 * 1024  # bytes that a small object may have grown by since it was listed, beside 4 times its size
+_WITH_CHECKSUM = {"x-amz-checksum-mode": "ENABLED"}
+
+
+class BucketSource:
+    """Buckets of an S3 server, read only.
+
+    A job is bound to the server's URL, the prefix and, where there is one bucket of a plain name, to that. On MinIO the
+    listing shows metadata, tags and locks, so that a change of these is noticed; other servers show only ETag, size and
+    time. MinIO lists no `p/c` while there is an object `p`: what a server does not list is not backed up.
+    """
+
+    kind = "bucket"
+
+    def __init__(
+        self, client: S3Client, buckets: t.Sequence[str] = ("*",), exclude: t.Sequence[str] = (), prefix: str = ""
+    ) -> None:
+        self._client = client
+        self._buckets = tuple(buckets)
+        self._exclude = tuple(exclude)
+        self._prefix = prefix
+
+    def identity(self) -> dict[str, str]:
+        """Return what a job is bound to."""
+        only = self._buckets[0] if len(self._buckets) == 1 and not _is_pattern(self._buckets[0]) else ""
+        return {"endpoint": self._client.endpoint.url, "bucket": only, "prefix": self._prefix}
+
+    def collections(self) -> list[str]:
+        """Return the buckets that are there. Raises GuardRefusal (`source`) where one that is named is not."""
+        named = {name for name in self._buckets if not _is_pattern(name)}
+        missing = sorted(name for name in named if not self._client.bucket_exists(name))
+        if missing:
+            raise GuardRefusal(
+                "source",
+                f"Cannot read bucket {missing[0]} at {self._client.endpoint.url}",
+                "there is no such bucket",
+                "check the name and the server; if it was deleted on purpose, take it out of the job",
+            )
+        found = set(named)
+        patterns = [name for name in self._buckets if _is_pattern(name)]
+        if patterns:
+            found |= {name for name in self._client.list_buckets() if _matches(name, patterns)}
+        return sorted((name for name in found if not _matches(name, self._exclude)), key=order)
+
+    def items(self, collection: str) -> t.Iterator[Item]:
+        """List the objects, with a digest of what else the listing shows of them."""
+        for listed, shown in self._client.list_detailed(collection, self._prefix):
+            digest = shown.digest if shown else ""
+            yield Item(listed.key, listed.size, listed.etag, clock.to_text(listed.modified), digest)
+
+    def describe(self, collection: str, item: Item) -> Described:
+        """Look at an object again."""
+        with for_one_object():
+            found = self._client.head(collection, item.key)
+            if found is None:
+                raise VanishedError(f"Cannot read {item.key!a} of {collection}", "it is not there any more")
+            return self._described(collection, item, found)
+
+    def read_whole(self, collection: str, item: Item) -> tuple[Described, bytes]:
+        """Read a small object with one request."""
+        problem = self._client.problem("read", collection, item.key)
+        request = Request(problem, "GET", collection, item.key, (), _WITH_CHECKSUM)
+        with for_one_object():
+            answer = self._client.transport.whole(request, 4 * item.size + _GROWN)
+            integrity.confirm_received(problem, answer.fields, answer.body)
+            found = stored(problem, {**answer.fields, "content-length": str(len(answer.body))})
+            return self._described(collection, item, found), answer.body
+
+    def read_range(self, collection: str, item: Item, offset: int, length: int) -> t.Iterator[bytes]:
+        """Yield bytes of exactly this state of an object."""
+        with for_one_object():
+            yield from self._client.get_object(collection, item.key, offset=offset, length=length, etag=item.etag)
+
+    def documents(self) -> dict[str, t.Any]:
+        """Return the settings of the buckets as the server's own documents."""
+        return {name: bucket_documents.read(self._client, name) for name in self.collections()}
+
+    def _described(self, collection: str, item: Item, found: Stored) -> Described:
+        tags: dict[str, str] = {}
+        if object_properties.tagging_count(found.fields):
+            tags = self._client.tags(collection, item.key, version_id=found.version_id)
+        properties = object_properties.from_fields(found.fields, tags)
+        members = members_of(properties)
+        layout = self._client.part_layout(collection, item.key, found.etag, version_id=found.version_id)
+        if layout is not None:
+            members.update(part_size=layout.part_size, parts=layout.parts)
+        now = Item(
+            item.key,
+            found.size,
+            found.etag,
+            _modified(item, found),
+            properties.digest() if item.attributes else "",
+        )
+        return Described(now, found.version_id, members)
+
+
+def members_of(properties: ObjectProperties) -> dict[str, t.Any]:
+    """Return the properties as members of a row (docs/format.md, "Properties"); what has no value is left out."""
+    lock = {name: value for name, value in dataclasses.asdict(properties.lock).items() if value}
+    found = {
+        "headers": dict(properties.headers),
+        "metadata": dict(properties.metadata),
+        "tags": dict(properties.tags),
+        "lock": lock,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def properties_of(members: Properties) -> ObjectProperties:
+    """Return what a row says of an object's properties, in the form that requests are made of."""
+    lock = members.get("lock", {})
+    return ObjectProperties(
+        members.get("headers", {}),
+        members.get("metadata", {}),
+        members.get("tags", {}),
+        object_properties.Lock(lock.get("mode", ""), lock.get("until", ""), bool(lock.get("hold", False))),
+    )
+
+
+def _modified(item: Item, found: Stored) -> str:
+    """Return the listing's time while the object is the one that was listed: headers have whole seconds only."""
+    seen = clock.to_text(found.modified)
+    is_same = (found.size, found.etag, seen[:19]) == (item.size, item.etag, item.modified[:19])
+    return item.modified if is_same else seen
+
+
+def _is_pattern(name: str) -> bool:
+    return not _PATTERN.isdisjoint(name)
+
+
+def _matches(name: str, patterns: t.Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+@contextlib.contextmanager
+def for_one_object() -> t.Iterator[None]:
+    """Let errors of requests for one object out as errors of that object, unless they concern all of them."""
+    try:
+        yield
+    except S3Error as error:
+        if error.code in ("TooLarge", "InvalidRange"):
+            raise ChangedError(error.problem, "it has another size than it was listed with") from error
+        raise of_object(error) from error
