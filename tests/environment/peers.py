@@ -84,7 +84,7 @@ class Peers:
                 "SECRET_ACCESS_KEY": server.secret_key,
             }
             environment.update({f"RCLONE_CONFIG_{name}_{key}": value for key, value in facts.items()})
-        trust = [f"--ca-cert={self.a.ca_file}"] if self.a.ca_file else []
+        trust = [f"--ca-cert={server.ca_file}" for server in (self.a, self.b) if server.ca_file]
         return [str(find("rclone")), "--config=", *trust, *words], environment
 
     def mc(self, *words: str) -> tuple[list[str], dict[str, str]]:

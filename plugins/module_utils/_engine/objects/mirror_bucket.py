@@ -6,16 +6,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import http.client
 import typing as t
 
 from .. import clock
 from ..errors import GuardRefusal, LifeboatError
-from ..s3 import failure, object_properties
+from ..s3 import failure, integrity, object_properties
 from ..s3.client import S3Client
-from ..s3.download import Stored
+from ..s3.download import Stored, stored
 from ..s3.failure import S3Error
-from ..s3.object_properties import ObjectProperties
+from ..s3.listing import Listed
+from ..s3.object_properties import CONTENT_HEADERS, METADATA, ObjectProperties
+from ..s3.transport import Request
 from .mirror_guards import Location
 from .mirror_sides import QUARANTINE, Subject
 from .rows import Item
@@ -25,6 +28,20 @@ from .source import ChangedError, ObjectError, VanishedError
 SOURCE_ETAG = "lifeboat-source-etag"
 _STORAGE_CLASS = "x-amz-storage-class"
 _LAST = "\U0010ffff"  # the last sign in the order of keys
+_KEPT = 4096  # sets of headers: most objects of a bucket have the same few
+_WITH_CHECKSUM = {"x-amz-checksum-mode": "ENABLED"}
+# The headers that say something about an object and are not told by the listing; with those of METADATA.
+_TOLD = frozenset(
+    (
+        *CONTENT_HEADERS,
+        "x-amz-object-lock-legal-hold",
+        "x-amz-object-lock-mode",
+        "x-amz-object-lock-retain-until-date",
+        "x-amz-server-side-encryption",
+        "x-amz-server-side-encryption-customer-algorithm",
+        "x-amz-tagging-count",
+    )
+)
 _GROWN = 1024 * 1024  # bytes that a small object may have grown by since it was listed
 # What is said of one object, and will be said of all others too: the run ends.
 _ACCOUNT_CODES = frozenset(
@@ -77,12 +94,12 @@ class BucketSide:
         """Return the key in the bucket."""
         return self.location.path + key
 
-    def items(self) -> t.Iterator[Item]:
+    def items(self, *, is_compared: bool = True) -> t.Iterator[Item]:
         """List all objects by their keys below the prefix; the quarantine and what is left out take no part."""
         start, apart = len(self.location.path), (QUARANTINE, *self._left_out)
         after = ""
         while True:
-            for listed, shown in self.client.list_detailed(self.bucket, self.location.path, after):
+            for listed, digest in self._listed(after, is_compared):
                 key = listed.key[start:]
                 skipped = next((prefix for prefix in apart if key.startswith(prefix)), "")
                 if skipped and after != self.full(skipped) + _LAST:
@@ -90,19 +107,29 @@ class BucketSide:
                     break
                 # A key that is the prefix itself has no name below it.
                 if key and not skipped:
-                    digest = shown.digest if shown else ""
                     yield Item(key, listed.size, listed.etag, clock.to_text(listed.modified), digest)
             else:
                 return
 
+    def _listed(self, after: str, is_compared: bool) -> t.Iterator[tuple[Listed, str]]:
+        if not is_compared:
+            return ((listed, "") for listed in self.client.list_objects(self.bucket, self.location.path, after))
+        detailed = self.client.list_detailed(self.bucket, self.location.path, after)
+        return ((listed, shown.digest if shown else "") for listed, shown in detailed)
+
     def subject(self, key: str, found: Stored) -> Subject:
         """Return an object by the headers of a HEAD or GET; tags take one more request where there are any."""
-        with for_one_object():
-            has_tags = object_properties.tagging_count(found.fields) > 0
-            tags = self.client.tags(self.bucket, self.full(key), version_id=found.version_id) if has_tags else {}
         item = Item(key, found.size, found.etag, clock.to_text(found.modified))
-        properties = travelling(object_properties.from_fields(found.fields, tags))
-        return Subject(item, properties, comparable=not _is_encrypted(found.fields))
+        return self.described(item, found.fields)
+
+    def described(self, item: Item, fields: t.Mapping[str, str]) -> Subject:
+        """Return an object with the properties that the headers of a HEAD or GET say."""
+        seen = _seen(tuple((name, value) for name, value in fields.items() if name in _TOLD or name[:11] == METADATA))
+        if not seen.has_tags:
+            return Subject(item, seen.properties, comparable=seen.comparable)
+        with for_one_object():
+            tags = self.client.tags(self.bucket, self.full(item.key), version_id=fields.get("x-amz-version-id", ""))
+        return Subject(item, dataclasses.replace(seen.properties, tags=tags), comparable=seen.comparable)
 
     def chunks(self, item: Item) -> t.Iterator[bytes]:
         """Yield the bytes of exactly this object."""
@@ -116,10 +143,10 @@ class BucketSide:
 class BucketSource(BucketSide):
     """A bucket that is mirrored."""
 
-    def items(self) -> t.Iterator[Item]:
+    def items(self, *, is_compared: bool = True) -> t.Iterator[Item]:
         """List all objects. Raises GuardRefusal (`source`) where the bucket is missing or does not answer."""
         try:
-            yield from super().items()
+            yield from super().items(is_compared=is_compared)
         except S3Error as error:
             if error.code == "NoSuchBucket" or error.status == 0 or error.is_transient:
                 raise GuardRefusal("source", error.problem, error.cause, error.remedy) from error
@@ -140,15 +167,22 @@ class BucketSource(BucketSide):
 
     def read_whole(self, item: Item) -> tuple[Subject, bytes]:
         """Read an object that has no parts with one request. Raises ChangedError where it has, or is larger now."""
+        key = self.full(item.key)
+        request = Request(self.client.problem("read", self.bucket, key), "GET", self.bucket, key, (), _WITH_CHECKSUM)
         try:
-            data, found = self.client.get_bytes(self.bucket, self.full(item.key), item.size + _GROWN)
+            answer = self.client.transport.whole(request, item.size + _GROWN)
+            integrity.confirm_received(request.problem, answer.fields, answer.body)
         except S3Error as error:
             if error.code == "TooLarge":
                 raise ChangedError(error.problem, error.cause) from error
             raise of_object(error) from error
-        if "-" in found.etag and found.etag != item.etag:
+        etag = answer.fields.get("etag", "").strip('"')
+        if (len(answer.body), etag) == (item.size, item.etag):
+            return self.described(item, answer.fields), answer.body
+        if "-" in etag:
             raise ChangedError(f"Cannot read {item.key}", "it was written anew, in parts")
-        return _at_the_listed_time(self.subject(item.key, found), item), data
+        found = stored(request.problem, {**answer.fields, "content-length": str(len(answer.body))})
+        return self.subject(item.key, found), answer.body
 
     def read_range(self, subject: Subject, offset: int, length: int) -> bytes:
         """Return bytes of exactly this state of an object."""
@@ -179,6 +213,21 @@ def _at_the_listed_time(subject: Subject, item: Item) -> Subject:
     if (subject.item.size, subject.item.etag) != (item.size, item.etag):
         return subject
     return dataclasses.replace(subject, item=subject.item._replace(modified=item.modified))
+
+
+class _Seen(t.NamedTuple):
+    """What headers say of an object."""
+
+    properties: ObjectProperties  # that travel, without tags
+    comparable: bool
+    has_tags: bool
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _seen(fields: tuple[tuple[str, str], ...]) -> _Seen:
+    found = dict(fields)
+    properties = travelling(object_properties.from_fields(found))
+    return _Seen(properties, not _is_encrypted(found), object_properties.tagging_count(found) > 0)
 
 
 def travelling(properties: ObjectProperties) -> ObjectProperties:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import hashlib
@@ -27,6 +28,7 @@ from .rows import Item
 from .source import ObjectError, VanishedError
 
 _MOST_COPIED = 5 * 1024**3  # bytes that one CopyObject takes ("Copying objects", Amazon S3 user guide)
+_KEPT, _UNLOCKED = "kept", "unlocked"
 _LONGEST_KEY = 1024  # bytes ("Creating object key names", Amazon S3 user guide)
 
 
@@ -59,9 +61,9 @@ class BucketTarget(BucketSide):
         self._marks = False  # ETags of this server do not follow from bytes and parts
         self._odd: set[str] = set()  # keys of objects whose own ETags do not
         self._quarantine = QUARANTINE + clock.new_backup_id(clock.now()) + "/"
+        self._usual: tuple[ObjectProperties | None, dict[str, str]] = (None, {})  # properties and how they are sent
         self._lock = threading.Lock()
-        self._unlocked = 0  # objects that came without their lock
-        self.kept = 0  # objects in quarantine
+        self.notes: collections.Counter[str] = collections.Counter()  # objects that were kept, or came without lock
 
     @property
     def copies(self) -> bool:
@@ -71,7 +73,7 @@ class BucketTarget(BucketSide):
     @property
     def quarantine(self) -> str:
         """Return where what was kept lies, empty when nothing was."""
-        return self.full(self._quarantine) if self.kept else ""
+        return self.full(self._quarantine) if self.notes[_KEPT] else ""
 
     def prepare(self) -> None:
         """Ask whether the bucket keeps versions and locks. Raises LifeboatError where there is no such bucket."""
@@ -153,7 +155,7 @@ class BucketTarget(BucketSide):
             subject = self.subject(own.key, found)
             self._server_copy((self.bucket, self.full(own.key)), key, subject, subject.properties)
         with self._lock:
-            self.kept += 1
+            self.notes[_KEPT] += 1
 
     def remove(self, own: Item) -> None:
         """Delete an object (where there are versions: put a delete marker)."""
@@ -205,22 +207,29 @@ class BucketTarget(BucketSide):
         properties = self._possible(subject.properties)
         if subject.properties.lock != NO_LOCK and not self.facts.has_lock:
             with self._lock:
-                self._unlocked += 1
+                self.notes[_UNLOCKED] += 1
         if not is_marked:
             return properties
         return dataclasses.replace(properties, metadata={**properties.metadata, SOURCE_ETAG: subject.item.etag})
 
     def fields(self, subject: Subject, is_marked: bool) -> dict[str, str]:
         """Return the headers that an object is written with."""
-        return self.client.property_fields(self.properties_for(subject, is_marked))
+        properties = subject.properties
+        if is_marked or properties.lock != NO_LOCK:
+            return self.client.property_fields(self.properties_for(subject, is_marked))
+        # Most objects of a bucket share what was read of their headers.
+        known, fields = self._usual
+        if known is not properties:
+            fields = self.client.property_fields(properties)
+            self._usual = (properties, fields)
+        return fields
 
     def remarks(self) -> t.Sequence[str]:
         """Say how many objects came without their lock."""
-        if not self._unlocked:
+        unlocked = self.notes[_UNLOCKED]
+        if not unlocked:
             return []
-        return [
-            f"{self.location.name}: {self._unlocked} objects came without their lock: the bucket has no object lock"
-        ]
+        return [f"{self.location.name}: {unlocked} objects came without their lock: the bucket has no object lock"]
 
     def _server_copy(self, source: tuple[str, str], key: str, subject: Subject, properties: ObjectProperties) -> str:
         """Let the server copy an object of its own, and return the ETag."""

@@ -120,10 +120,11 @@ class Copier:
             job.kept.add(step.target)
 
     def _whole(self, job: _Job, steps: t.Sequence[Step]) -> None:
-        counted = job.item.size if job.item.size > _UNCOUNTED else 0
-        self._memory.take(counted)
+        size = job.item.size
+        if size > _UNCOUNTED:
+            self._memory.take(size)
         try:
-            self._bandwidth.take(job.item.size)
+            self._bandwidth.take(size)
             subject, data = self._source.read_whole(job.item)
             job.size = len(data)
             for step in steps:
@@ -131,7 +132,8 @@ class Copier:
                     self._keep(job, step)
                     self._targets[step.target].put(subject, data)
         finally:
-            self._memory.give_back(counted)
+            if size > _UNCOUNTED:
+                self._memory.give_back(size)
 
     def _in_parts(self, job: _Job, steps: t.Sequence[Step], subject: Subject) -> None:
         uploads: dict[int, Upload] = {}

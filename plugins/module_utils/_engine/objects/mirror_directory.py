@@ -81,7 +81,7 @@ class DirectorySide:
             os.close(self._root)
             self._root = -1
 
-    def items(self) -> t.Iterator[Item]:
+    def items(self, *, is_compared: bool = True) -> t.Iterator[Item]:
         """List the files in the order of their keys; the quarantine and what is left out take no part."""
         problem = f"Cannot list {shown(self.location.path)}"
         self._others = 0

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import errno
 import os
@@ -25,6 +26,7 @@ from .source import ObjectError, VanishedError
 from .tree_names import is_temporary, shown
 from .tree_writer import TreeWriter
 
+_KEPT, _FOLDERS = "kept", "folders"
 _MOST_LEFTOVERS = 10_000
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV, errno.ENOSYS)
 
@@ -48,9 +50,8 @@ class DirectoryTarget(DirectorySide):
         self._stamp = clock.new_backup_id(clock.now())
         self._lock = threading.Lock()
         self._leftovers: list[str] = []
-        self._kept: set[str] = set()
-        self._folders = 0  # objects that stand for folders
-        self._lost: dict[str, int] = {}  # what could not be kept → of how many files
+        # Files that were kept, objects that stand for folders, and what could not be kept → of how many files.
+        self.notes: collections.Counter[str] = collections.Counter()
 
     def close(self) -> None:
         """Give the directory back."""
@@ -70,7 +71,7 @@ class DirectoryTarget(DirectorySide):
     @property
     def quarantine(self) -> str:
         """Return where what was kept lies, empty when nothing was."""
-        return os.path.join(self.location.path, QUARANTINE, self._stamp) if self._kept else ""
+        return os.path.join(self.location.path, QUARANTINE, self._stamp) if self.notes[_KEPT] else ""
 
     def takes(self, key: str, facts: os.stat_result) -> bool:
         """Say whether something takes part; what a run that was killed was writing is remembered."""
@@ -89,7 +90,7 @@ class DirectoryTarget(DirectorySide):
         """Say no to empty objects that stand for folders: a directory is there as soon as something is in it."""
         if item.size or not item.key.endswith("/"):
             return True
-        self._folders += 1
+        self.notes[_FOLDERS] += 1
         return False
 
     def judge(self, item: Item, own: Item) -> Verdict:
@@ -123,7 +124,7 @@ class DirectoryTarget(DirectorySide):
         if not is_kept:
             raise ObjectError(f"Cannot keep the old state of {shown(key)}", "its place in the quarantine is taken")
         with self._lock:
-            self._kept.add(key)
+            self.notes[_KEPT] += 1
 
     def remove(self, own: Item) -> None:
         """Remove a file, which `keep` has saved, and the directories that become empty by that."""
@@ -177,14 +178,16 @@ class DirectoryTarget(DirectorySide):
     def _note(self, remarks: t.Sequence[str]) -> None:
         with self._lock:
             for words in remarks:
-                if words in self._lost or len(self._lost) < SAMPLE:
-                    self._lost[words] = self._lost.get(words, 0) + 1
+                if words in self.notes or len(self.notes) < SAMPLE:
+                    self.notes[words] += 1
 
     def remarks(self) -> t.Sequence[str]:
         """Say what could not be kept with files."""
-        lines = [f"{self.location.name}: of {count} files: {words}" for words, count in sorted(self._lost.items())]
-        if self._folders:
-            lines.append(f"{self.location.name}: {self._folders} empty objects that stand for folders were left out")
+        name, folders = self.location.name, self.notes[_FOLDERS]
+        lost = {words: count for words, count in self.notes.items() if words not in (_KEPT, _FOLDERS)}
+        lines = [f"{name}: of {count} files: {words}" for words, count in sorted(lost.items())]
+        if folders:
+            lines.append(f"{name}: {folders} empty objects that stand for folders were left out")
         return lines
 
 

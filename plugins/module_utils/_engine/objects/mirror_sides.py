@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import typing as t
 
@@ -33,8 +34,11 @@ class MirrorSource(t.Protocol):
 
     location: Location
 
-    def items(self) -> t.Iterator[Item]:
-        """List all objects by their keys below the prefix, in the order of `rows.order`, complete or with an error."""
+    def items(self, *, is_compared: bool = True) -> t.Iterator[Item]:
+        """List all objects by their keys below the prefix, in the order of `rows.order`, complete or with an error.
+
+        Without `is_compared` nobody needs their attributes, which take the server time.
+        """
 
     def has(self, key: str) -> bool:
         """Say whether there is such an object now."""
@@ -75,6 +79,7 @@ class MirrorTarget(t.Protocol):
     """
 
     location: Location
+    notes: collections.Counter[str]  # what was kept, and what could not travel; processes add theirs
 
     @property
     def copies(self) -> bool:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import tempfile
@@ -41,10 +42,14 @@ class Spool:
         self._file.flush()
 
     def __iter__(self) -> t.Iterator[Difference]:
-        """Read all from the begin; one reader at a time."""
-        self._file.seek(0)
-        for line in self._file:
-            yield _difference(line)
+        """Read all from the begin."""
+        return self.part(0, 1)
+
+    def part(self, number: int, parts: int) -> t.Iterator[Difference]:
+        """Read every so manyeth step; readers in processes that were forked off do not disturb each other."""
+        with open(f"/proc/self/fd/{self._file.fileno()}", "rb") as file:
+            for line in itertools.islice(file, number, None, parts):
+                yield _difference(line)
 
 
 def _line(difference: Difference) -> bytes:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import threading
 
@@ -36,6 +37,7 @@ class Bucket:
         self.lost = False  # the server does not answer any more
         self.during = {}  # key → what happens while it is read
         self._lock = threading.Lock()
+        self.notes = collections.Counter()
 
     def _asked(self, request, key):
         with self._lock:
@@ -49,7 +51,7 @@ class Bucket:
         if change is not None:
             change()
 
-    def items(self):
+    def items(self, is_compared=True):
         self._asked("list", "")
         for key in sorted(self.objects, key=order):
             if not key.startswith(QUARANTINE):

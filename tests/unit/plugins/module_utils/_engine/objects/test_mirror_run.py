@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import collections
 import json
+import os
+import signal
 import stat
 
 import pytest
@@ -15,7 +17,11 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors i
     IncompleteError,
     LifeboatError,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects import mirror_copy, mirror_run
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects import (
+    mirror_copy,
+    mirror_processes,
+    mirror_run,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_limits import Bandwidth
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_plan import SAMPLE, Action
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_spool import write_plan_file
@@ -249,3 +255,79 @@ def test_bandwidth_is_limited_over_all_threads(monkeypatch):
     assert 104.5 <= time["now"] <= 105.0
     Bandwidth(0).take(10**12)
     assert time["now"] <= 105.0
+
+
+# Several processes
+
+
+@pytest.fixture
+def two_processes(monkeypatch):
+    monkeypatch.setattr(mirror_run, "processes_for", lambda _objects, _threads: 2)
+
+
+class Shared(Bucket):
+    """A bucket in a directory, which other processes see."""
+
+    def __init__(self, folder, **options):
+        super().__init__(**options)
+        self._folder = folder
+
+    def put(self, subject, data):
+        self._asked("put", subject.item.key)
+        if subject.item.key in self.deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        (self._folder / subject.item.key).write_bytes(data)
+        self.notes["put"] += 1
+
+    deadly = ()
+
+    def found(self):
+        return {path.name: path.read_bytes() for path in self._folder.iterdir()}
+
+
+def test_processes_share_the_work_and_their_counts_are_added(tmp_path, two_processes):
+    source, target = Bucket({f"{number:03}": b"x" * (number % 7) for number in range(101)}), Shared(tmp_path)
+    target.notes["before"] = 1
+    result = mirrored(source, target, threads=4)
+    assert target.found() == source.objects
+    assert counts(result)["copy"] == 101 and result.targets[0].bytes == sum(map(len, source.objects.values()))
+    assert target.notes == {"before": 1, "put": 101}
+
+
+def test_objects_that_fail_in_another_process_are_reported(tmp_path, two_processes):
+    source, target = Bucket({f"{number:03}": b"1" for number in range(60)}), Shared(tmp_path)
+    target.failures = {("put", f"{number:03}"): ObjectError("Cannot write it") for number in range(50)}
+    with pytest.raises(IncompleteError) as end:
+        mirrored(source, target)
+    done = end.value.result.targets[0]
+    assert (done.failed, len(done.problems), done.counts[Action.COPY]) == (50, SAMPLE, 10)
+
+
+def test_a_server_that_does_not_answer_another_process_ends_the_run(tmp_path, two_processes):
+    source, target = Bucket({f"{number:03}": b"1" for number in range(60)}), Shared(tmp_path)
+    target.objects["gone"] = b"1"
+    target.failures = {("put", "030"): LifeboatError("Cannot reach the server", "no answer", "wait")}
+    with pytest.raises(mirror_run.MirrorStopped, match="no answer") as end:
+        mirrored(source, target)
+    assert counts(end.value.result)["copy"] == len(target.found()) and "gone" in target.objects
+
+
+def test_a_process_that_is_killed_ends_the_run(tmp_path, two_processes, capfd):
+    source, target = Bucket({f"{number:03}": b"1" for number in range(60)}), Shared(tmp_path)
+    target.objects["gone"] = b"1"
+    target.deadly = ("031",)
+    with pytest.raises(mirror_run.MirrorStopped, match="ended early"):
+        mirrored(source, target)
+    assert "gone" in target.objects
+    target.deadly = ()
+    target.objects = {"gone": b"1", **target.found()}
+    mirrored(source, target)
+    assert target.found() == source.objects and "gone" not in target.objects
+
+
+@pytest.mark.parametrize(
+    ("objects", "threads", "cores", "processes"), [(999, 16, 8, 1), (1000, 16, 8, 4), (1000, 16, 4, 2), (1000, 4, 8, 1)]
+)
+def test_there_are_several_processes_only_where_they_pay(monkeypatch, objects, threads, cores, processes):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(cores)))
+    assert mirror_processes.processes_for(objects, threads) == processes
