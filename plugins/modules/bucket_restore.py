@@ -258,7 +258,7 @@ differences:
   sample: 0
 settings_written:
   description: How many settings of buckets were written.
-  returned: when something was restored
+  returned: when settings were restored
   type: int
   sample: 0
 quarantine:

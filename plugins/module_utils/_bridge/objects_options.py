@@ -17,7 +17,7 @@ from .._engine.host import objects_restore
 from .._engine.host.objects_choice import Choice, parse_time
 from .._engine.host.objects_destination import Destination, Folder, Server
 from .._engine.host.objects_restore import Quarantine, RestorePlan, RestoreRequest, RestoreResult
-from .._engine.objects.restore_plan import ACTIONS, REMOVE, printable
+from .._engine.objects.restore_plan import ACTIONS, REMOVE
 from .._engine.objects.restore_work import THREADS
 from .._engine.objects.selection import Selection
 from .._engine.repository.layout import checked_job
@@ -178,7 +178,7 @@ def plan_answer(plan: RestorePlan) -> dict[str, t.Any]:
         "removed_bytes": tally.sizes[REMOVE],
         "sample": [dict(each) for each in tally.sample],
         "destroyed": list(plan.destroyed[:_SHOWN]),
-        "settings": [printable(each) for each in plan.settings.shown[:_SHOWN]],
+        **({"settings": list(plan.settings.shown[:_SHOWN])} if manifest.kind == "bucket" else {}),
         "warnings": list(plan.notes),
     }
 
@@ -197,7 +197,7 @@ def restore_answer(result: RestoreResult) -> dict[str, t.Any]:
         "failed": done.failed,
         "damaged": done.damaged,
         "differences": result.differences,
-        "settings_written": result.settings,
+        **({"settings_written": result.settings} if result.settings or result.settings_failed else {}),
         "quarantine": result.quarantine,
         "saved": result.saved.objects,
         "saved_bytes": result.saved.bytes,
@@ -220,7 +220,7 @@ def plan_diff(plan: RestorePlan) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
         before["objects"][name] = _BEFORE[action]
         after["objects"][name] = _AFTER.get(action, before["objects"][name]) if action != "remove" else None
     if plan.settings.shown:
-        after["settings"] = [printable(each) for each in plan.settings.shown[:_SHOWN]]
+        after["settings"] = list(plan.settings.shown[:_SHOWN])
     return before, after
 
 

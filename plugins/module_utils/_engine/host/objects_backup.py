@@ -14,6 +14,7 @@ from ..objects import guards
 from ..objects.changes import changes, never
 from ..objects.gather import gather
 from ..objects.index_writer import IndexSummary, IndexWriter
+from ..objects.pack_reader import PackReader
 from ..objects.pack_writer import PackWriter
 from ..objects.remarks import SKIPPED, Remarks
 from ..objects.reread import Round
@@ -218,7 +219,7 @@ class _Writing:
 
     def contents(self, repository: str, notes: t.Sequence[str], follows: str) -> Contents:
         """Return what the manifest says; guards have looked at it."""
-        job, found = self._job, self._tally.compared(self._read)
+        job, found = self._job, self._tally.compared(PackReader(self._run.store, self._job.name).member)
         verdict = guards.by_policy(guards.judge(found), job.policy, follows)
         statistics = {
             "mode": job.mode,
@@ -232,11 +233,6 @@ class _Writing:
         }
         warnings = (*notes, *verdict.warnings)
         return Contents(job.kind, {"lifeboat": VERSION}, self._found.description, statistics, warnings, verdict.flags)
-
-    def _read(self, row: Row) -> t.Iterator[bytes]:
-        from ..objects.pack_reader import member
-
-        return member(self._run.store, self._job.name, row)
 
 
 def unfinished_names(finished: t.Collection[str]) -> t.Iterator[str]:

@@ -18,8 +18,8 @@ from ..repository.manifest import Manifest
 from ..repository.store import Store
 from ..repository.stored_files import needs_of
 from .backup_run import backup_ids
+from .objects_choice import INDEX_ROLE, has_roles
 
-INDEX_ROLE = "segments"  # of the stored file that a backup with objects has
 REPOSITORY = "repository"  # in the statistics: UUID of the repository that the run wrote to
 _MARGIN = dt.timedelta(hours=1)  # a record may have been on its way while the run looked for its base
 _READERS = 8  # requests at once
@@ -91,7 +91,7 @@ def choose_base(
         manifest = backup.manifest
         if manifest is None or backup.alarms:
             remarks.append(f"not built on {backup_id}: {'; '.join(backup.alarms)}")
-        elif any(file.role == INDEX_ROLE for file in manifest.files):
+        elif has_roles(backup, (INDEX_ROLE,)):
             why = _failures(store, manifest, repository)
             if not why:
                 return Base(manifest, IndexReader(store, manifest)), remarks

@@ -18,7 +18,6 @@ from ..verify.restore import DrillPlace
 from .backup_run import require_places
 from .place import Place
 
-KINDS = ("bucket", "files")
 MODES = ("incremental", "full", "metadata_only")
 PROOFS = ("none", "content")
 CONCURRENCY = 16  # requests at once

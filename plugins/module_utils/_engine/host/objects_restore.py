@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import json
 import os
 import tempfile
 import typing as t
@@ -25,10 +26,11 @@ from .candidates import Candidate
 from .objects_choice import INDEX_ROLE, SETTINGS_ROLE, Choice, manifest_of
 from .objects_copy import StoredCopy
 from .objects_destination import Destination
-from .objects_settings import SettingsPlan, apply_settings, plan_settings
+from .objects_settings import SettingsPlan, apply_settings, make_buckets, plan_settings
 from .place import Place, Say, silent
 from .proving import seconds_since
 
+_SETTINGS = "settings.json"  # name of the saved settings of buckets
 WHAT = ("all", "data", "metadata")
 _MOST_THREADS = 128
 _AS_ASKED = (KEEP, SKIP, CONFLICT, REFUSE)  # what is left to be done about a key after a restore
@@ -82,7 +84,7 @@ class RestorePlan:
 
     @property
     def changed(self) -> bool:
-        return self.tally.changes > 0 or bool(self.settings.changes)
+        return self.tally.changes > 0 or bool(self.settings.changes or self.settings.made)
 
     @property
     def destroyed(self) -> tuple[str, ...]:
@@ -99,6 +101,7 @@ class RestoreResult:
     repository: str  # whose copy was used last
     done: Done
     settings: int  # documents of buckets that were written
+    settings_failed: int  # documents that the server did not take
     saved: quarantine.Saved
     quarantine: str  # where that is; empty: nowhere
     differences: int  # what is not at the target as the backup has it, after all
@@ -109,7 +112,8 @@ class RestoreResult:
 
     @property
     def is_complete(self) -> bool:
-        return not (self.done.failed or self.done.damaged or self.done.left or self.differences)
+        done = self.done
+        return not (done.failed or done.damaged or done.left or self.differences or self.settings_failed)
 
 
 def plan(request: RestoreRequest, say: Say = silent) -> RestorePlan:
@@ -200,7 +204,7 @@ def _planned(request: RestoreRequest, copies: tuple[Candidate, ...], notes: t.Se
         _check_quarantine(request, work)
         with _written(request.plan_file) as file:
             tally = work.tally(copy, file)
-    changes = plan_settings(request.destination, {names[each]: settings[each] for each in names if each in settings})
+    changes = plan_settings(request.destination, names, settings)
     return RestorePlan(request, copies, names, work, tally, changes, tuple(notes))
 
 
@@ -253,20 +257,22 @@ def _shelf(request: RestoreRequest, place: Quarantine, stamp: str) -> quarantine
 def _restored(planned: RestorePlan, remarks: Remarks, begun: float, say: Say) -> RestoreResult:
     request, notes = planned.request, list(planned.notes)
     saved, where = _saved(planned, say)
-    written = apply_settings(request.destination, planned.settings, remarks, is_early=True)
+    make_buckets(request.destination, planned.settings)
+    early = apply_settings(request.destination, planned.settings, remarks, is_early=True)
     done, repository, differences = Done(), planned.candidates[0].place.name, 0
     if planned.work is not None:
         done, used = _copied(planned, planned.work, remarks, notes, say)
         repository = used.place.name
         say(f"{request.choice.job}: comparing the target with the backup")
         differences = _differences(planned.work, StoredCopy(used), remarks, notes)
-    written += apply_settings(request.destination, planned.settings, remarks, is_early=False)
+    late = apply_settings(request.destination, planned.settings, remarks, is_early=False)
     result = RestoreResult(
         job=request.choice.job,
         id=planned.manifest.id,
         repository=repository,
         done=done,
-        settings=written,
+        settings=early[0] + late[0],
+        settings_failed=early[1] + late[1],
         saved=saved,
         quarantine=where,
         differences=differences,
@@ -282,12 +288,18 @@ def _restored(planned: RestorePlan, remarks: Remarks, begun: float, say: Say) ->
 
 def _saved(planned: RestorePlan, say: Say) -> tuple[quarantine.Saved, str]:
     request, work = planned.request, planned.work
-    if request.quarantine is None or work is None or work.reader is None or not planned.tally.destroyed:
+    if request.quarantine is None or not planned.destroyed:
         return quarantine.Saved(), ""
-    place = request.quarantine
+    place, saved = request.quarantine, quarantine.Saved()
     shelf = _shelf(request, place, clock.compact(clock.now()))
     say(f"{request.choice.job}: saving what will be overwritten or removed to {place.collection}")
-    saved = quarantine.save(work, StoredCopy(planned.candidates[0]), work.reader, shelf)
+    shelf.target.prepare(shelf.collection)
+    if work is not None and work.reader is not None:
+        saved = quarantine.save(work, StoredCopy(planned.candidates[0]), work.reader, shelf)
+    if planned.settings.found:
+        data = json.dumps(dict(planned.settings.found), sort_keys=True).encode("ascii")
+        quarantine.save_document(shelf, _SETTINGS, data)
+    shelf.target.finish(shelf.collection)
     return saved, f"{place.collection.rstrip('/')}/{shelf.prefix}"
 
 
@@ -380,6 +392,7 @@ def _incomplete(result: RestoreResult) -> IncompleteError:
         "are damaged in every copy": result.done.damaged,
         "were not removed because of that": result.done.left,
         "differ from the backup afterwards": result.differences,
+        "have settings that the server did not take": result.settings_failed,
     }
     return IncompleteError(
         f"Backup {result.id} of {result.job} is not restored as a whole",

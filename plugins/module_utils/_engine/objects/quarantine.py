@@ -48,12 +48,11 @@ class Saved:
 
 
 def save(work: Work, copy: Copy, reader: Source, shelf: Shelf) -> Saved:
-    """Copy all that the steps of a restore will overwrite or remove, with a list of it.
+    """Copy all that the steps of a restore will overwrite or remove, with a list of it, to a shelf that is prepared.
 
     The list has a row for each object, with the key that it had. Raises LifeboatError when anything could not be saved:
     then nothing may be destroyed.
     """
-    shelf.target.prepare(shelf.collection)
     with tempfile.TemporaryFile() as listing:
         saving = _Saving(reader, shelf, listing)
         with Lanes(work.threads) as lanes:
@@ -65,11 +64,15 @@ def save(work: Work, copy: Copy, reader: Source, shelf: Shelf) -> Saved:
         if saving.saved.objects:
             size = listing.tell()
             listing.seek(0)
-            row = _plain_row(f"{shelf.prefix}{LISTING}", size)
-            shelf.target.write(shelf.collection, row, iter(functools.partial(listing.read, _CHUNK), b""))
-    shelf.target.finish(shelf.collection)
+            chunks = iter(functools.partial(listing.read, _CHUNK), b"")
+            shelf.target.write(shelf.collection, _plain_row(f"{shelf.prefix}{LISTING}", size), chunks)
     reached("quarantine:saved")
     return saving.saved
+
+
+def save_document(shelf: Shelf, name: str, data: bytes) -> None:
+    """Write a document beside what was saved."""
+    shelf.target.write(shelf.collection, _plain_row(f"{shelf.prefix}{name}", len(data)), iter((data,)))
 
 
 class _Saving:
