@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from ..objects.bucket_source import BucketSource
 from ..objects.directory_source import DirectorySource
 from ..objects.patterns import Patterns
-from ..objects.source import Source
 from ..s3.client import S3Client
 from .objects_job import Remark
 
@@ -21,10 +21,8 @@ class BucketSelection:
     exclude_buckets: tuple[str, ...] = ()
     prefix: str = ""  # of the keys
 
-    def opened(self, client: S3Client, _remark: Remark) -> Source:
+    def opened(self, client: S3Client, _remark: Remark) -> BucketSource:
         """Return the source; nothing is sent yet."""
-        from ..objects.bucket_source import BucketSource
-
         return BucketSource(client, self.buckets, self.exclude_buckets, self.prefix)
 
 

@@ -64,8 +64,13 @@ def is_compressible(data: bytes) -> bool:
 
 def _beginning(chunks: t.Iterator[bytes]) -> bytes:
     found = b""
-    for chunk in chunks:
-        found += chunk
-        if len(found) >= _LOOKED_AT:
-            break
+    try:
+        for chunk in chunks:
+            found += chunk
+            if len(found) >= _LOOKED_AT:
+                break
+    finally:
+        close = getattr(chunks, "close", None)
+        if close is not None:  # a reader may have threads, which are to end now
+            close()
     return found[:_LOOKED_AT]
