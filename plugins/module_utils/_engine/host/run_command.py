@@ -30,7 +30,15 @@ def run(job: JobSettings, places: tuple[Place, ...], options: argparse.Namespace
 
 def _backed_up(job: JobSettings, places: tuple[Place, ...], options: argparse.Namespace, say: Say) -> BackupResult:
     if isinstance(job, DatabaseSettings):
-        _refuse(job, {"--full": options.full, "--metadata-only": options.metadata_only, "--reread": options.reread})
+        _refuse(
+            job,
+            {
+                "--full": options.full,
+                "--metadata-only": options.metadata_only,
+                "--reread": options.reread,
+                "--allow-empty": options.allow_empty,
+            },
+        )
         changes: dict[str, t.Any] = {"rebind": options.rebind}
         if options.on_shrink:
             changes["on_shrink"] = options.on_shrink
