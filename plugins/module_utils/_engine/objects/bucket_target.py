@@ -6,14 +6,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
+import itertools
 import threading
 import typing as t
 
 from .. import clock
-from ..s3.calls import Part
+from ..s3.calls import Part, PartLayout, Put
 from ..s3.client import S3Client
 from ..s3.failure import S3Error
+from ..s3.multipart import MultipartUpload, part_sizes
 from ..s3.object_properties import NO_LOCK, Lock, ObjectProperties
 from . import file_properties, mangling
 from .bucket_source import BucketSource, for_one_object, properties_of
@@ -23,8 +26,7 @@ from .target import Written
 _WHOLE = 16 * 1024 * 1024  # bytes: what is larger, or had parts, goes in parts
 _MOST_COPIED = 5 * 1024**3  # bytes that one CopyObject takes (Amazon S3 API, CopyObject)
 _FILE_CONTENT = "application/octet-stream"
-_PART = 16 * 1024 * 1024  # bytes of a part where the source had none
-_MOST_PARTS = 10_000  # of an upload (Amazon S3, "Amazon S3 multipart upload limits")
+_MOST_PART = 128 * 1024 * 1024  # bytes: a part is held in memory, so that larger ones are not written again
 _NAME_REFUSED = (
     "XMinioInvalidObjectName",
     "XMinioInvalidResourceName",
@@ -33,6 +35,8 @@ _NAME_REFUSED = (
     "ExistingObjectIsDirectory",
     "DirectoryObjectContainsData",
 )
+_STORAGE_CLASS = "x-amz-storage-class"
+_T = t.TypeVar("_T")
 
 
 class BucketTarget:
@@ -47,6 +51,8 @@ class BucketTarget:
         self.name = client.endpoint.url
         self._client = client
         self._source = BucketSource(client, ())
+        self._on_aws = client.endpoint.is_aws
+        self._shadows = mangling.Shadows()
         self._has_lock: dict[str, bool] = {}
         self._guard = threading.Lock()
 
@@ -59,6 +65,7 @@ class BucketTarget:
                 if error.code != "BucketAlreadyOwnedByYou":
                     raise
         self._locks(collection)
+        self._shadows.begin()
 
     def items(self, collection: str, prefix: str = "") -> t.Iterator[Item]:
         """List what is there; nothing where there is no such bucket."""
@@ -66,53 +73,41 @@ class BucketTarget:
             yield from BucketSource(self._client, (), (), prefix).items(collection)
 
     def key_for(self, row: Row) -> str:
-        """Return the key under which a row is written."""
-        key = row.key
-        if file_properties.is_file_row(row.properties) and file_properties.file_type(row.properties) == "directory":
-            key += "/"  # an object `d` would hide `d/file`
-        return mangling.mangled(key) if mangling.is_refused(key) else key
+        """Return the key under which a row is written; rows of a bucket come in their order, so that a key is found
+        that another one would hide.
+        """
+        if not self._on_aws:
+            self._shadows.see(_own_key(row))
+        return self._placed(row)
 
     def is_same(self, row: Row, item: Item) -> bool:
         """Compare by size and ETag, and by what MinIO's listing shows of the properties."""
         if file_properties.is_file_row(row.properties):
-            return row.size == item.size and self._digest(row) == item.attributes
+            return row.size == item.size and item.attributes in self._digests(row)
         if (row.size, row.etag) != (item.size, item.etag):
             return False
-        return not item.attributes or not row.attributes or self._digest(row) == item.attributes
+        return not item.attributes or item.attributes in self._digests(row)
 
     def write(self, collection: str, row: Row, chunks: t.Iterator[bytes]) -> Written:
         """Write an object; one request up to 16 MiB, unless its ETag shows that it had parts."""
-        key, remarks = self.key_for(row), []
         properties, notes = self._possible(collection, row)
-        if key.startswith(mangling.PREFIX) and key != row.key:
-            remarks.append("the server refuses its name")
         with for_one_object():
             if row.size > _WHOLE or row.properties.get("parts"):
-                self._write_parts(collection, key, row, properties, chunks)
-                return Written(key, (*remarks, *notes))
+                sizes, more = _sizes(row)
+                begin = functools.partial(self._begun, collection, sizes)
+                sending, written = self._accepted(row, properties, begin)
+                _send(sending, chunks)
+                return dataclasses.replace(written, remarks=(*written.remarks, *notes, *more))
             data = b"".join(chunks)
-            fields = self._client.property_fields(properties)
-            try:
-                self._client.put_object(collection, key, data, fields)
-            except S3Error as error:
-                if error.code not in _NAME_REFUSED or key != row.key:
-                    raise
-                key = mangling.mangled(row.key)
-                remarks.append(f"the server refuses its name: {error.code}")
-                self._client.put_object(collection, key, data, fields)
-        return Written(key, (*remarks, *notes))
+            _put, written = self._accepted(row, properties, functools.partial(self._put, collection, data))
+        return dataclasses.replace(written, remarks=(*written.remarks, *notes))
 
     def write_properties(self, collection: str, row: Row) -> Written:
         """Copy an object onto itself with the properties of the row: servers change them in no other way."""
-        key = self.key_for(row)
         properties, notes = self._possible(collection, row)
         with for_one_object():
-            source = (collection, key)
-            if row.properties.get("parts") or row.size > _MOST_COPIED:
-                self._copy_parts(source, row, properties)
-            else:
-                self._client.copy_object(source, collection, key, properties, source_etag=row.etag)
-        return Written(key, notes)
+            _done, written = self._accepted(row, properties, functools.partial(self._copied, collection, row))
+        return dataclasses.replace(written, remarks=(*written.remarks, *notes))
 
     def remove(self, collection: str, key: str) -> None:
         """Delete an object; where there are versions that puts a delete marker."""
@@ -135,40 +130,77 @@ class BucketTarget:
                 self._has_lock[collection] = known
         return known
 
+    def _placed(self, row: Row) -> str:
+        key = _own_key(row)
+        is_other = mangling.is_refused(key, self._on_aws) or self._shadows.hides(key)
+        return mangling.mangled(key) if is_other else key
+
+    def _accepted(
+        self, row: Row, properties: ObjectProperties, attempt: t.Callable[[str, ObjectProperties], _T]
+    ) -> tuple[_T, Written]:
+        """Do something that names an object and gives it properties; once more without what the server refuses."""
+        key, own = self._placed(row), _own_key(row)
+        remarks = ["the server refuses its name, or would hide it"] if key != own else []
+        while True:
+            try:
+                return attempt(key, properties), Written(key, tuple(remarks))
+            except S3Error as error:
+                if error.code in _NAME_REFUSED and key == own:
+                    key = mangling.mangled(own)
+                    remarks.append(f"the server refuses its name: {error.code}")
+                elif error.code == "InvalidTag" and properties.tags:
+                    properties = dataclasses.replace(properties, tags={})
+                    remarks.append(f"without its tags: {error.message}")
+                elif error.code == "InvalidStorageClass" and _STORAGE_CLASS in properties.headers:
+                    headers = {name: value for name, value in properties.headers.items() if name != _STORAGE_CLASS}
+                    properties = dataclasses.replace(properties, headers=headers)
+                    remarks.append("in the usual storage class: the server does not have its own")
+                else:
+                    raise
+
     def _possible(self, collection: str, row: Row) -> tuple[ObjectProperties, tuple[str, ...]]:
         """Return the properties that the bucket can take, and what it cannot."""
-        properties = properties_of(_as_object(row))
-        lock = properties.lock
-        if lock == NO_LOCK:
-            return properties, _lost_of_file(row)
-        if not self._locks(collection):
-            return dataclasses.replace(properties, lock=NO_LOCK), ("without its lock: the bucket has no object lock",)
-        if lock.retains and lock.until <= clock.to_text(clock.now()):
-            lock = Lock(hold=lock.hold)  # it is over; servers refuse times in the past
-        return dataclasses.replace(properties, lock=lock), ()
+        properties, lost = properties_of(_as_object(row)), _lost_of_file(row)
+        if properties.lock != NO_LOCK and not self._locks(collection):
+            lost = (*lost, "without its lock: the bucket has no object lock")
+            return dataclasses.replace(properties, lock=NO_LOCK), lost
+        return _without_past(properties), lost
 
-    def _digest(self, row: Row) -> str:
-        return properties_of(_as_object(row)).digest()
+    def _digests(self, row: Row) -> tuple[str, ...]:
+        """Return what MinIO's listing may show of a row that was restored: with its lock where that is possible."""
+        properties = _without_past(properties_of(_as_object(row)))
+        with self._guard:
+            keeps_no_locks = not all(self._has_lock.values())
+        if properties.lock == NO_LOCK or not keeps_no_locks:
+            return (properties.digest(),)
+        return (properties.digest(), dataclasses.replace(properties, lock=NO_LOCK).digest())
 
-    def _write_parts(
-        self, collection: str, key: str, row: Row, properties: ObjectProperties, chunks: t.Iterator[bytes]
-    ) -> None:
-        upload_id = self._client.create_upload(collection, key, self._client.property_fields(properties))
-        try:
-            parts: list[Part] = []
-            for number, data in enumerate(_cut(chunks, _part_size(row)), 1):
-                parts.append(self._client.put_part(collection, key, upload_id, number, (data,)))
-            self._complete(collection, key, upload_id, parts, row)
-        except BaseException:
-            with contextlib.suppress(Exception):
-                self._client.abort_upload(collection, key, upload_id)
-            raise
+    def _put(self, collection: str, data: bytes, key: str, properties: ObjectProperties) -> Put:
+        return self._client.put_object(collection, key, data, self._client.property_fields(properties))
+
+    def _begun(self, collection: str, sizes: _Sizes, key: str, properties: ObjectProperties) -> MultipartUpload:
+        sending = MultipartUpload(
+            self._client,
+            collection,
+            key,
+            sizes.estimate,
+            headers=self._client.property_fields(properties),
+            sizes=itertools.repeat(sizes.part) if sizes.part else None,
+        )
+        sending.begin()
+        return sending
+
+    def _copied(self, collection: str, row: Row, key: str, properties: ObjectProperties) -> None:
+        if row.properties.get("parts") or row.size > _MOST_COPIED:
+            self._copy_parts((collection, key), row, properties)
+        else:
+            self._client.copy_object((collection, key), collection, key, properties, source_etag=row.etag)
 
     def _copy_parts(self, source: tuple[str, str], row: Row, properties: ObjectProperties) -> None:
         collection, key = source
         fields = self._client.property_fields(properties)
         upload_id = self._client.create_upload(collection, key, fields, of_copies=True)
-        size = _part_size(row)
+        size = _copied_part_size(row)
         try:
             parts = [
                 self._client.copy_part(
@@ -225,25 +257,55 @@ def _lost_of_file(row: Row) -> tuple[str, ...]:
     return tuple(file_properties.as_metadata(row.properties)[1])
 
 
-def _part_size(row: Row) -> int:
-    """Return the part size that the source had, else one with which the object has at most 10,000 parts."""
+def _own_key(row: Row) -> str:
+    """Return the key that a row has as an object."""
+    is_folder = file_properties.is_file_row(row.properties) and file_properties.file_type(row.properties) == "directory"
+    return row.key + "/" if is_folder else row.key  # an object `d` would hide `d/file`
+
+
+def _without_past(properties: ObjectProperties) -> ObjectProperties:
+    """Leave out a retention that is over: servers refuse times in the past."""
+    lock = properties.lock
+    if lock.retains and lock.until <= clock.to_text(clock.now()):
+        return dataclasses.replace(properties, lock=Lock(hold=lock.hold))
+    return properties
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sizes:
+    """How an object is cut when it is written."""
+
+    part: int  # bytes; 0: as suits its size
+    estimate: int  # bytes of the object
+
+
+def _layout(row: Row) -> PartLayout | None:
+    """Return the parts that the source had, where they can be made again."""
     given, count = row.properties.get("part_size", 0), row.properties.get("parts", 0)
-    if given and (count - 1) * given < row.size <= count * given:
-        return int(given)
-    size = _PART
-    while size * _MOST_PARTS < row.size:
-        size *= 2
-    return size
+    layout = PartLayout(int(given), int(count))
+    is_known = layout.parts and (layout.fits(row.size) or (row.size == 0 and layout.parts == 1))
+    return layout if is_known else None
 
 
-def _cut(chunks: t.Iterator[bytes], size: int) -> t.Iterator[bytes]:
-    """Cut chunks of any length to parts; no chunk is one empty part."""
-    buffer, is_first = bytearray(), True
-    for chunk in chunks:
-        buffer += chunk
-        while len(buffer) >= size:
-            yield bytes(buffer[:size])
-            del buffer[:size]
-            is_first = False
-    if buffer or is_first:
-        yield bytes(buffer)
+def _sizes(row: Row) -> tuple[_Sizes, tuple[str, ...]]:
+    layout = _layout(row)
+    if layout is not None and layout.part_size <= _MOST_PART:
+        return _Sizes(max(layout.part_size, 1), row.size), ()
+    had_parts = bool(row.properties.get("parts"))
+    return _Sizes(0, row.size), ("in other parts than it had: its ETag is another",) if had_parts else ()
+
+
+def _copied_part_size(row: Row) -> int:
+    """Return the size of the parts that the server copies: nothing of them is in memory here."""
+    layout = _layout(row)
+    return layout.part_size if layout else max(_WHOLE, next(part_sizes(row.size)))
+
+
+def _send(sending: MultipartUpload, chunks: t.Iterator[bytes]) -> None:
+    try:
+        for chunk in chunks:
+            sending.write(chunk)
+        sending.finish()
+    except BaseException:
+        sending.abort()
+        raise

@@ -14,7 +14,7 @@ import typing as t
 
 from ..errors import UsageError
 from . import failure
-from .calls import Part
+from .calls import Headers, Part
 from .client import S3Client
 from .download import Stored
 from .failure import S3Error
@@ -47,7 +47,8 @@ class MultipartUpload:
     """A stored file on its way to a bucket: one PUT if it fits the first part, else parts by a few threads.
 
     `signed_at`, where given, is asked for the time of each request's signature. Memory: 64 MiB, or one part where
-    parts are bigger.
+    parts are bigger. `headers` are those of the object; `sizes`, where given, are the sizes of its parts, and then the
+    caller calls `begin` first.
     """
 
     def __init__(
@@ -57,12 +58,16 @@ class MultipartUpload:
         key: str,
         estimate_bytes: int = 0,
         signed_at: t.Callable[[], dt.datetime] | None = None,
+        *,
+        headers: Headers | None = None,
+        sizes: t.Iterator[int] | None = None,
     ) -> None:
         self._client = client
+        self._headers = headers
         self._bucket = bucket
         self._key = key
         self._signed_at = signed_at
-        self._sizes = part_sizes(estimate_bytes)
+        self._sizes = part_sizes(estimate_bytes) if sizes is None else sizes
         self._budget = _Budget(IN_FLIGHT)
         self._buffer = memoryview(b"")
         self._filled = 0
@@ -72,6 +77,10 @@ class MultipartUpload:
         self._workers: concurrent.futures.ThreadPoolExecutor | None = None
         self._is_over = False
         self._stopped = threading.Event()
+
+    def begin(self) -> None:
+        """Begin the upload now, in parts even where it could be one request. Raises S3Error."""
+        self._upload_id = self._client.create_upload(self._bucket, self._key, self._headers, signed_at=self._signed_at)
 
     def write(self, chunk: bytes) -> None:
         """Take the next bytes; blocks while 64 MiB are on their way. Raises S3Error of any part sent so far."""
@@ -98,7 +107,8 @@ class MultipartUpload:
                 etag = self._complete()
             else:
                 body = (self._buffer[: self._filled],)
-                etag = self._client.put_object(self._bucket, self._key, body, signed_at=self._signed_at).etag
+                put = self._client.put_object(self._bucket, self._key, body, self._headers, signed_at=self._signed_at)
+                etag = put.etag
             found = self._client.head(self._bucket, self._key)
             self._compare(found, etag)
         except BaseException:
@@ -139,8 +149,9 @@ class MultipartUpload:
         self._buffer, self._filled = memoryview(bytearray(size)), 0
 
     def _send_part(self) -> None:
+        if not self._upload_id:
+            self.begin()
         if self._workers is None:
-            self._upload_id = self._client.create_upload(self._bucket, self._key, signed_at=self._signed_at)
             self._workers = concurrent.futures.ThreadPoolExecutor(_WORKERS, "lifeboat-part")
         body, held = self._buffer[: self._filled], len(self._buffer)
         self._buffer, self._filled = memoryview(b""), 0
@@ -166,7 +177,7 @@ class MultipartUpload:
                 sent.result()
 
     def _complete(self) -> str:
-        if self._filled:
+        if self._filled or not self._sent:
             self._send_part()
         parts = [sent.result() for sent in self._sent]
         try:
