@@ -71,6 +71,7 @@ class Run:
         self.id = backup_id(number)
         self.packs = packs
         self.files: dict[str, File] = {}
+        self.decoded: dict[tuple[int, int], list[Row]] = {}  # by place: files never change, and tests read them often
 
     def open_file(self, name: str, role: str, compression: str) -> File:
         self.files[role] = File(name, role)
@@ -106,9 +107,12 @@ class Backup:
         run = self.earlier[segment.owner]
         file = run.files["index"]
         assert (file.is_whole, segment.file) == (True, run.packs + list(run.files).index("index"))
+        place = (segment.offset, segment.length)
         data = file.data[segment.offset : segment.offset + segment.length]
         assert hashlib.sha256(data).hexdigest() == segment.sha256
-        return segments.decode(data, "a segment")
+        if place not in run.decoded:
+            run.decoded[place] = segments.decode(data, "a segment")
+        return run.decoded[place]
 
     def files_digests(self):
         return self.owners
@@ -123,7 +127,7 @@ def digest_of(owner: str) -> str:
     return hashlib.sha256(owner.encode()).hexdigest()
 
 
-def read(step, owner: str, number: int):
+def read(step, owner: str, pack: int, hidden=()):
     """Do what a step asks for, as `gather` does: return the finished row, the segment, or None."""
     if isinstance(step, Taken):
         return step
@@ -131,22 +135,26 @@ def read(step, owner: str, number: int):
         return step.row
     if isinstance(step, Gone):
         return None
+    if step.item.key in hidden:
+        return step.base
     if step.only_properties:
         return row_of(step.item, step.base.location)
-    return row_of(step.item, Location(owner, number, 0, 10, 0))
+    return row_of(step.item, Location(owner, pack, 0, 10, 0))
 
 
-def back_up(base: Backup | None, number: int, state: dict[str, dict[str, Item]], packs: int = 1, **how) -> Backup:
-    """Back up a state (items by key, by collection) on top of `base`; the pack of a row follows from its key."""
+def back_up(base: Backup | None, number: int, state: dict[str, dict[str, Item]], packs=1, hidden=(), **how) -> Backup:
+    """Back up a state (items by key, by collection) on top of `base`; the pack of a row follows from its key.
+
+    Objects whose keys are `hidden` are listed and cannot be read.
+    """
     run = Run(number, packs)
     writer = IndexWriter(run, base)
-    earlier = {**(base.earlier if base else {}), run.id: run}
-    backup = Backup(run, earlier, {})
+    backup = Backup(run, {**(base.earlier if base else {}), run.id: run}, {})
     for collection in sorted(state, key=order):
         listing = iter(sorted(state[collection].values(), key=lambda each: order(each.key)))
         segments_before = base.segments(collection) if base else ()
         steps = noted(backup, changes(listing, segments_before, base.rows_of if base else None, **how))
-        finished = (read(step, run.id, len(order(step_key(step))) % packs) for step in steps)
+        finished = (read(step, run.id, len(step_key(step)) % packs, hidden) for step in steps)
         writer.add(collection, (each for each in finished if each is not None))
     backup.summary = writer.finish()
     needed = {need.owner: need.files_sha256 for need in backup.summary.needs}
