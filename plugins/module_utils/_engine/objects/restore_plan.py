@@ -54,11 +54,17 @@ class Policy:
 
 
 Selected = t.Callable[[str], bool]  # says whether a key takes part
+Judge = t.Callable[[Row, Item], bool]  # says whether what differs in a listing is the same all the same
 
 
 def everything(_key: str) -> bool:
     """Select all keys."""
     return True
+
+
+def as_listed(_row: Row, _item: Item) -> bool:
+    """Believe the listing."""
+    return False
 
 
 def steps(
@@ -68,11 +74,13 @@ def steps(
     collection: str,
     policy: Policy,
     selected: Selected = everything,
+    judge: Judge = as_listed,
 ) -> t.Iterator[Step]:
     """Yield what brings a target to the state of the rows: a merge-join of both; removals come last, backwards.
 
     Rows and the listing of what is present are in the order of `rows.order`; keys that are not selected take part in
-    neither, so that nothing but selected keys is ever removed. Raises DamagedError for rows in another order.
+    neither, so that nothing but selected keys is ever removed. `judge` is asked about what the target does not call the
+    same. Raises DamagedError for rows in another order.
     """
     taken: set[str] = set()  # keys other than a row's under which rows lie; few: odd names, and renamed ones
     with tempfile.SpooledTemporaryFile(_SPOOLED_BYTES) as extra:
@@ -83,7 +91,7 @@ def steps(
                 continue
             if not selected(row.key):
                 continue
-            step, beside = _step(row, item, target, collection, policy)
+            step, beside = _step(row, item, target, collection, policy, judge)
             if beside is not None and policy.exact:
                 _spool(extra, beside)
             if step.key != row.key:
@@ -92,21 +100,25 @@ def steps(
         yield from (Step(REMOVE, item.key, None, item) for item in _backwards(extra) if item.key not in taken)
 
 
-def _step(row: Row, item: Item | None, target: Target, collection: str, policy: Policy) -> tuple[Step, Item | None]:
+def _step(
+    row: Row, item: Item | None, target: Target, collection: str, policy: Policy, judge: Judge
+) -> tuple[Step, Item | None]:
     """Return what becomes of a row, and what lies under its true key although it is to lie under another."""
     try:
         key = target.key_for(row)
     except ObjectError as error:
         return Step(REFUSE, row.key, row, None, error.cause or error.problem), item
     if key == row.key:
-        return _decided(row, key, item, target, collection, policy), None
-    return _decided(row, key, look_up(target, collection, key), target, collection, policy), item
+        return _decided(row, key, item, target, collection, policy, judge), None
+    return _decided(row, key, look_up(target, collection, key), target, collection, policy, judge), item
 
 
-def _decided(row: Row, key: str, item: Item | None, target: Target, collection: str, policy: Policy) -> Step:
+def _decided(
+    row: Row, key: str, item: Item | None, target: Target, collection: str, policy: Policy, judge: Judge
+) -> Step:
     if item is None:
         return Step(WRITE, key, row, None)
-    if target.is_same(row, item):
+    if target.is_same(row, item) or judge(row, item):
         return Step(KEEP, key, row, item)
     return differing(row, key, item, target, collection, policy, has_bytes_of(row, item))
 

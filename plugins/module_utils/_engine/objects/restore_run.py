@@ -144,6 +144,7 @@ class Restoration:
             self._damaged(name, row, error)
         else:
             reached("restore:written")
+            self._work.note_written(name, row)
             self._count(written=1, written_bytes=row.size)
             self._note(name, row, written)
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import typing as t
@@ -18,6 +19,7 @@ from .target import Target
 
 THREADS = 24  # requests or files at once
 _HELD = 4 * 1024 * 1024  # bytes of an object that is read at once
+_IN_PARTS = 16 * 1024 * 1024  # bytes from which on objects may be written in parts
 _LOOK_AHEAD = 512  # objects whose content is compared at once
 
 
@@ -51,13 +53,16 @@ class Work:
     by_content: bool = False  # do not believe what a listing says of what is there: it can be made to look so
     threads: int = THREADS
     with_parents: bool = False  # restore the directories above what is selected, where they are missing
+    # Collection and key of what this run has written, where the ETag does not tell afterwards that it is the same.
+    written: set[tuple[str, str]] = dataclasses.field(default_factory=set)
 
     def steps(self, copy: Copy, collection: str) -> t.Iterator[Step]:
         """Yield the steps of a collection of the backup, with contents compared where that is asked for."""
         name = self.names[collection]
         rows = _with_bytes_of_links(copy, collection, self.selected, self.prefix)
         present = self.target.items(name, self.prefix)
-        found = plan.steps(rows, present, self.target, name, self.policy, self.selected)
+        judge = functools.partial(self._is_same_by_content, name)
+        found = plan.steps(rows, present, self.target, name, self.policy, self.selected, judge)
         return self._compared(name, found) if self.by_content else found
 
     def tally(self, copy: Copy, file: t.BinaryIO | None = None) -> plan.Tally:
@@ -67,6 +72,23 @@ class Work:
             for step in self.steps(copy, collection):
                 counter.add(name, step)
         return counter.tally()
+
+    def note_written(self, name: str, row: Row) -> None:
+        """Remember an object that was just written, if its listing may not tell that."""
+        if row.size >= _IN_PARTS or "-" in row.etag:
+            self.written.add((name, row.key))
+
+    def _is_same_by_content(self, name: str, row: Row, item: Item) -> bool:
+        """Say whether an object is the same but for an ETag that tells nothing: it may be made of other parts."""
+        if row.size != item.size or not row.sha256 or self.reader is None:
+            return False
+        if not (self.by_content or "-" in row.etag or "-" in item.etag):
+            return False
+        if not self.target.is_same(row._replace(etag=item.etag), item):
+            return False
+        if not self.by_content and (name, row.key) in self.written:
+            return True
+        return digest_of(self.reader, name, item) == row.sha256
 
     def _compared(self, name: str, found: t.Iterator[Step]) -> t.Iterator[Step]:
         with Lanes(self.threads) as lanes:

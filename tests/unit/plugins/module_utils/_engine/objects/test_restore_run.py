@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import random
 import typing as t
+from pathlib import Path
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import GuardRefusal
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects import restore_run
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.directory_target import DirectoryTarget
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.remarks import Remarks
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.restore_plan import Policy
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.restore_run import Restoration
@@ -165,6 +167,38 @@ def test_a_hard_link_comes_after_the_file_and_becomes_one_without_it() -> None:
 
     assert whole.done[-1] == ("write", "b") and whole.held["b"] == ("", "")
     assert alone.held == {"b": ("one", "")}
+
+
+def test_no_row_leads_out_of_a_directory(tmp_path: Path) -> None:
+    target, outside = tmp_path / "target", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("mine")
+    (tmp_path / "secret").write_text("mine")
+    facts = {"mode": 0o755, "uid": 0, "gid": 0, "mtime_ns": 0}
+    link = row("link", "", type="symlink", target=str(outside), **facts)._replace(location=None, sha256="")
+    rows = [
+        *(
+            row(key)
+            for key in ("../secret", "../outside/file", "/etc/lifeboat-x", "a/../../secret", "..", "a/./b", "a//b")
+        ),
+        link,
+        row("link/file"),
+        row("link/new"),
+        link._replace(key="hard", properties={"type": "hardlink", "target": "../secret", **facts}),
+        link._replace(key="hard2", properties={"type": "hardlink", "target": "link/file", **facts}),
+    ]
+    directory = DirectoryTarget({"shop-again": str(target)})
+
+    done = restored(Work(directory, {"shop": "shop-again"}, Policy(exact=True), threads=3), Stored(rows))
+
+    assert done.written >= 8
+    assert {
+        path.name: path.read_text() for path in tmp_path.rglob("*") if target not in path.parents and path.is_file()
+    } == {
+        "file": "mine",
+        "secret": "mine",
+    }
+    assert (tmp_path / "secret").stat().st_nlink == 1 and not Path("/etc/lifeboat-x").exists()
 
 
 def test_the_bytes_of_many_objects_are_held_within_bounds_and_all_arrive() -> None:
