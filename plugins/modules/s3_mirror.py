@@ -42,10 +42,12 @@ options:
       - V(source) is for a source without any object. A source that is missing or does not answer is always refused.
       - V(mass_delete) is for removing more than 10 % of what a target has, where that is more than 100 objects.
       - V(mass_rewrite) is for replacing more than 20 %, where that is more than 100 objects.
+      - V(entropy_jump) is for replacing more than 20 objects most of which cannot be compressed any more, as if they
+        were encrypted.
       - V(nested) is for a source or target inside another one, which is left alone then.
     type: list
     elements: str
-    choices: [source, nested, mass_delete, mass_rewrite]
+    choices: [source, nested, mass_delete, mass_rewrite, entropy_jump]
     default: []
   verify:
     description:
@@ -224,12 +226,14 @@ import dataclasses
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-
-from ..module_utils._bridge import run as bridge
-from ..module_utils._bridge.mirror_options import MIRROR, mirror_job_from
-from ..module_utils._engine.errors import IncompleteError
-from ..module_utils._engine.host import mirror_answer, mirror_run
-from ..module_utils._engine.objects.mirror_run import MirrorPlan, MirrorStopped
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import run as bridge
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.mirror_options import MIRROR, mirror_job_from
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import IncompleteError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import mirror_answer, mirror_run
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_run import (
+    MirrorPlan,
+    MirrorStopped,
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,6 +28,7 @@ from .job_lock import job_lock
 from .place import Say, silent
 
 MOST_THREADS = 128
+_MASSES = {"mass_delete", "mass_rewrite", "entropy_jump"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +119,7 @@ def verify(
     request: Request, job: MirrorJob, reads_content: bool
 ) -> tuple[MirrorPlan, tuple[Compared, ...], NotEqual | None]:
     """Compare both sides; returns the plan that would make them equal, what reading showed, and the verdict."""
-    request = dataclasses.replace(request, allowed=request.allowed | {"mass_delete", "mass_rewrite"})
+    request = dataclasses.replace(request, allowed=request.allowed | _MASSES)
     planned = plan(request, job)
     planned.steps.close()
     compared = mirror_verify.compare(request) if reads_content else ()

@@ -4,18 +4,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import typing as t
 
 from ..errors import GuardRefusal, UsageError
 from ..s3.endpoint import Endpoint
+from .entropy import is_compressible
 from .mirror_plan import Action, Tally
+from .rows import Item
+from .source import ObjectError
 
-GUARDS = ("source", "nested", "mass_delete", "mass_rewrite")  # that can be allowed for once
+GUARDS = ("source", "nested", "mass_delete", "mass_rewrite", "entropy_jump")  # that can be allowed for once
 _FEW = 100  # objects: fewer are no mass
 _MOST_REMOVED = 0.10  # of what the target has
 _MOST_REPLACED = 0.20
+_FEW_REPLACED = 20  # objects: fewer that cannot be compressed any more are no attack
+_BEGINNING = 64 * 1024  # bytes of an object that are looked into
+
+
+Read = t.Callable[[Item], t.Iterator[bytes]]  # a generator of the bytes of exactly this object
 
 
 def check_source(objects: int, name: str, allowed: t.Collection[str]) -> None:
@@ -34,19 +43,44 @@ def check_masses(tally: Tally, name: str, allowed: t.Collection[str]) -> None:
     than 100 objects. Raises GuardRefusal.
     """
     removed, replaced = tally.counts[Action.REMOVE], tally.counts[Action.REPLACE]
+    problem, remedy = f"Cannot mirror to {name}", "look at the source; if that is what you want, allow {} for this run"
     if _is_mass(removed, tally.objects, _MOST_REMOVED) and "mass_delete" not in allowed:
-        raise _mass("mass_delete", name, f"{removed:,} of its {tally.objects:,} objects are not in the source any more")
+        cause = f"{removed:,} of its {tally.objects:,} objects are not in the source any more"
+        raise GuardRefusal("mass_delete", problem, cause, remedy.format("mass_delete"))
     if _is_mass(replaced, tally.objects, _MOST_REPLACED) and "mass_rewrite" not in allowed:
-        raise _mass("mass_rewrite", name, f"{replaced:,} of its {tally.objects:,} objects are others in the source now")
+        cause = f"{replaced:,} of its {tally.objects:,} objects are others in the source now"
+        raise GuardRefusal("mass_rewrite", problem, cause, remedy.format("mass_rewrite"))
+
+
+def check_entropy(tally: Tally, name: str, allowed: t.Collection[str], theirs: Read, own: Read) -> None:
+    """Refuse to replace more than 20 objects where more than half of those that are looked into compress here, and do
+    not at the source any more: so do files that somebody has encrypted. Raises GuardRefusal.
+    """
+    if tally.counts[Action.REPLACE] <= _FEW_REPLACED or "entropy_jump" in allowed:
+        return
+    sampled = jumped = 0
+    for _rank, item, old in tally.rewritten:
+        with contextlib.suppress(ObjectError):  # what changes meanwhile tells nothing
+            had, has = is_compressible(_beginning(own(old))), is_compressible(_beginning(theirs(item)))
+            sampled += 1
+            jumped += had and not has
+    if jumped * 2 > sampled:
+        raise GuardRefusal(
+            "entropy_jump",
+            f"Cannot mirror to {name}",
+            f"of {sampled} objects that are others in the source now, {jumped} cannot be compressed any more, as if "
+            "they were encrypted",
+            "look at the source; if that is what you want, allow entropy_jump for this run",
+        )
+
+
+def _beginning(chunks: t.Iterator[bytes]) -> bytes:
+    with contextlib.closing(t.cast("t.Generator[bytes, None, None]", chunks)):
+        return next(chunks, b"")[:_BEGINNING]
 
 
 def _is_mass(count: int, objects: int, share: float) -> bool:
     return count > _FEW and count > share * objects
-
-
-def _mass(guard: str, name: str, cause: str) -> GuardRefusal:
-    remedy = f"look at the source; if that is what you want, allow {guard} for this run"
-    return GuardRefusal(guard, f"Cannot mirror to {name}", cause, remedy)
 
 
 class Location(t.NamedTuple):

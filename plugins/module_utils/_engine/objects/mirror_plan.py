@@ -8,12 +8,16 @@ import collections
 import concurrent.futures
 import dataclasses
 import enum
+import heapq
 import typing as t
+import zlib
 
 from ..errors import LifeboatError
 from .rows import Item, order
 
 SAMPLE = 20  # keys of each kind that results show
+_LOOKED_INTO = 32  # replaced objects of a target
+_LEAST = 256  # bytes; what is shorter hardly compresses
 
 
 class Action(str, enum.Enum):
@@ -65,6 +69,7 @@ class Tally:
     hidden: int = 0  # of these: what the source has without listing it
     counts: dict[Action, int] = dataclasses.field(default_factory=lambda: dict.fromkeys(Action, 0))
     bytes: dict[Action, int] = dataclasses.field(default_factory=lambda: dict.fromkeys(Action, 0))
+    rewritten: list[tuple[int, Item, Item]] = dataclasses.field(default_factory=list)  # a heap: a sample to look into
     samples: dict[Action, list[str]] = dataclasses.field(default_factory=lambda: {action: [] for action in Action})
 
     @property
@@ -79,6 +84,15 @@ class Tally:
         self.bytes[step.action] += subject.size if subject else 0
         if len(self.samples[step.action]) < SAMPLE:
             self.samples[step.action].append(key)
+        if step.action is Action.REPLACE and item is not None and step.own is not None:
+            self._sample(item, step.own)
+
+    def _sample(self, item: Item, own: Item) -> None:
+        """Keep the objects with the smallest checksums of their keys: the same for the same objects."""
+        if min(item.size, own.size) < _LEAST or item.size == own.size and item.etag == own.etag:
+            return
+        entry = (-zlib.crc32(order(item.key)), item, own)
+        (heapq.heappush if len(self.rewritten) < _LOOKED_INTO else heapq.heappushpop)(self.rewritten, entry)
 
 
 def joined(source: t.Iterator[Item], targets: t.Sequence[t.Iterator[Item]]) -> t.Iterator[Pair]:

@@ -83,6 +83,7 @@ def plan(request: Request) -> MirrorPlan:
         mirror_guards.check_source(objects, source.location.name, request.allowed)
         for target, tally in zip(targets, tallies):
             mirror_guards.check_masses(tally, target.location.name, request.allowed)
+            mirror_guards.check_entropy(tally, target.location.name, request.allowed, source.chunks, target.chunks)
     except BaseException:
         steps.close()
         raise

@@ -112,7 +112,7 @@ def test_comparing_content_finds_bytes_that_listings_do_not_show(run, sides):
     run()
     sides[1].chunks = lambda _item: iter([b"bad"])
     end = run(verify="content")
-    assert end.failed and end["targets"][0]["corrupt"] == 2
+    assert end.failed and end["targets"][0]["corrupt"] == 3
     assert not run(verify=True).failed
 
 

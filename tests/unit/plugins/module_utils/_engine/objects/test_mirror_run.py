@@ -7,6 +7,7 @@ from __future__ import annotations
 import collections
 import json
 import os
+import random
 import signal
 import stat
 
@@ -216,6 +217,24 @@ def test_guards_refuse_before_anything_is_changed():
     assert refusal.value.guard == "source"
     mirrored(Bucket({"0000": b"1"}), target, allowed=frozenset(["mass_delete"]))
     assert target.objects == {"0000": b"1"}
+
+
+@pytest.mark.parametrize(("encrypted", "refused"), [(21, True), (20, False), (9, False)])
+def test_objects_that_look_encrypted_are_not_mirrored(encrypted, refused):
+    plain = {f"{number:02}": f"line {number}\n".encode() * 100 for number in range(21)}
+    after = {key: random.Random(key).randbytes(800) if int(key) < encrypted else plain[key] + b"." for key in plain}
+    if encrypted == 20:
+        after["20"] = plain["20"]
+    target = Bucket(plain)
+    if not refused:
+        mirrored(Bucket(after), target)
+        assert target.objects == after
+        return
+    with pytest.raises(GuardRefusal) as refusal:
+        mirrored(Bucket(after), target)
+    assert refusal.value.guard == "entropy_jump" and target.objects == plain
+    mirrored(Bucket(after), target, allowed=frozenset(["entropy_jump"]))
+    assert target.objects == after
 
 
 def test_results_have_bounded_samples():
