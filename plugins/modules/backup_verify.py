@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - lifeboat.recovery._attributes
   - lifeboat.recovery._repository.several
   - lifeboat.recovery._drill
+  - lifeboat.recovery._s3_connection
 attributes:
   check_mode:
     support: full
@@ -54,9 +55,31 @@ options:
       - V(content) also decompresses everything, and has C(pg_restore) read archives of databases to their end.
       - V(restore) also restores into a PostgreSQL server of its own, which is started and thrown away for that, and
         compares every row. It needs the programs of a PostgreSQL server on the host.
+      - Of buckets and folders, V(content) compares each object with its row in the index, and V(restore) also restores
+        into O(scratch_dir) or O(scratch_bucket), reads everything back, and empties that place again.
     type: str
     choices: [presence, checksum, content, restore]
     default: content
+  sample:
+    description:
+      - Which part of the packs of objects and files to read with O(level=content), such as V(1/7) to V(7/7).
+      - As many runs as there are parts read everything. Lists and indexes are always read.
+      - A backup is proved when all parts were read. By default all is read.
+    type: str
+    default: ""
+  scratch_bucket:
+    description:
+      - Bucket for restores of buckets and folders on trial, on the server of O(endpoint_url).
+      - It must not be there, and is made and removed; or it is empty and without object lock, and is emptied again.
+      - By default they go into a directory below O(scratch_dir).
+    type: str
+  compare_source:
+    description:
+      - Whether O(level=restore) also counts how the source of buckets or folders has changed since the backup.
+      - Buckets are looked for on the server of O(endpoint_url), folders on the host that the task runs on.
+      - A difference is no problem. The counts are in RV(copies[].report).
+    type: bool
+    default: false
   fail_on_problem:
     description:
       - Whether the task fails if anything is not good. It returns what it found in both cases.
@@ -94,6 +117,23 @@ EXAMPLES = r"""
     job: db1-shop
     backup: all
     level: checksum
+    repositories: *repositories
+
+- name: Read a seventh of all objects each day of the week
+  lifeboat.recovery.backup_verify:
+    job: minio1-buckets
+    sample: "{{ ansible_facts.date_time.weekday_number | int + 1 }}/7"
+    repositories: *repositories
+
+- name: Restore the newest backup of the buckets on trial, and say what has changed since
+  lifeboat.recovery.backup_verify:
+    job: minio1-buckets
+    level: restore
+    scratch_bucket: lifeboat-drill
+    compare_source: true
+    endpoint_url: https://minio.example.com:9000
+    access_key: verifier
+    secret_key: "{{ vault_verifier_secret_key }}"
     repositories: *repositories
 
 - name: See at once whether everything is there
@@ -176,7 +216,14 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import run as bridge
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import REPOSITORIES
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import (
+    REPOSITORIES,
+    S3_CONNECTION_RULES,
+)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.objects_drill import (
+    OBJECTS_DRILL,
+    with_objects_drill,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.places import (
     DRILL,
     drill_place_from,
@@ -252,7 +299,7 @@ def plan(module: AnsibleModule) -> Planned:
     request = verify_run.VerifyRequest(
         params["job"], params["backup"], places, params["level"], drill_place_from(params)
     )
-    chosen = verify_run.plan(request)
+    chosen = verify_run.plan(with_objects_drill(request, params))
     planned = Planned(chosen, verify_run.verify(chosen) if request.level == "presence" else ())
     if module.check_mode or not planned.changed:
         _fail_on_problem(module, {**planned.result(), "changed": planned.changed})
@@ -287,8 +334,10 @@ def main() -> t.NoReturn:
             "bin_dir": {"type": "path"},
             **REPOSITORIES,
             **DRILL,
+            **OBJECTS_DRILL,
         },
         supports_check_mode=True,
+        **S3_CONNECTION_RULES,
     )
     bridge.run(module, lambda _params: plan(module), lambda planned: apply(module, planned))
 

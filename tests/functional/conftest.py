@@ -14,7 +14,14 @@ if t.TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
 # Their tests share nothing, and take the longest.
-_SPREAD = ("test_crash_at_every_step.py", "test_faults_of_servers.py", "test_faults_of_storage.py")
+_SPREAD = (
+    "test_crash_at_every_step.py",
+    "test_faults_of_servers.py",
+    "test_faults_of_storage.py",
+    "test_object_crashes.py",
+    "test_object_faults_of_servers.py",
+    "test_object_faults_of_storage.py",
+)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -19,6 +19,10 @@ _UNAVAILABLE = (
     b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: 90\r\nConnection: close\r\n\r\n"
     b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>   "
 )
+_EXPIRED = (
+    b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: 90\r\nConnection: close\r\n\r\n"
+    b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+)
 
 
 @dataclasses.dataclass
@@ -26,13 +30,20 @@ class Fault:
     """What happens to requests whose line (`PUT /bucket/key?query`) has a match of `pattern`."""
 
     pattern: str  # regular expression
-    kind: str  # lose_answer | unavailable | reset | slow
+    # lose_answer | unavailable | expired (credentials) | reset | slow | short (the answer's body breaks off) |
+    # longer (than it says)
+    kind: str
     times: int = 1  # so often, for each line of a request that matches
+    every: int = 0  # instead: each such request of all that match
     hits: dict[str, int] = dataclasses.field(default_factory=dict)  # by line
+    met: int = 0  # requests that match
 
     def takes(self, line: str) -> bool:
         """Say whether this request is to be hit, and count it."""
-        if not re.search(self.pattern, line) or self.hits.get(line, 0) >= self.times:
+        if not re.search(self.pattern, line):
+            return False
+        self.met += 1
+        if self.met % self.every if self.every else self.hits.get(line, 0) >= self.times:
             return False
         self.hits[line] = self.hits.get(line, 0) + 1
         return True
@@ -46,6 +57,8 @@ class FaultProxy:
 
     def __init__(self, port: int, slow_s: float = 0.2) -> None:
         self.faults: list[Fault] = []
+        self.before: t.Callable[[str], None] = lambda _line: None  # is told of each request before it goes on
+        self.rewrite: t.Callable[[str, bytes], bytes] = lambda _line, body: body  # of answers, by line of the request
         self.slow_s = slow_s
         self._lock = threading.Lock()
         proxy = self
@@ -73,6 +86,7 @@ class FaultProxy:
         if not head:
             return False
         line = head.partition(b"\r\n")[0].decode("latin-1").rpartition(" ")[0]
+        self.before(line)
         kind = self._fault(line)
         if kind == "reset":
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -82,14 +96,29 @@ class FaultProxy:
         if kind == "unavailable":
             client.sendall(_UNAVAILABLE)
             return False
+        if kind == "expired":
+            client.sendall(_EXPIRED)
+            return False
         server.sendall(head + body)
         answer = _answer(server, is_bare=line.startswith("HEAD "))
         if kind == "lose_answer" or not answer:
             return False
         if kind == "slow":
             time.sleep(self.slow_s)
-        client.sendall(answer)
-        return True
+        client.sendall(self._changed(kind, line, answer))
+        return kind not in ("short", "longer")
+
+    def _changed(self, kind: str, line: str, answer: bytes) -> bytes:
+        head, end, body = answer.partition(_HEAD_END)
+        if kind == "short":
+            return head + end + body[: len(body) // 2]
+        if kind == "longer":
+            return head + end + body + b"and more"
+        changed = self.rewrite(line, body)
+        if changed is body:
+            return answer
+        without = re.sub(rb"(?im)^(content-length|transfer-encoding):[^\r\n]*\r\n", b"", head + b"\r\n")
+        return without + b"Content-Length: %d" % len(changed) + _HEAD_END + changed
 
     def __enter__(self) -> FaultProxy:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()

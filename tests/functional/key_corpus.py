@@ -223,3 +223,42 @@ def _state(client: S3Client, bucket: str, key: str) -> State:
     tags = client.tags(bucket, key) if object_properties.tagging_count(found.fields) else {}
     properties = object_properties.from_fields(found.fields, tags)
     return State(hashlib.sha256(data).hexdigest(), len(data), properties, found.etag)
+
+
+@dataclasses.dataclass(frozen=True)
+class Losses:
+    """What did not come through a copy: keys, of objects that are not as they were."""
+
+    missing: tuple[str, ...]
+    renamed: tuple[str, ...]  # there under another key, and the copier told so
+    content: tuple[str, ...]  # other bytes
+    headers: tuple[str, ...]  # what others had before: a copier may add some
+    metadata: tuple[str, ...]
+    tags: tuple[str, ...]
+    etags: tuple[str, ...]
+    strangers: tuple[str, ...]  # keys that nobody wrote
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Return everything that is not as it was, and that nobody was told of."""
+        return tuple(sorted({*self.missing, *self.content, *self.headers, *self.metadata, *self.tags, *self.strangers}))
+
+
+def losses(before: t.Mapping[str, State], after: t.Mapping[str, State], renamed: t.Mapping[str, str]) -> Losses:
+    """Compare two states; `renamed` are the other keys (true key → key) that the copier told of."""
+    there = {key: after.get(renamed.get(key, key)) for key in before}
+    pairs = [(key, before[key], found) for key, found in there.items() if found is not None]
+
+    def worse(part: t.Callable[[State], t.Mapping[str, str]]) -> tuple[str, ...]:
+        return tuple(key for key, was, now in pairs if not part(was).items() <= part(now).items())
+
+    return Losses(
+        missing=tuple(key for key, found in there.items() if found is None),
+        renamed=tuple(key for key in renamed if key in before),
+        content=tuple(key for key, was, now in pairs if was.content != now.content),
+        headers=worse(lambda each: each.properties.headers),
+        metadata=worse(lambda each: each.properties.metadata),
+        tags=worse(lambda each: each.properties.tags),
+        etags=tuple(key for key, was, now in pairs if was.etag != now.etag),
+        strangers=tuple(sorted(set(after) - {renamed.get(key, key) for key in before})),
+    )

@@ -202,6 +202,12 @@ def _add_copy(parser: argparse.ArgumentParser) -> None:
 def _add_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backup", metavar="ID", default="latest", help="or latest (default), all")
     parser.add_argument("--level", choices=LEVELS, default="content", help="default: content")
+    words = "read this part of the packs of objects and files, such as 1/7 to 7/7"
+    parser.add_argument("--sample", metavar="N/T", default="", help=words)
+    words = "restore buckets on trial into this one, which must not be there, or be empty"
+    parser.add_argument("--scratch-bucket", metavar="NAME", default="", help=words)
+    words = "count what has changed at the source of objects or files since, at level restore"
+    parser.add_argument("--compare-source", action="store_true", help=words)
     _add_repository(parser)
 
 

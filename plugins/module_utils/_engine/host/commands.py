@@ -13,6 +13,8 @@ from .. import clock
 from ..errors import DONE, FAILED, INCOMPLETE, UsageError
 from ..postgres.archive import ScriptOptions
 from ..postgres.restore import RestoreOptions
+from ..verify.sample import parse_sample
+from ..verify.scratch import ScratchBucket
 from . import catalog_view, check, copy_jobs, restore_command, restore_run, run_command, status, tables, verify_run
 from .config import Config
 from .database_settings import DatabaseSettings
@@ -86,7 +88,8 @@ def verify(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     job = _own(config, options.job)
     places, refused = config.usable_places(job)
     chosen = _chosen(places, options.repository, job)
-    planned = verify_run.plan(verify_run.VerifyRequest(job.name, options.backup, chosen, options.level, job.drill))
+    request = verify_run.VerifyRequest(job.name, options.backup, chosen, options.level, job.drill)
+    planned = verify_run.plan(_with_objects_drill(request, job, options))
     verdicts = verify_run.verify(planned, say)
     problems = [*planned.problems, *catalog_view.remarks(_of(refused, options.repository))]
     shown = []
@@ -105,6 +108,29 @@ def verify(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     }
     is_damaged = any(candidate.backup.alarms for candidate in planned.copies) or not all(v.is_good for v in verdicts)
     return Shown(document, shown, FAILED if is_damaged else _code(bool(verdicts), bool(problems)))
+
+
+def _with_objects_drill(
+    request: verify_run.VerifyRequest, job: JobSettings, options: argparse.Namespace
+) -> verify_run.VerifyRequest:
+    """Return a request with what the command line says about objects and files. Raises UsageError."""
+    login = job.login if isinstance(job, ObjectsSettings) else None
+    client = login.client if login is not None else None
+    if options.scratch_bucket and client is None:
+        raise UsageError(
+            f"Cannot use bucket {options.scratch_bucket}",
+            f"job {job.name} has no S3 server",
+            "leave --scratch-bucket out",
+        )
+    scratch = ScratchBucket(client(), options.scratch_bucket) if options.scratch_bucket and client else None
+    source = None
+    if options.compare_source:
+        if not isinstance(job, ObjectsSettings):
+            raise UsageError(
+                f"Cannot compare the source of job {job.name}", f"it is of kind {job.kind}", "leave it out"
+            )
+        source = client or verify_run.no_client
+    return verify_run.of_objects(request, parse_sample(options.sample), scratch, source)
 
 
 def restore(config: Config, options: argparse.Namespace, say: Say) -> Shown:

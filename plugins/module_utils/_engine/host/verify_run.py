@@ -8,11 +8,19 @@ import dataclasses
 import typing as t
 
 from .. import clock
-from ..errors import LifeboatError
+from ..errors import LifeboatError, UsageError
+from ..objects.bucket_source import BucketSource
+from ..objects.directory_source import DirectorySource
+from ..s3.client import S3Client
+from ..verify.objects_restore import Opener
 from ..verify.restore import DrillPlace
+from ..verify.sample import EVERYTHING, Sample
+from ..verify.scratch import Scratch
 from .candidates import Candidate, holdings
 from .place import Place, Say, silent
 from .proving import prove, seconds_since
+
+Client = t.Callable[[], S3Client]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +32,9 @@ class VerifyRequest:
     places: tuple[Place, ...]
     level: str  # presence | checksum | content | restore
     drill: DrillPlace = dataclasses.field(default_factory=DrillPlace)
+    sample: Sample = EVERYTHING  # of the packs of objects and files, at level content
+    scratch: Scratch | None = None  # for objects and files at level restore; None: a folder in that of `drill`
+    source: Client | None = None  # objects and files: reaches the buckets whose present state is compared at restore
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +94,25 @@ def plan(request: VerifyRequest) -> VerifyPlan:
     return VerifyPlan(request, tuple(copies), tuple(problems))
 
 
+def no_client() -> S3Client:
+    """Stand for the client where the source are folders of this host."""
+    raise UsageError("Cannot compare buckets", "no server is named", "say at which server they are")
+
+
+def of_objects(request: VerifyRequest, sample: Sample, scratch: Scratch | None, source: Client | None) -> VerifyRequest:
+    """Return a request with what it says about objects and files."""
+    return dataclasses.replace(request, sample=sample, scratch=scratch, source=source)
+
+
+def _opener(client: Client | None, kind: str) -> Opener | None:
+    """Return what opens the source of a backup as it is now: buckets of a server, or folders of this host."""
+    if client is None:
+        return None
+    if kind == "files":
+        return lambda roots: DirectorySource(list(roots), devices=True)
+    return lambda buckets: BucketSource(client(), tuple(buckets))
+
+
 def verify(planned: VerifyPlan, say: Say = silent) -> tuple[Verdict, ...]:
     """Verify every copy of the plan and record what was found; bad copies are verdicts, not errors."""
     return tuple(_verified(planned.request, copy, say) for copy in planned.copies)
@@ -96,7 +126,15 @@ def _verified(request: VerifyRequest, copy: Candidate, say: Say) -> Verdict:
     say(f"{request.job}: verifying {backup_id} in {copy.place.name} ({request.level})")
     try:
         if manifest is not None:
-            outcome = prove(copy.place.store, manifest, request.level, request.drill)
+            outcome = prove(
+                copy.place.store,
+                manifest,
+                request.level,
+                request.drill,
+                sample=request.sample,
+                scratch=request.scratch,
+                source=_opener(request.source, manifest.kind),
+            )
             problems, report = outcome.problems, outcome.report
     except LifeboatError as error:
         problems = (f"{error.problem}: {error.cause}",)

@@ -1,0 +1,102 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Backups of buckets and their restores are killed at the first and the last occurrence of each of their steps.
+
+All occurrences are killed by the endless tests.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from ansible_collections.lifeboat.recovery.tests.functional.fault_fixtures import Driver, Site
+from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import own_locks
+from ansible_collections.lifeboat.recovery.tests.functional.object_fixtures import (
+    ObjectLab,
+    assert_good,
+    contents,
+    faults,
+    object_driver,
+    object_lab,
+)
+from ansible_collections.lifeboat.recovery.tests.functional.test_crash_at_every_step import ends_of_steps, of_share
+
+__all__ = ["object_driver", "object_lab", "own_locks"]
+
+KILLED = -9
+OBJECTS = contents(45, 65_000)  # three packs
+_STEPS_PER_LOOK = 10
+
+
+def site_of(lab: ObjectLab, layout: str) -> Site:
+    return lab.directory() if layout == "directory" else lab.bucket()
+
+
+@pytest.mark.parametrize("share", range(2))
+@pytest.mark.parametrize("layout", ["directory", "bucket"])
+def test_a_backup_of_three_packs_killed_at_any_step_costs_nothing_but_itself(
+    object_lab: ObjectLab, object_driver: Driver, layout: str, share: int
+) -> None:
+    site, job = site_of(object_lab, layout), object_lab.job()
+    bucket = object_lab.bucket_with(OBJECTS)
+    order = object_lab.backup(job, bucket, site, options={"mode": "full"})
+    first = assert_good(object_driver.run(order), job, site)
+    assert len([key for key in site.documents(f"data/{job}/{first}/") if "/pack-" in key]) == 3
+    steps = object_driver.run(order).steps
+    good = set(site.good_ids(job))
+    for number, step in enumerate(of_share(ends_of_steps(steps), share, 2)):
+        ended = object_driver.run(dataclasses.replace(order, step=step, fault="kill"))
+        assert ended.status == KILLED, f"{step}: {ended}"
+        assert good <= set(site.good_ids(job)), step
+        if number % _STEPS_PER_LOOK == 0:
+            assert faults(site, job) == [], step
+            assert site.good_without_proof(job) == [], step
+            good.add(assert_good(object_driver.run(order), job, site))
+            assert object_lab.unfinished_uploads() == [], step
+    assert_good(object_driver.run(order), job, site)
+    assert object_lab.unfinished_uploads() == []
+    assert object_lab.restored(object_driver, job, bucket, site) == OBJECTS
+
+
+@pytest.mark.parametrize("layout", ["directory", "bucket"])
+def test_a_changing_bucket_is_backed_up_after_each_crash(
+    object_lab: ObjectLab, object_driver: Driver, layout: str
+) -> None:
+    """Each run has something to write that the killed one had, too, and takes the rest over from its base."""
+    site, job = site_of(object_lab, layout), object_lab.job()
+    now = dict(contents(300, 500))
+    bucket = object_lab.bucket_with(now)
+    order = object_lab.backup(job, bucket, site, options={})
+    assert_good(object_driver.run(order), job, site)
+    object_lab.write(bucket, {"folder-0/changed": b"0"})
+    steps = object_driver.run(order).steps
+    for number, step in enumerate(ends_of_steps(steps)[::6]):
+        changes = {"folder-0/changed": str(number).encode(), f"folder-3/new-{number}": b"new"}
+        now.update(changes)
+        object_lab.write(bucket, changes)
+        ended = object_driver.run(dataclasses.replace(order, step=step, fault="kill"))
+        assert ended.status == KILLED, f"{step}: {ended}"
+        assert object_driver.run(order).is_good, step
+    assert object_lab.restored(object_driver, job, bucket, site) == now
+    assert faults(site, job) == []
+
+
+def test_a_restore_killed_at_any_step_is_finished_by_the_next(object_lab: ObjectLab, object_driver: Driver) -> None:
+    site, job = object_lab.bucket(), object_lab.job()
+    bucket = object_lab.bucket_with(OBJECTS)
+    assert_good(object_driver.run(object_lab.backup(job, bucket, site)), job, site)
+    whole = object_driver.run(object_lab.restore(job, bucket, object_lab.bucket_with({}), site))
+    assert whole.is_good, whole.error
+    for step in ends_of_steps(whole.steps):
+        to = object_lab.bucket_with({})
+        order = object_lab.restore(job, bucket, to, site)
+        ended = object_driver.run(dataclasses.replace(order, step=step, fault="kill"))
+        assert ended.status == KILLED, f"{step}: {ended}"
+        found = object_lab.contents(to)
+        assert found.items() <= OBJECTS.items(), f"{step}: something else is there"
+        again = object_driver.run(order)
+        assert again.is_good, f"{step}: {again.error}"
+        assert object_lab.contents(to) == OBJECTS, step
