@@ -76,7 +76,9 @@ def _warn(module: AnsibleModule, answer: dict[str, t.Any]) -> None:
 
 def fail(module: AnsibleModule, error: LifeboatError, result: Result | None = None) -> t.NoReturn:
     """End the module with a failure, and with what was done before it failed."""
-    module.fail_json(**{**(result or {}), **failure(error)})
+    answer = {**(result or {}), **failure(error)}
+    _warn(module, answer)
+    module.fail_json(**answer)
 
 
 def failure(error: LifeboatError) -> dict[str, t.Any]:
