@@ -128,14 +128,18 @@ class _Run:
 
     def cut(self) -> list[Line]:
         """Cut off the first of the segments that these rows become."""
-        count = len(self) // segments.pieces(len(self), self.size)
+        return self._cut(len(self) // segments.pieces(len(self), self.size))
+
+    def cut_all(self) -> t.Iterator[list[Line]]:
+        """Cut everything evenly."""
+        for pieces in range(segments.pieces(len(self), self.size), 0, -1):
+            if self.lines:
+                yield self._cut(len(self) // pieces)
+
+    def _cut(self, count: int) -> list[Line]:
         cut, self.lines = self.lines[:count], self.lines[count:]
         self.size -= sum(len(line.data) for line in cut)
         return cut
-
-    def cut_all(self) -> t.Iterator[list[Line]]:
-        while self.lines:
-            yield self.cut()
 
 
 def _cut(parts: t.Iterable[Segment | Line], load: Load) -> t.Iterator[Segment | list[Line]]:

@@ -1,0 +1,288 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import threading
+import typing as t
+
+from . import object_fetch
+from .changes import Gone, Kept, Step, Taken, Wanted
+from .large_object import WINDOW, LargeObject
+from .member_names import MemberName, MemberNames
+from .object_fetch import LARGEST_WHOLE, TRIES, Fetched, Large, Missed, Read, Same, Vanished
+from .pack_frames import FRAME, Frame, Span, build, header
+from .pack_writer import PackWriter
+from .rows import Item, Row
+from .source import ChangedError, ObjectError, Source, VanishedError
+from .workers import Workers
+
+THREADS = 16
+UNREADABLE = "unreadable"  # remark: the object could not be read, and the backup does not have it
+OUTDATED = "outdated"  # remark: the object could not be read, and the backup has it as the last one had it
+
+# collection, key, one of the words above, why
+Remark = t.Callable[[str, str, str, str], None]
+_IN_FLIGHT = 64 * 1024 * 1024  # bytes in memory, plain and compressed, of objects that are read and not yet written
+_OF_A_STEP = 2048  # bytes that an object takes besides its content, about
+_SLICE = 128 * 1024  # bytes of small objects that one thread reads one after the other …
+_SLICE_OBJECTS = 8  # … and how many: so all threads have work when there is little
+_MOST_STEPS = 4096  # of a batch
+
+
+def gather(
+    source: Source,
+    collection: str,
+    steps: t.Iterator[Step],
+    packs: PackWriter,
+    remark: Remark,
+    threads: int = THREADS,
+) -> t.Iterator[Row | Taken]:
+    """Read what is wanted of a collection into packs, and yield the finished rows and segments in the order of steps.
+
+    Objects are read by several threads. What vanished is left out; what changes while it is read is read as it is then;
+    what cannot be read keeps the row that the base has, and `remark` is called. Any other failure of the source or of
+    the repository ends all threads and comes out as it is, and the unfinished packs are dropped. Memory: about 64 MiB
+    besides what the upload of a pack holds, whatever the number of objects and their sizes.
+    """
+    with Workers(threads, "gather") as workers:
+        try:
+            yield from _Gathering(workers, source, collection, packs, remark).rows(steps)
+        except BaseException:
+            packs.abort()
+            raise
+
+
+class _Job(t.NamedTuple):
+    """An object that is to be read, and the name that it gets in a pack."""
+
+    wanted: Wanted
+    name: MemberName
+
+
+class _Built(t.NamedTuple):
+    """What a batch has become: ready to be written."""
+
+    fetched: list[Fetched]  # one for each job
+    frames: list[Frame]
+    spans: list[Span]  # one for each object that has bytes of its own
+
+
+class _Batch:
+    """Steps that follow each other, and whose small objects share frames."""
+
+    def __init__(self) -> None:
+        self.steps: list[Row | Taken | _Job] = []
+        self.jobs: list[_Job] = []
+        self.fetched: list[Fetched] = []
+        self.cost = 0  # bytes in memory
+        self.size = 0  # bytes of the objects
+        self.unread = 0  # where the next slice begins
+        self.built: concurrent.futures.Future[_Built] = concurrent.futures.Future()
+        self._left = 1  # slices that are being read; one more as long as others may come
+        self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        with self._lock:
+            self._left += 1
+
+    def end(self) -> bool:
+        """Note that a slice is read, or that no other comes; say whether that was the last."""
+        with self._lock:
+            self._left -= 1
+            return self._left == 0
+
+
+class _LargeJob(t.NamedTuple):
+    """A large object that is being read."""
+
+    job: _Job
+    object: LargeObject
+    cost: int
+
+
+class _Gathering:
+    """The order of one collection: batches are read by threads, and written one after the other by the caller's."""
+
+    def __init__(self, workers: Workers, source: Source, collection: str, packs: PackWriter, remark: Remark) -> None:
+        self._workers = workers
+        self._source = source
+        self._collection = collection
+        self._packs = packs
+        self._remark = remark
+        self._names = MemberNames(collection)
+        self._batch = _Batch()
+        self._pending: collections.deque[_Batch | _LargeJob] = collections.deque()
+        self._cost = 0  # of what is pending
+
+    def rows(self, steps: t.Iterator[Step]) -> t.Iterator[Row | Taken]:
+        """Yield what becomes of the steps, in their order."""
+        for step in steps:
+            if isinstance(step, Wanted):
+                self._want(_Job(step, self._names.name(step.item.key)))
+            elif not isinstance(step, Gone):
+                ready = step.row if isinstance(step, Kept) else step
+                if not self._pending and not self._batch.steps:
+                    yield ready
+                    continue
+                self._add(ready, _OF_A_STEP)
+            while self._pending and (self._cost > _IN_FLIGHT or self._is_ready(self._pending[0])):
+                yield from self._written()
+        self._close_batch()
+        while self._pending:
+            yield from self._written()
+
+    def _is_ready(self, first: _Batch | _LargeJob) -> bool:
+        self._workers.raise_failure()
+        return isinstance(first, _Batch) and first.built.done()
+
+    def _want(self, job: _Job) -> None:
+        size = job.wanted.item.size
+        if size > LARGEST_WHOLE and not job.wanted.only_properties:
+            self._close_batch()
+            large = _LargeJob(job, self._large(job, job.wanted.item), 2 * min(size, WINDOW))
+            self._pending.append(large)
+            self._cost += large.cost
+            return
+        if job.wanted.only_properties:
+            size = 0
+        if size > FRAME:
+            self._close_batch()
+        self._batch.jobs.append(job)
+        self._batch.size += size
+        self._add(job, 2 * size + _OF_A_STEP)
+
+    def _add(self, step: Row | Taken | _Job, cost: int) -> None:
+        """Add a step to the batch that is being filled."""
+        batch = self._batch
+        batch.steps.append(step)
+        batch.cost += cost
+        self._cost += cost
+        if batch.size >= FRAME or len(batch.steps) >= _MOST_STEPS:
+            self._close_batch()
+            return
+        unread = batch.jobs[batch.unread :]
+        if len(unread) >= _SLICE_OBJECTS or sum(job.wanted.item.size for job in unread) >= _SLICE:
+            self._read_slice()
+
+    def _read_slice(self) -> None:
+        batch = self._batch
+        first, jobs = batch.unread, batch.jobs[batch.unread :]
+        batch.unread = len(batch.jobs)
+        batch.fetched += [Vanished()] * len(jobs)
+        batch.begin()
+        self._workers.submit(lambda: self._fetch(batch, first, jobs))
+
+    def _close_batch(self) -> None:
+        batch = self._batch
+        if not batch.steps:
+            return
+        if batch.unread < len(batch.jobs):
+            self._read_slice()
+        self._batch = _Batch()
+        self._pending.append(batch)
+        if batch.end():
+            self._workers.submit(lambda: self._build(batch))
+
+    def _fetch(self, batch: _Batch, first: int, jobs: t.Sequence[_Job]) -> None:
+        """Read some objects of a batch; whoever reads the last ones makes the frames. Runs in a thread."""
+        for index, job in enumerate(jobs, first):
+            self._workers.require_going_on()
+            batch.fetched[index] = object_fetch.fetch(self._source, self._collection, job.wanted)
+        if batch.end():
+            self._build(batch)
+
+    def _build(self, batch: _Batch) -> None:
+        members = [
+            (header(job.name, one.found.item, len(one.data)), one.data)
+            for job, one in zip(batch.jobs, batch.fetched)
+            if isinstance(one, Read) and one.data is not None
+        ]
+        frames, spans = build(members, self._packs.compress)
+        # The content is in the frames: the row needs to know only that there was one.
+        fetched = [
+            one._replace(data=b"") if isinstance(one, Read) and one.data is not None else one for one in batch.fetched
+        ]
+        batch.fetched.clear()
+        batch.built.set_result(_Built(fetched, frames, spans))
+
+    def _written(self) -> t.Iterator[Row | Taken]:
+        """Write what is first, and yield its rows."""
+        first = self._pending.popleft()
+        if isinstance(first, _Batch):
+            yield from self._rows_of(first)
+        else:
+            row = self._large_row(first.job, first.object)
+            if row is not None:
+                yield row
+        self._cost -= first.cost
+
+    def _rows_of(self, batch: _Batch, was_large: bool = False) -> t.Iterator[Row | Taken]:
+        fetched, frames, spans = self._workers.result(batch.built)
+        places = iter(self._packs.add(frames, spans))
+        del frames
+        results = iter(fetched)
+        for step in batch.steps:
+            if not isinstance(step, _Job):
+                yield step
+                continue
+            one = next(results)
+            row: Row | None = None
+            if isinstance(one, Read):
+                row = one.row(next(places) if one.data is not None else None)
+            elif isinstance(one, Same):
+                row = one.row()
+            elif isinstance(one, Large) and was_large:
+                row = self._missed(step.wanted, "its size changed whenever it was read")
+            elif isinstance(one, Large):
+                row = self._large_row(step, self._large(step, one.item))
+            elif isinstance(one, Missed):
+                row = self._missed(step.wanted, one.why)
+            if row is not None:
+                yield row
+
+    def _missed(self, wanted: Wanted, why: str) -> Row | None:
+        """Return what the base has of an object that cannot be read, and say so."""
+        self._remark(self._collection, wanted.item.key, OUTDATED if wanted.base else UNREADABLE, why)
+        return wanted.base
+
+    def _large(self, job: _Job, item: Item) -> LargeObject:
+        return LargeObject(self._workers, self._source, self._collection, item, job.name, self._packs)
+
+    def _large_row(self, job: _Job, large: LargeObject) -> Row | None:
+        """Write a large object, as it is in the end where it changes; None where there is nothing to tell of it."""
+        why = ""
+        try:
+            for attempt in range(TRIES):
+                if attempt:
+                    item = self._now(job)
+                    if item.size <= LARGEST_WHOLE:
+                        return self._shrunk_row(job, item)
+                    large = self._large(job, item)
+                try:
+                    return large.write()
+                except ChangedError as error:
+                    why = object_fetch.words(error)
+                finally:
+                    large.give_up()
+        except VanishedError:
+            return None
+        except ObjectError as error:
+            return self._missed(job.wanted, object_fetch.words(error))
+        return self._missed(job.wanted, f"it changed whenever it was read: {why}")
+
+    def _now(self, job: _Job) -> Item:
+        look = self._workers.submit(lambda: self._source.describe(self._collection, job.wanted.item))
+        return self._workers.result(look).item
+
+    def _shrunk_row(self, job: _Job, item: Item) -> Row | None:
+        """Read an object that is not large any more."""
+        batch, small = _Batch(), job._replace(wanted=Wanted(item, job.wanted.base, only_properties=False))
+        batch.steps.append(small)
+        batch.jobs.append(small)
+        batch.fetched.append(Vanished())
+        self._workers.submit(lambda: self._fetch(batch, 0, [small]))
+        return t.cast("Row | None", next(self._rows_of(batch, was_large=True), None))
