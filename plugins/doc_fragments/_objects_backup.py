@@ -27,8 +27,8 @@ options:
     default: ""
   acknowledge:
     description:
-      - Id of a flagged backup, or V(latest). The task then makes no backup. It only says that this backup and all earlier
-        ones are as they should be, in all repositories that can be reached.
+      - Id of a flagged backup, or V(latest). The task then makes no backup. It only says that this backup and all
+        earlier ones are as they should be, in all repositories that can be reached.
       - From then on they can be V(latest_good), and later backups are not flagged for following them.
     type: str
   on_mass_delete:
@@ -71,7 +71,8 @@ options:
     default: content
   compression:
     description:
-      - How packs and index are compressed. V(gzip) is for hosts that have nothing for V(zstd), and is many times slower.
+      - How packs and index are compressed. V(gzip) is for hosts that have nothing for V(zstd), and is many times
+        slower.
     type: str
     choices: [zstd, gzip, none]
     default: zstd
@@ -83,8 +84,8 @@ options:
     default: false
   rebind:
     description:
-      - Whether the job may be bound to another source from now on. Set it for one run, after the source was rebuilt. That
-        run reads everything.
+      - Whether the job may be bound to another source from now on. Set it for one run, after the source was rebuilt.
+        That run reads everything.
     type: bool
     default: false
   concurrency:
