@@ -19,6 +19,7 @@ from pathlib import Path
 
 import minio_binary
 import postgres_binaries
+import versitygw_binary
 from cache import SetupError, is_open_to_all
 from processes import GuardedProcess, Identity
 
@@ -178,6 +179,46 @@ class MinioServer(Server):
             return http.client.HTTPConnection(LOOPBACK, self.port, timeout=5)
         context = ssl.create_default_context(cafile=str(self.ca_file))
         return http.client.HTTPSConnection(LOOPBACK, self.port, timeout=5, context=context)
+
+
+class VersityServer(Server):
+    """Versity Gateway over a file system in `folder`, with versions: a second make of S3 server."""
+
+    def __init__(self, folder: Path, *, access_key: str = "lifeboat-root", secret_key: str | None = None) -> None:
+        super().__init__(folder)
+        self.access_key = access_key
+        self.secret_key = secret_key or secrets.token_urlsafe(24)
+        self.ca_file: Path | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def _launch(self) -> GuardedProcess:
+        objects, versions = self.folder / "objects", self.folder / "versions"
+        for folder in (objects, versions):
+            folder.mkdir(parents=True, exist_ok=True)
+        address = f"{LOOPBACK}:{self.port}"
+        options = ["--quiet", "--keep-alive", "--port", address, "--health", "/health"]
+        return GuardedProcess(
+            [versitygw_binary.find(), *options, "posix", "--versioning-dir", versions, objects],
+            log=self.log,
+            environment={
+                "HOME": str(self.folder),
+                "PATH": os.defpath,
+                "ROOT_ACCESS_KEY": self.access_key,
+                "ROOT_SECRET_KEY": self.secret_key,
+            },
+            cwd=self.folder,
+        )
+
+    def _serves(self) -> bool:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=5)
+            with contextlib.closing(connection):
+                connection.request("GET", "/health")
+                return connection.getresponse().status == http.client.OK
+        return False
 
 
 def make_certificate(certificate: Path, key: Path) -> None:

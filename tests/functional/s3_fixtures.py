@@ -22,7 +22,7 @@ _numbers = itertools.count(1)
 VERSIONED = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
 
 
-def endpoint_of(server: servers.MinioServer, **changes: t.Any) -> Endpoint:
+def endpoint_of(server: servers.MinioServer | servers.VersityServer, **changes: t.Any) -> Endpoint:
     """Return how the engine reaches a test server as its root user."""
     given = Endpoint(
         server.endpoint,
