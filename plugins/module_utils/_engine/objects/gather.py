@@ -199,13 +199,11 @@ class _Gathering:
         members = [
             (header(job.name, one.found.item, len(one.data)), one.data)
             for job, one in zip(batch.jobs, batch.fetched)
-            if isinstance(one, Read) and one.data is not None
+            if isinstance(one, Read) and one.found.has_bytes
         ]
         frames, spans = build(members, self._packs.compress)
-        # The content is in the frames: the row needs to know only that there was one.
-        fetched = [
-            one._replace(data=b"") if isinstance(one, Read) and one.data is not None else one for one in batch.fetched
-        ]
+        # The content is in the frames: the rows do not need it any more.
+        fetched = [one._replace(data=b"") if isinstance(one, Read) else one for one in batch.fetched]
         batch.fetched.clear()
         batch.built.set_result(_Built(fetched, frames, spans))
 
@@ -232,7 +230,7 @@ class _Gathering:
             one = next(results)
             row: Row | None = None
             if isinstance(one, Read):
-                row = one.row(next(places) if one.data is not None else None)
+                row = one.row(next(places) if one.found.has_bytes else None)
             elif isinstance(one, Same):
                 row = one.row()
             elif isinstance(one, Large) and was_large:

@@ -74,7 +74,8 @@ class LargeObject:
     def give_up(self) -> None:
         """Read nothing more."""
         self._is_given_up = True
-        for each in (self._described, *self._reading):
+        self._described.cancel()
+        for each in self._reading:
             each.cancel()
         self._reading.clear()
 

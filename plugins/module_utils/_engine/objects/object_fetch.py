@@ -16,11 +16,11 @@ LARGEST_WHOLE = 16 * 1024 * 1024  # bytes; bigger objects are read in ranges, in
 
 
 class Read(t.NamedTuple):
-    """An object as it is now; without bytes of its own `data` is None."""
+    """An object as it is now."""
 
     found: Described
-    data: t.Optional[bytes]
-    sha256: str
+    data: bytes  # empty where it has no content of its own
+    sha256: str  # empty where it has no content of its own
 
     def row(self, place: Location | None) -> Row:
         """Return the object's row."""
@@ -85,7 +85,7 @@ def fetch(source: Source, collection: str, wanted: Wanted) -> Fetched:
 def _whole(source: Source, collection: str, item: Item) -> Read:
     found, data = source.read_whole(collection, item)
     if not found.has_bytes:
-        return Read(found, None, "")
+        return Read(found, b"", "")
     if len(data) != found.item.size:
         raise changed(item, f"{len(data)} of {found.item.size} bytes came")
     return Read(found, data, hashlib.sha256(data).hexdigest())

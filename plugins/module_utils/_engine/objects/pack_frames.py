@@ -29,7 +29,7 @@ class Span(t.NamedTuple):
     """Where a member lies in a sequence of frames."""
 
     first: int  # index of its first frame
-    count: int  # of its frames
+    end: int  # index behind its last frame
     inside: int  # offset of its first data byte in the plain bytes of these frames
 
 
@@ -73,10 +73,10 @@ def build(
             cut()
         if is_large:
             own = list(large_frames([start, data, padding(len(data))], compress))
-            spans.append(Span(len(frames), len(own), len(start)))
+            spans.append(Span(len(frames), len(frames) + len(own), len(start)))
             frames += own
             continue
-        spans.append(Span(len(frames), 1, size + len(start)))
+        spans.append(Span(len(frames), len(frames) + 1, size + len(start)))
         pad = padding(len(data))
         held += (start, data, pad)
         size += len(start) + len(data) + len(pad)

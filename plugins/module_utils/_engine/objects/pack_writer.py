@@ -125,7 +125,7 @@ class Pack:
                 self._owner,
                 self.number,
                 offsets[span.first],
-                offsets[span.first + span.count] - offsets[span.first],
+                offsets[span.end] - offsets[span.first],
                 span.inside,
             )
             for span in spans

@@ -46,7 +46,8 @@ class Workers:
     def result(self, future: concurrent.futures.Future[Result]) -> Result:
         """Wait for a result. Raises the first failure of any thread as soon as there is one."""
         if not future.done():
-            concurrent.futures.wait((future, self._failed), return_when=concurrent.futures.FIRST_COMPLETED)
+            either: tuple[concurrent.futures.Future[t.Any], ...] = (future, self._failed)
+            concurrent.futures.wait(either, return_when=concurrent.futures.FIRST_COMPLETED)
         self.raise_failure()
         return future.result()
 
