@@ -103,12 +103,12 @@ options:
       name:
         description:
           - What messages and results call it.
-          - By default its O(targets.path), or C(s3://bucket/prefix).
+          - By default its O(targets[].path), or C(s3://bucket/prefix).
         type: str
       path:
         description:
           - Directory on the host that the task runs on.
-          - Exactly one of O(targets.path) and O(targets.bucket) is needed.
+          - Exactly one of O(targets[].path) and O(targets[].bucket) is needed.
         type: path
       bucket:
         description:
@@ -117,13 +117,13 @@ options:
         type: str
       prefix:
         description:
-          - Folder in O(targets.bucket) that is made equal to the source, by default all of it.
+          - Folder in O(targets[].bucket) that is made equal to the source, by default all of it.
         type: str
         default: ""
       endpoint_url:
         description:
           - URL of the S3 server, such as V(https://minio.example.com:9000).
-          - By default it is AWS, in O(targets.region).
+          - By default it is AWS, in O(targets[].region).
           - The environment variables E(LIFEBOAT_S3_ENDPOINT) and E(AWS_ENDPOINT_URL) are used if the option is not set.
         type: str
       access_key:
@@ -134,7 +134,7 @@ options:
         type: str
       secret_key:
         description:
-          - Secret key that belongs to O(targets.access_key).
+          - Secret key that belongs to O(targets[].access_key).
           - The environment variable E(AWS_SECRET_ACCESS_KEY) is used if the option is not set.
         type: str
       session_token:
@@ -171,7 +171,7 @@ options:
         default: true
       allow_plaintext:
         description:
-          - Whether O(targets.endpoint_url) may begin with C(http) although the server is on another host.
+          - Whether O(targets[].endpoint_url) may begin with C(http) although the server is on another host.
           - Plain HTTP to the loopback addresses of this host is always allowed.
         type: bool
         default: false
