@@ -81,9 +81,8 @@ class IndexReader:
     def _segments(self) -> segment_list.SegmentList:
         with self._lock:
             if self._list is None:
-                what = f"the segment list of backup {self.id} of {self._manifest.job}"
                 chunks = plain_chunks(self._store, self._manifest.job, self.id, self._manifest.file("segments"))
-                self._list = segment_list.SegmentList(segment_list.parse(chunks, what))
+                self._list = segment_list.SegmentList(segment_list.parse(chunks, self._what()))
             return self._list
 
     def _rows_of_batch(self, batch: t.Sequence[Segment]) -> t.Iterator[Row]:
@@ -92,7 +91,10 @@ class IndexReader:
             yield from self._decoded(segment, stored.take(segment.length))
 
     def _stored(self, segment: Segment, length: int) -> t.Iterator[bytes]:
-        key = layout.data(self._manifest.job, segment.owner, self._file(segment).name)
+        file = self._file(segment)
+        if segment.offset + length > file.facts.stored_size:
+            raise damaged(self._what(), f"it names bytes behind the end of {file.name} of backup {segment.owner}")
+        key = layout.data(self._manifest.job, segment.owner, file.name)
         return self._store.read(key, segment.offset, length)
 
     def _decoded(self, segment: Segment, stored: bytes) -> list[Row]:
@@ -104,7 +106,8 @@ class IndexReader:
             raise damaged(what, "its SHA-256 is not that of the segment list")
         found = segments.decode(data, what)
         facts = (found[0].key, found[-1].key, len(found), sum(row.size for row in found))
-        if facts != (segment.first, segment.last, segment.rows, segment.size):
+        listing = segments.listing_digest(row.item for row in found)
+        if (*facts, listing) != (segment.first, segment.last, segment.rows, segment.size, segment.listing):
             raise damaged(what, "the segment list tells of other rows")
         return found
 
@@ -119,9 +122,21 @@ class IndexReader:
     def _read_file(self, owner: str, number: int) -> StoredFile:
         for needed in self._files_of(owner):
             if needed.number == number and needed.file.role == "index":
-                return needed.file
-        what = f"the segment list of backup {self.id} of {self._manifest.job}"
-        raise damaged(what, f"it names file {number} of backup {owner}, which is no index that this backup needs")
+                return self._whole(needed)
+        cause = f"it names file {number} of backup {owner}, which is no index that this backup needs"
+        raise damaged(self._what(), cause)
+
+    def _whole(self, needed: NeededFile) -> StoredFile:
+        """Return an index if all of it is there: a store cannot tell a file that was cut from a wrong range."""
+        key = needed.key(self._manifest.job)
+        entry = self._store.stat(key)
+        if entry is None or entry.size != needed.file.facts.stored_size:
+            size = "no" if entry is None else str(entry.size)
+            raise damaged(key, f"{size} bytes of {needed.file.facts.stored_size} are there")
+        return needed.file
+
+    def _what(self) -> str:
+        return f"the segment list of backup {self.id} of {self._manifest.job}"
 
     def _files_of(self, owner: str) -> t.Iterator[NeededFile]:
         if owner == self.id:
