@@ -205,7 +205,7 @@ def test_what_a_page_calls_by_the_name_of_the_collection_is_there(page):
 
 def test_the_readme_has_no_module_that_is_not_there():
     section = text_of(README).partition("## Modules")[2].partition("\n## ")[0]
-    assert set(re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE)) == set(collection.module_names())
+    assert set(re.findall(r"^\| `([a-z0-9_]+)` \|", section, re.MULTILINE)) == set(collection.module_names())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=collection.relative)

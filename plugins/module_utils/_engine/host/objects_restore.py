@@ -4,12 +4,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import json
-import os
-import tempfile
 import typing as t
 
 from .. import clock
@@ -29,6 +26,7 @@ from .objects_destination import Destination
 from .objects_settings import SettingsPlan, apply_settings, make_buckets, plan_settings
 from .place import Place, Say, silent
 from .proving import seconds_since
+from .report_files import write_remarks, written_whole
 
 _SETTINGS = "settings.json"  # name of the saved settings of buckets
 WHAT = ("all", "data", "metadata")
@@ -169,7 +167,7 @@ def restore(planned: RestorePlan, say: Say = silent) -> RestoreResult:
         return _restored(planned, remarks, begun, say)
     finally:
         try:
-            _write_remarks(planned.request.remarks_file, remarks)
+            write_remarks(planned.request.remarks_file, remarks)
         finally:
             remarks.close()
 
@@ -202,7 +200,7 @@ def _planned(request: RestoreRequest, copies: tuple[Candidate, ...], notes: t.Se
     if request.what != "metadata":
         work = _work(request, manifest, names)
         _check_quarantine(request, work)
-        with _written(request.plan_file) as file:
+        with written_whole(request.plan_file) as file:
             tally = work.tally(copy, file)
     changes = plan_settings(request.destination, names, settings)
     return RestorePlan(request, copies, names, work, tally, changes, tuple(notes))
@@ -342,36 +340,6 @@ def _differences(work: Work, copy: StoredCopy, remarks: Remarks, notes: list[str
             f"{described:,} objects have other properties than in the backup: the target did not take them over"
         )
     return count
-
-
-@contextlib.contextmanager
-def _written(path: str) -> t.Iterator[t.BinaryIO | None]:
-    """Write a file of the operator as a whole or not at all; names of objects are for nobody else."""
-    if not path:
-        yield None
-        return
-    folder = os.path.dirname(os.path.abspath(path))
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=".lifeboat-", dir=folder)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                yield file
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise UsageError(
-            f"Cannot write {path}", error.strerror or str(error), "name a file in a folder that is there"
-        ) from error
-
-
-def _write_remarks(path: str, remarks: Remarks) -> None:
-    with _written(path) as file:
-        if file is not None:
-            for chunk in remarks.chunks():
-                file.write(chunk)
 
 
 def _passed_over(candidate: Candidate, error: LifeboatError) -> str:

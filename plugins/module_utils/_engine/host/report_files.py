@@ -1,0 +1,46 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files with whole plans and remarks, which results only have samples of."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import typing as t
+
+from ..errors import UsageError
+from ..objects.remarks import Remarks
+
+
+@contextlib.contextmanager
+def written_whole(path: str) -> t.Iterator[t.BinaryIO | None]:
+    """Write a file of the operator as a whole or not at all; names of objects are for nobody else."""
+    if not path:
+        yield None
+        return
+    folder = os.path.dirname(os.path.abspath(path))
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=".lifeboat-", dir=folder)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise UsageError(
+            f"Cannot write {path}", error.strerror or str(error), "name a file in a folder that is there"
+        ) from error
+
+
+def write_remarks(path: str, remarks: Remarks) -> None:
+    """Write all remarks to a file of the operator; an empty path is none."""
+    with written_whole(path) as file:
+        if file is not None:
+            for chunk in remarks.chunks():
+                file.write(chunk)
