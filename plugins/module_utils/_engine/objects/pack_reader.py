@@ -105,19 +105,19 @@ class PackReader:
         """Read a stretch of a pack, and return bytes or a DamagedError for each of its members."""
         first = stretch[0].place
         if not first.owner:  # nothing of them lies in a pack
-            return _cut(iter(()), stretch)
+            return _cut(iter(()), stretch, None)
         length = max(one.place.offset + one.place.length for one in stretch) - first.offset
         try:
             stored = memoryview(b"".join(self._read(first._replace(length=length))))
             compression = self._found(first.owner, first.pack).compression
         except DamagedError as error:
-            return [error] * len(stretch)
+            return _cut(iter(()), stretch, error)
         held: list[_Held] = []
         for (offset, size), group in itertools.groupby(stretch, key=lambda one: one.place[2:4]):
             together = list(group)
             start = offset - first.offset
             plain = decompressed([bytes(stored[start : start + size])], compression)
-            held += _cut(plain, together)
+            held += _cut(plain, together, None)
         return held
 
     def _read(self, place: Location) -> t.Iterator[bytes]:
@@ -183,9 +183,12 @@ def _stretches(placed: t.Iterable[Placed]) -> t.Iterator[list[Placed]]:
         yield stretch
 
 
-def _cut(plain: t.Iterator[bytes], members_: t.Sequence[Placed]) -> list[_Held]:
-    """Return the members of one sequence of frames; what comes before damage is good."""
-    data, problem = bytearray(), DamagedError("Cannot read objects from a pack", "its frames are cut", _REMEDY)
+def _cut(plain: t.Iterator[bytes], members_: t.Sequence[Placed], problem: DamagedError | None) -> list[_Held]:
+    """Return the members of one sequence of frames; what comes before damage is good.
+
+    `problem` says why there are no frames.
+    """
+    data = bytearray()
     needed = min(_LARGEST, max(one.place.inside + one.row.size for one in members_))
     try:
         for chunk in plain:
@@ -199,7 +202,7 @@ def _cut(plain: t.Iterator[bytes], members_: t.Sequence[Placed]) -> list[_Held]:
         part = bytes(data[one.place.inside : one.place.inside + one.row.size])
         try:
             if len(part) != one.row.size and one.place.owner:
-                raise problem
+                raise problem or _differs(one.row, "its frames end before it")
             _compare(one.row, len(part), hashlib.sha256(part).hexdigest())
             held.append(part)
         except DamagedError as error:
