@@ -107,10 +107,11 @@ class Copier:
 
     def _served(self, job: _Job, step: Step, subject: Subject) -> bool:
         """Let the server of a target do it; True also where that failed for this object."""
+        is_served = True
         with job.noting(step):
             self._keep(job, step)
-            return self._targets[step.target].copy(subject)
-        return True
+            is_served = self._targets[step.target].copy(subject)
+        return is_served
 
     def _keep(self, job: _Job, step: Step) -> None:
         if not self._keeps_overwritten or step.action is not Action.REPLACE or step.own is None:

@@ -108,8 +108,8 @@ def joined(source: t.Iterator[Item], targets: t.Sequence[t.Iterator[Item]]) -> t
             return
         first = min(due)
         item, *owns = (head.taken() if head.rank == first else None for head in heads)
-        key = next(each.key for each in (item, *owns) if each is not None)
-        yield Pair(key, item, tuple(owns))
+        keys = [each.key for each in (item, *owns) if each is not None]
+        yield Pair(keys[0], item, tuple(owns))
 
 
 class _Head:
