@@ -338,6 +338,19 @@ def test_after_an_acknowledgement_backups_are_good_again_everywhere(world: World
     assert world.back_up(here, there).flags == ()
 
 
+def test_an_acknowledgement_of_an_older_backup_leaves_newer_ones_flagged(world: World) -> None:
+    here = world.place("here")
+    world.back_up(here)
+    for number in range(LOST):
+        (world.root / f"f{number:04}").unlink()
+    older, newer = world.flagged(here).result, world.flagged(here).result
+    planned = acknowledging.plan(JOB, older.id, (here,))
+    assert list(planned.flags) == [older.id]
+    acknowledging.apply(planned)
+    assert newest_good(here) == older.id
+    assert acknowledging.plan(JOB, newer.id, (here,)).flags == {newer.id: newer.flags}
+
+
 def test_what_is_not_known_cannot_be_acknowledged(world: World) -> None:
     here = world.place("here")
     with pytest.raises(LifeboatError, match="0 backups are known"):
@@ -397,6 +410,8 @@ def test_an_empty_source_may_be_allowed(world: World) -> None:
     here = world.place("here")
     for path in world.root.iterdir():
         path.unlink()
+    with pytest.raises(GuardRefusal, match="its source is empty"):
+        world.back_up(here)
     assert world.back_up(here, allow_empty=True).statistics["objects"] == 1
 
 
@@ -425,6 +440,8 @@ def test_a_job_refuses_another_source_until_it_is_bound_again_and_then_reads_eve
     result = world.back_up(here, open_source=moved.opened, rebind=True, policy={"mass_delete": "ignore"})
     assert result.statistics["read_objects"] == FILES
     assert (result.statistics["gone"], result.statistics["added"]) == (FILES + 1, FILES + 1)
+    again = world.back_up(here, open_source=moved.opened, rebind=True)
+    assert again.base == result.id and again.statistics["read_objects"] == FILES
 
 
 class Unreadable:
