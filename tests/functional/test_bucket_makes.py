@@ -15,10 +15,13 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import c
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.bucket_source import BucketSource
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.bucket_target import BucketTarget
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mangling import mangled
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.remarks import SKIPPED
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.rows import Row
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.source import Described
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3 import detailed_listing, failure
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.calls import PartLayout
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.failure import S3Error
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.object_properties import (
     Lock,
     ObjectProperties,
@@ -190,3 +193,60 @@ def test_what_breaks_off_leaves_nothing(s3: S3Client, bucket: str) -> None:
             BucketTarget(s3).write(bucket, Row("a", size, "", "", "", "", "", None, {}), chunks())
     assert s3.head(bucket, "a") is None
     assert s3.list_uploads(bucket, "a") == []
+
+
+def test_what_missing_rights_hide_is_told(s3: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"{bucket}-locked"
+    s3.create_bucket(name, object_lock=True)
+    for key in ("a", "b"):
+        s3.put_object(name, key, b"content")
+    told: list[tuple[str, ...]] = []
+    source = BucketSource(s3, [name], report=lambda *words: told.append(words))
+    items = list(source.items(name))
+    assert [source.describe(name, item).item for item in items] == items
+    assert told == []
+
+    def denied(*_: t.Any, **__: t.Any) -> t.NoReturn:
+        raise S3Error("Cannot read", 403, "AccessDenied", "no")
+
+    monkeypatch.setattr(s3, "lock", denied)
+    source = BucketSource(s3, [name], report=lambda *words: told.append(words))
+    for item in items:
+        source.describe(name, item)
+    assert [(words[:3], "GetObjectRetention" in words[3]) for words in told] == [((name, "", "unseen"), True)]
+
+
+def test_a_listing_that_shows_no_metadata_is_taken_as_it_is_and_told(
+    s3: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("a", "b"):
+        s3.put_object(bucket, key, b"content")
+    told: list[tuple[str, ...]] = []
+    source = BucketSource(s3, [bucket], report=lambda *words: told.append(words))
+    monkeypatch.setattr(detailed_listing, "_complete", lambda *_: None)
+    detailed_listing._shown.cache_clear()
+    items = list(source.items(bucket))
+    assert [(item.key, item.attributes) for item in items] == [("a", ""), ("b", "")]
+    assert [words[:3] for words in told] == [(bucket, "", SKIPPED)]
+    assert source.describe(bucket, items[0]).item == items[0]
+    detailed_listing._shown.cache_clear()
+
+
+def test_a_listing_whose_metadata_cannot_be_read_goes_on_without(
+    s3: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("a", "b", "c"):
+        s3.put_object(bucket, key, b"content")
+    listed = s3.list_detailed
+
+    def broken(*words: t.Any) -> t.Iterator[t.Any]:
+        for entry in listed(*words):
+            if entry.listed.key == "b":
+                raise S3Error("Cannot list", 200, failure.BAD_ANSWER, "no XML")
+            yield entry
+
+    monkeypatch.setattr(s3, "list_detailed", broken)
+    told: list[tuple[str, ...]] = []
+    items = list(BucketSource(s3, [bucket], report=lambda *words: told.append(words)).items(bucket))
+    assert [(item.key, bool(item.attributes)) for item in items] == [("a", True), ("b", False), ("c", False)]
+    assert len(told) == 1

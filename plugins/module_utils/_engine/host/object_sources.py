@@ -21,9 +21,9 @@ class BucketSelection:
     exclude_buckets: tuple[str, ...] = ()
     prefix: str = ""  # of the keys
 
-    def opened(self, client: S3Client, _remark: Remark) -> BucketSource:
+    def opened(self, client: S3Client, remark: Remark) -> BucketSource:
         """Return the source; nothing is sent yet."""
-        return BucketSource(client, self.buckets, self.exclude_buckets, self.prefix)
+        return BucketSource(client, self.buckets, self.exclude_buckets, self.prefix, report=remark)
 
 
 @dataclasses.dataclass(frozen=True)

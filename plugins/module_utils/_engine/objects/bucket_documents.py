@@ -34,7 +34,7 @@ QUOTA = "quota"
 NAMES = (*XML_DOCUMENTS, QUOTA, POLICY)
 _REMOVABLE = ("encryption", "tagging", "lifecycle", "replication", POLICY)
 _UNKNOWN = ("NotImplemented", "MethodNotAllowed")
-_DENIED = ("AccessDenied", "AllAccessDisabled")
+DENIED = ("AccessDenied", "AllAccessDisabled")
 _READ_BACKS = 6  # clusters may answer with the old document for a moment
 _PAUSE_S = 0.1  # doubled after each
 
@@ -49,7 +49,7 @@ def read(client: S3Client, bucket: str) -> dict[str, t.Any]:
         try:
             value = _read_one(client, bucket, name)
         except S3Error as error:
-            if error.code not in _DENIED:
+            if error.code not in DENIED:
                 raise
             found[name] = None
             continue
@@ -99,6 +99,16 @@ def write(client: S3Client, bucket: str, name: str, value: t.Any) -> None:
     )
 
 
+def has_object_lock(client: S3Client, bucket: str) -> bool:
+    """Say whether versions in the bucket can be locked; where that may not be read, that they cannot."""
+    try:
+        return b"<ObjectLockEnabled>Enabled<" in client.document("GET", bucket, "object-lock")
+    except S3Error as error:
+        if error.is_transient or error.status == 0 or error.code == "NoSuchBucket":
+            raise
+        return False
+
+
 def _read_one(client: S3Client, bucket: str, name: str) -> t.Any:
     """Return a document, None where the bucket has none or the server does not know it."""
     try:
@@ -126,7 +136,7 @@ def _quota(client: S3Client, bucket: str) -> dict[str, t.Any]:
     try:
         size = api.read_one(bucket, QUOTA)
     except AdminError as error:
-        if error.code in _DENIED:
+        if error.code in DENIED:
             return {QUOTA: None}
         raise
     return {QUOTA: size} if size else {}

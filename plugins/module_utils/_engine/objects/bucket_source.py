@@ -11,16 +11,22 @@ import typing as t
 
 from .. import clock
 from ..errors import GuardRefusal
-from ..s3 import integrity, object_properties
+from ..minio.bucket_api import BucketApi
+from ..s3 import failure, integrity, object_properties
 from ..s3.client import S3Client
+from ..s3.detailed_listing import Shown
 from ..s3.download import Stored, stored
 from ..s3.failure import S3Error
-from ..s3.object_properties import ObjectProperties
+from ..s3.listing import Listed
+from ..s3.object_properties import NO_LOCK, ObjectProperties
 from ..s3.transport import Request
 from . import bucket_documents
 from .mirror_bucket import of_object
+from .remarks import SKIPPED
 from .rows import Item, Properties, order
 from .source import ChangedError, Described, VanishedError
+
+Report = t.Callable[[str, str, str, str], None]  # collection, key (empty: all), what, why
 
 _PATTERN = frozenset("*?[")
 _GROWN = 1024 * 1024  # bytes that a small object may have grown by since it was listed, beside 4 times its size
@@ -38,9 +44,16 @@ class BucketSource:
     kind = "bucket"
 
     def __init__(
-        self, client: S3Client, buckets: t.Sequence[str] = ("*",), exclude: t.Sequence[str] = (), prefix: str = ""
+        self,
+        client: S3Client,
+        buckets: t.Sequence[str] = ("*",),
+        exclude: t.Sequence[str] = (),
+        prefix: str = "",
+        report: Report | None = None,
     ) -> None:
         self._client = client
+        self._report = report
+        self._seen_locks: dict[str, bool] = {}  # of buckets in which an object without a lock was met
         self._buckets = tuple(buckets)
         self._exclude = tuple(exclude)
         self._prefix = prefix
@@ -69,9 +82,21 @@ class BucketSource:
 
     def items(self, collection: str) -> t.Iterator[Item]:
         """List the objects, with a digest of what else the listing shows of them."""
-        for listed, shown in self._client.list_detailed(collection, self._prefix):
-            digest = shown.digest if shown else ""
-            yield Item(listed.key, listed.size, listed.etag, clock.to_text(listed.modified), digest)
+        last, is_hidden = "", False
+        try:
+            for listed, shown in self._client.list_detailed(collection, self._prefix):
+                if shown is None and not is_hidden:
+                    is_hidden = True
+                    self._tell_hidden(collection)
+                last = listed.key
+                yield _item(listed, shown)
+        except S3Error as error:
+            # Names of metadata that are no XML can spoil a page; the plain listing checks all else again.
+            if error.code != failure.BAD_ANSWER:
+                raise
+            self._tell(collection, SKIPPED, f"changes of metadata and tags are not noticed: {error.message}")
+            for listed in self._client.list_objects(collection, self._prefix, last):
+                yield _item(listed, None)
 
     def describe(self, collection: str, item: Item) -> Described:
         """Look at an object again."""
@@ -105,6 +130,8 @@ class BucketSource:
         if object_properties.tagging_count(found.fields):
             tags = self._client.tags(collection, item.key, version_id=found.version_id)
         properties = object_properties.from_fields(found.fields, tags)
+        if properties.lock == NO_LOCK and collection not in self._seen_locks:
+            self._look_at_locks(collection, item.key, found.version_id)
         members = members_of(properties)
         layout = self._client.part_layout(collection, item.key, found.etag, version_id=found.version_id)
         if layout is not None:
@@ -117,6 +144,39 @@ class BucketSource:
             properties.digest() if item.attributes else "",
         )
         return Described(now, found.version_id, members)
+
+    def _tell(self, collection: str, what: str, why: str) -> None:
+        if self._report is not None:
+            self._report(collection, "", what, why)
+
+    def _tell_hidden(self, collection: str) -> None:
+        """Say that MinIO shows no metadata in its listing, as it does where a right is missing; others never do."""
+        if self._report is not None and BucketApi(self._client).presence(collection).is_minio:
+            self._tell(
+                collection,
+                SKIPPED,
+                "changes of metadata and tags are not noticed: the listing shows none (s3:GetObject)",
+            )
+
+    def _look_at_locks(self, collection: str, key: str, version_id: str) -> None:
+        """Ask for the lock of one object of a bucket: headers leave locks out, without a word, where the right to read
+        them is missing.
+        """
+        self._seen_locks[collection] = True
+        if not bucket_documents.has_object_lock(self._client, collection):
+            return
+        try:
+            self._client.lock(collection, key, version_id=version_id)
+        except S3Error as error:
+            if error.code not in bucket_documents.DENIED:
+                return
+            why = "locks are not backed up: the rights s3:GetObjectRetention and s3:GetObjectLegalHold are missing"
+            self._tell(collection, "unseen", why)
+
+
+def _item(listed: Listed, shown: Shown | None) -> Item:
+    digest = shown.digest if shown else ""
+    return Item(listed.key, listed.size, listed.etag, clock.to_text(listed.modified), digest)
 
 
 def members_of(properties: ObjectProperties) -> dict[str, t.Any]:

@@ -18,7 +18,7 @@ from ..s3.client import S3Client
 from ..s3.failure import S3Error
 from ..s3.multipart import MultipartUpload, part_sizes
 from ..s3.object_properties import NO_LOCK, Lock, ObjectProperties
-from . import file_properties, mangling
+from . import bucket_documents, file_properties, mangling
 from .bucket_source import BucketSource, for_one_object, properties_of
 from .rows import Item, Properties, Row
 from .target import Written
@@ -123,9 +123,7 @@ class BucketTarget:
         with self._guard:
             known = self._has_lock.get(collection)
         if known is None:
-            known = False
-            with contextlib.suppress(S3Error):
-                known = b"<ObjectLockEnabled>Enabled<" in self._client.document("GET", collection, "object-lock")
+            known = bucket_documents.has_object_lock(self._client, collection)
             with self._guard:
                 self._has_lock[collection] = known
         return known
