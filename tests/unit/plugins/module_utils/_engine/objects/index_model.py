@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects import segment_list, segments
@@ -98,9 +99,12 @@ class Backup:
     steps: list = dataclasses.field(default_factory=list)
     loads: int = 0  # segments that were read from it
 
+    @functools.cached_property
+    def listed(self):
+        return list(segment_list.parse([self.run.files["segments"].data], "the list"))
+
     def segments(self, collection=""):
-        parsed = segment_list.parse([self.run.files["segments"].data], "the list")
-        return (each for each in parsed if not collection or each.collection == collection)
+        return (each for each in self.listed if not collection or each.collection == collection)
 
     def rows_of(self, segment):
         self.loads += 1

@@ -26,7 +26,7 @@ ODD_KEYS += ["\U0001f600", "\udce9x", "\uffff", "../x", "/x", " ", "\x7f", "~"]
 KEYS = sorted([*ODD_KEYS, *(f"d/{number:02d}" for number in range(73))], key=order)
 # What happens to a stretch of keys. Histories are bytes, taken two by two: what, and where. They are cheap to draw.
 WRITE, WRITE_MORE, TAG, REMOVE, REMOVE_MORE, HIDE, BACK_UP = 0, 1, 3, 4, 5, 6, 7
-HISTORIES = st.binary(min_size=8, max_size=44)
+HISTORIES = st.binary(min_size=8, max_size=32)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -50,7 +50,7 @@ class Bucket:
 
     def play(self, history: bytes) -> None:
         for what, where in zip(history[::2], history[1::2]):
-            count = 1 + what // 16
+            count = 1 + what // 24
             keys = [KEYS[number % len(KEYS)] for number in range(where, where + count)]
             self.do(what % 8, keys)
         self.do(BACK_UP, [])
