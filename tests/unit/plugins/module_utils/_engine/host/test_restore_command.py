@@ -1,0 +1,125 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The subcommands restore and history for a job that backs a folder up into a directory."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import backup_run, cli, job_lock
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import identity
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "www"
+    folder.mkdir()
+    (folder / "index.html").write_text("home")
+    (folder / "about.html").write_text("about")
+    return folder
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys, root):
+    monkeypatch.setattr(job_lock, "_FOLDERS", (str(tmp_path),))
+    monkeypatch.setattr(backup_run, "_outlast_second", lambda _store, _job: None)
+    (tmp_path / "repository").mkdir()
+    identity.initialise(DirectoryStore(str(tmp_path / "repository")))
+    document = {
+        "repositories": {"local": {"path": str(tmp_path / "repository")}},
+        "jobs": {
+            "www": {"kind": "files", "roots": [str(root)], "repositories": ["local"]},
+            "lab": {"kind": "pg_database", "database": "lab", "repositories": ["local"]},
+        },
+    }
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(document))
+    path.chmod(0o640)
+
+    def run(*words):
+        code = cli.main(["--config", str(path), *words])
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    assert run("run", "www")[0] == 0
+    return run
+
+
+def test_what_is_missing_comes_back(command, root):
+    (root / "index.html").unlink()
+    code, out, _err = command("restore", "www")
+    assert code == 0 and (root / "index.html").read_text() == "home"
+    assert "restored" in out and "1 written" in out
+
+
+def test_a_dry_run_shows_the_plan_and_what_it_would_take(command, root):
+    (root / "index.html").write_text("defaced")
+    code, out, err = command("restore", "www", "--dry-run")
+    assert code == 3 and "1 overwrite" in out and f"{root}/index.html" in out
+    assert f"set confirm to {root}" in err
+    assert command("restore", "www", "--dry-run", "--confirm", str(root))[0] == 0
+    assert (root / "index.html").read_text() == "defaced"
+
+
+def test_nothing_is_overwritten_without_a_word(command, root):
+    (root / "index.html").write_text("defaced")
+    assert command("restore", "www")[0] == 3
+    assert command("restore", "www", "--confirm", str(root))[0] == 0
+    assert (root / "index.html").read_text() == "home"
+
+
+def test_machines_get_the_counts(command, root, tmp_path):
+    plan = tmp_path / "plan.jsonl"
+    code, out, _err = command("restore", "www", "--to", str(tmp_path / "out"), "--json", "--plan-file", str(plan))
+    answer = json.loads(out)
+    assert code == 0 and answer["done"]["written"] == 2 and answer["repository"] == "local"
+    assert len(plan.read_text().splitlines()) == 3
+
+
+def test_only_what_is_selected_is_restored_where_it_is_wanted(command, root, tmp_path):
+    words = ("--only", str(root), "--key", "about.html", "--map", f"{root}={tmp_path / 'there'}")
+    assert command("restore", "www", *words)[0] == 0
+    assert [path.name for path in (tmp_path / "there").iterdir()] == ["about.html"]
+
+
+def test_what_is_destroyed_is_saved_first(command, root, tmp_path):
+    (root / "extra.html").write_text("mine")
+    words = ("--exact", "--confirm", str(root), "--quarantine", str(tmp_path / "shelf"))
+    code, out, _err = command("restore", "www", *words)
+    assert code == 0 and "1 saved first" in out
+    assert [path.read_text() for path in (tmp_path / "shelf").rglob("extra.html")] == ["mine"]
+
+
+def test_a_history_shows_states_with_their_backups(command, root):
+    (root / "index.html").write_text("second")
+    assert command("run", "www")[0] == 0
+    code, out, _err = command("history", "www", str(root), "index.html")
+    assert code == 0 and len([line for line in out.splitlines() if "newest" in line]) == 2
+    answer = json.loads(command("history", "www", str(root), "index.html", "--json")[1])
+    assert sorted(each["size"] for each in answer["states"]) == [4, 6] and answer["complete"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("restore", "www", "--database", "x"),
+        ("restore", "www", "--schema-only"),
+        ("restore", "lab", "--exact"),
+        ("restore", "lab", "--prefix", "a"),
+        ("restore", "lab", "--confirm", "a", "--confirm", "b"),
+        ("restore", "www", "--map", "nowhere"),
+        ("restore", "www", "--quarantine", "s3://bucket"),
+        ("restore", "www", "--quarantine", "relative"),
+        ("restore", "www", "--as-of", "yesterday"),
+        ("restore", "www", "--exact", "--conflicts", "skip"),
+        ("history", "lab", "a", "b"),
+        ("history", "www", "a", "b", "--limit", "0"),
+    ],
+)
+def test_what_makes_no_sense_is_wrong_usage(command, words):
+    code, out, err = command(*words)
+    assert code == 2 and err and not out
