@@ -176,6 +176,7 @@ def lying(**changes: t.Any) -> t.Callable[[Row], Row]:
 LIES = {
     "another digest": lying(sha256="0" * 64),
     "a larger size": lying(size=4),
+    "a size behind the end": lying(size=1 << 30),
     "another byte": lying(inside=1),
     "a place behind the end": lying(inside=1 << 40),
     "another frame": lying(offset=1),
@@ -245,6 +246,14 @@ def test_a_member_that_no_row_names_is_no_problem_unless_its_bytes_are_damaged(s
     assert check_objects(store, made).is_good
     change(store, made.id, PACK, flipped)
     assert not check_objects(store, made).is_good
+
+
+def test_a_changed_byte_that_no_row_covers_is_noticed_without_compression_too(store: Store) -> None:
+    made = first(store, compression="none")
+    change(store, made.id, PACK, lambda data: b"H" + data[1:])
+    assert judged(check_objects(store, made)) == {
+        each: each != f"0000/{PACK}" for each in judged(check_objects(store, made))
+    }
 
 
 def test_damaged_lists_are_verdicts(store: Store) -> None:
