@@ -206,6 +206,7 @@ class Bench:
     def _lifeboat(self, use_case: str, repository: str, to: str = "") -> Measured:
         order = {
             "use_case": use_case,
+            "job": f"bench-{os.getpid()}",  # no other benchmark on this host has this one
             "source": _login(self.source),
             "target": _login(self.target),
             "repository": repository,
@@ -370,7 +371,7 @@ def _work(order: t.Mapping[str, t.Any]) -> None:
     from _engine.repository.bucket import BucketStore
 
     place = Place("site", BucketStore(target, order["repository"]))
-    use_case, job = order["use_case"], "bench"
+    use_case, job = order["use_case"], order["job"]
     if use_case == "back_up":
         opened = BucketSelection(("data",)).opened
         objects_backup.back_up(ObjectsJob(job, "bucket", lambda remark: opened(source, remark), (place,), proof="none"))
