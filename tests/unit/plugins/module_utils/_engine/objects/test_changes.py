@@ -124,9 +124,10 @@ def test_a_listing_out_of_order_is_refused(base, numbers):
 
 
 @pytest.mark.parametrize("begin", [0, 250, 750])
-def test_a_page_that_is_listed_twice_is_refused_also_where_segments_are_taken(base, begin):
+@pytest.mark.parametrize("count", [250, 100, 1])
+def test_a_page_that_is_listed_twice_is_refused_also_where_segments_are_taken(base, begin, count):
     page = list(keys(*range(0, 2000, 2)).values())
-    listed = [*page[: begin + 250], *page[begin:]]
+    listed = [*page[: begin + 250], *page[begin + 250 - count :]]
     with pytest.raises(LifeboatError, match="shows a page twice"):
         list(changes(iter(listed), base.segments(BUCKET), base.rows_of))
 

@@ -7,19 +7,25 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import pathlib
 
 import pytest
+import zstandard
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import DamagedError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects import segments
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.changes import changes
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.index_reader import IndexReader
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.index_writer import IndexWriter
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.rows import order
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.rows import Item, Location, Row, order
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.segments import Segment
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.manifest import Manifest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.publish import Contents, Run
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.objects.index_model import item, read
 
+ROOT = pathlib.Path(__file__).resolve().parents[6]
 JOB = "shop"
 PREFIX_KEYS = ["a", "a\nb", "a/1", "a/2", "a/é", "b", "\udcc3x", "é", "\U0001f600", "\U0001f600\udcff"]
 MANY = [f"k{number:05d}" for number in range(1500)]
@@ -193,3 +199,62 @@ def test_an_index_that_is_gone_is_damage(zstd):
     zstd.path(0, "index.jsonl.zst").unlink()
     with pytest.raises(DamagedError, match="no bytes"):
         zstd.reader(1).find("many", MANY[0])
+
+
+def stranger(root: pathlib.Path, backup: str) -> dict[tuple[bytes, bytes], list]:
+    """Read all rows of a backup by docs/format.md alone, with nothing of the engine."""
+    folder = root / "data" / JOB
+    listed = json.loads((root / "manifests" / JOB / f"{backup}.json").read_text(encoding="utf-8"))["files"]
+    (name,) = (file["name"] for file in listed if file["role"] == "segments")
+    found = {}
+    for line in plain((folder / backup / name).read_bytes()).splitlines():
+        collection, _first, _last, _rows, _size, sha256, listing, owner, number, offset, length, _needs = json.loads(
+            line
+        )
+        names = [json.loads(each)[0] for each in (folder / owner / "files.jsonl").read_bytes().splitlines()]
+        frame = (folder / owner / names[number]).read_bytes()[offset : offset + length]
+        data = plain(frame)
+        assert hashlib.sha256(data).hexdigest() == sha256
+        rows = [json.loads(each) for each in data.splitlines()]
+        shown = b"".join(as_bytes(field) + b"\0" for row in rows for field in row[:5])
+        assert hashlib.sha256(shown).hexdigest() == listing
+        found.update({(as_bytes(collection), as_bytes(row[0])): row for row in rows})
+    return found
+
+
+def plain(stored: bytes) -> bytes:
+    with zstandard.ZstdDecompressor().stream_reader(stored, read_across_frames=True) as reader:
+        return reader.read()
+
+
+def as_bytes(value) -> bytes:
+    return str(value).encode("utf-8", "surrogateescape")
+
+
+def test_a_stranger_reads_an_index_by_the_page(tmp_path):
+    store = DirectoryStore(str(tmp_path))
+    state = {"odd\n": items([*PREFIX_KEYS, "é\udcff"]), "many": items(MANY)}
+    first = back_up(store, None, state)
+    state["many"] = {**state["many"], **items(["k00700x"], 3)}
+    second = back_up(store, first, state)
+    found = stranger(tmp_path, second.id)
+    wanted = {(as_bytes(name), as_bytes(key)): list(each) for name, held in state.items() for key, each in held.items()}
+    assert {place: row[:5] for place, row in found.items()} == wanted
+    assert list(found) == sorted(wanted)
+    assert found[(b"many", b"k00700x")][7][:2] == [second.id, 1]
+    assert found[(b"many", b"k00000")][7][:2] == [first.id, 1]
+
+
+def test_the_page_shows_the_listing_digest_of_its_example():
+    page = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
+    times = "2026-11-21T02:36:20.639906Z", "2026-11-21T02:36:21.000000Z"
+    listed = [Item("a", 1, "e1", times[0]), Item("b", 20, "e2", times[1])]
+    example = " ".join(str(field) or "''" for each in listed for field in each)
+    assert f"printf '%s\\0' {example} | sha256sum" in page
+    assert f"`{segments.listing_digest(listed)}`" in page
+
+
+def test_the_page_names_the_members_of_rows_and_segments_in_their_order():
+    page = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
+    for members in (Row._fields, Location._fields, [field.name for field in dataclasses.fields(Segment)]):
+        assert f"[{', '.join(members)}]" in page
