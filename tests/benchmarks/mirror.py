@@ -67,7 +67,8 @@ class MirrorBench(Bench):
             self._report(results, count, "objects/s")
             is_fresh = results is copied
             self._ratio(results, "lifeboat", ("rclone", "mc"), "objects/s", target if is_fresh else None)
-            self._cpu_ratio(results, "lifeboat", ("rclone", "mc"), 0.85)
+            if is_fresh:
+                self._cpu_ratio(results, "lifeboat", ("rclone", "mc"), 0.85)
 
     def _versioned(self, name: str) -> str:
         bucket = self._bucket(name)
