@@ -171,3 +171,17 @@ def test_the_options_of_a_drill_reach_the_engine(run, both, monkeypatch):
 def test_an_option_that_makes_no_sense_is_wrong_usage(run, both, options):
     end = run(**options)
     assert end.failed and end["exit_code"] == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sample": "1/7", "level": "checksum"},
+        {"sample": "8/7"},
+        {"scratch_bucket": "drill"},
+        {"compare_source": True, "level": "checksum"},
+    ],
+)
+def test_options_of_objects_that_would_mean_nothing_are_refused(run, both, options):
+    end = run(**options)
+    assert end.failed and end["exit_code"] == 2
