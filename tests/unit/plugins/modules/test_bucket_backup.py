@@ -50,6 +50,10 @@ RESULT = BackupResult(
 FLAGGED = dataclasses.replace(RESULT, flags=("mass_delete: 4 of 9 objects are gone",))
 
 
+def raised(error):
+    raise error
+
+
 class Engine:
     """Stands for the engine: it takes any job."""
 
@@ -61,7 +65,7 @@ class Engine:
     def plan(self, job, with_estimate):
         self.planned.append((job, with_estimate))
         if self.refusal:
-            raise self.refusal
+            raised(self.refusal)
         source = FoundSource(None, tuple(f"bucket{number:02}" for number in range(30)), {"endpoint": "x"})
         places = (PlaceState("local"), PlaceState("site", "Cannot read: refused"))
         return ObjectsPlan(job, source, places, "20261119T020000Z-0a1b2c", ("a note",), Estimate(**COUNTS))
@@ -69,7 +73,7 @@ class Engine:
     def back_up(self, job):
         self.ran.append(job)
         if isinstance(self.outcome, Exception):
-            raise self.outcome
+            raised(self.outcome)
         return self.outcome
 
 
