@@ -88,9 +88,11 @@ def test_what_cannot_be_read_any_more_is_left_out():
     stored = Stored()
     stored.add("a", TEXT, NOISE)
 
-    def broken(_row: Row):
+    def damaged(_number: int) -> bytes:
         raise DamagedError("Cannot read it")
-        yield b""
+
+    def broken(_row: Row):
+        return map(damaged, range(1))
 
     assert stored.rewritten.measure(broken) == (0, 0)
 
