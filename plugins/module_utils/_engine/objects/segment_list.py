@@ -45,7 +45,7 @@ def parse(chunks: t.Iterable[bytes], what: str) -> t.Iterator[Segment]:
 
 
 class SegmentList:
-    """All segments of one backup in order, packed in memory: about 200 bytes each, so 8 MB for ten million objects."""
+    """All segments of one backup in order, packed in memory: about 110 bytes each, 5 MB for ten million objects."""
 
     def __init__(self, segments: t.Iterable[Segment] = ()) -> None:
         self._blocks: list[bytes] = []  # compressed lines of up to _BLOCK segments of one collection

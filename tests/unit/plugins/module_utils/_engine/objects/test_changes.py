@@ -96,6 +96,21 @@ def test_other_attributes_alone_make_only_the_properties_wanted(base):
     assert [step.only_properties for step in steps(base, listed) if isinstance(step, Wanted)] == [True, False]
 
 
+@pytest.mark.parametrize("other", [{"size": 1}, {"etag": "new"}, {"modified": "2026-11-21T02:36:21.000000Z"}])
+def test_any_other_size_etag_or_time_makes_the_bytes_wanted(base, other):
+    listed = keys(*range(0, 2000, 2))
+    listed["k000000"] = listed["k000000"]._replace(**other)
+    assert [step.only_properties for step in steps(base, listed) if isinstance(step, Wanted)] == [False]
+
+
+def test_what_was_looked_ahead_for_a_long_segment_serves_the_short_ones_after_it():
+    base = None
+    for number, end in enumerate((500, 600, 1050)):
+        base = back_up(base, number, {BUCKET: keys(*range(end))})
+    assert [segment.rows for segment in base.segments()] == [500, 100, 450]
+    assert kinds(steps(base, keys(*range(300), *range(500, 1050)))) == {Kept: 300, Gone: 200, Taken: 2}
+
+
 def test_a_full_run_wants_every_object_with_its_base(base):
     found = steps(base, keys(*range(0, 2000, 2)), full=True, has_rereads=lambda _segment: False)
     assert kinds(found) == {Wanted: 1000}
