@@ -42,7 +42,7 @@ class Row(t.NamedTuple):
     attributes: str
     version: str  # id of the version that was read; empty where there are no versions
     sha256: str  # of the object's bytes, hexadecimal; empty where it has none (directories, links)
-    location: t.Optional[Location]  # None where the object has no bytes of its own in a pack
+    location: Location | None  # None where the object has no bytes of its own in a pack
     properties: Properties
 
     @property
