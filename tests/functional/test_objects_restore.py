@@ -80,9 +80,12 @@ class World:
         self.client.create_bucket(name)
         return name
 
-    def put(self, contents: t.Mapping[str, bytes], bucket: str = "", headers: t.Mapping[str, str] = HEADERS) -> None:
+    def put(
+        self, contents: t.Mapping[str, bytes], bucket: str = "", headers: t.Mapping[str, str] | None = None
+    ) -> None:
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda each: self.client.put_object(bucket or self.bucket, *each, headers), contents.items()))
+            put = self.client.put_object
+            list(pool.map(lambda each: put(bucket or self.bucket, *each, headers or HEADERS), contents.items()))
 
     def put_parts(self, key: str, parts: t.Sequence[bytes]) -> None:
         """Write an object in parts, so that its ETag tells of them."""

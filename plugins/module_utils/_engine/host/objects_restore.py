@@ -11,7 +11,8 @@ import typing as t
 
 from .. import clock
 from ..errors import DamagedError, GuardRefusal, IncompleteError, LifeboatError, UsageError
-from ..objects import quarantine, restore_plan
+from ..objects import restore_plan
+from ..objects.quarantine import Saved, Shelf, save, save_document
 from ..objects.remarks import Remarks
 from ..objects.restore_plan import CONFLICT, KEEP, PROPERTIES, REFUSE, SKIP, Policy, Tally
 from ..objects.restore_run import Done, Restoration
@@ -100,7 +101,7 @@ class RestoreResult:
     done: Done
     settings: int  # documents of buckets that were written
     settings_failed: int  # documents that the server did not take
-    saved: quarantine.Saved
+    saved: Saved
     quarantine: str  # where that is; empty: nowhere
     differences: int  # what is not at the target as the backup has it, after all
     remarks: int
@@ -245,11 +246,11 @@ def _check_quarantine(request: RestoreRequest, work: Work) -> None:
         )
 
 
-def _shelf(request: RestoreRequest, place: Quarantine, stamp: str) -> quarantine.Shelf:
+def _shelf(request: RestoreRequest, place: Quarantine, stamp: str) -> Shelf:
     prefix = f"{place.prefix.strip('/')}/" if place.prefix.strip("/") else ""
     target = place.destination.target("bucket", (place.collection,))
     copy = place.destination.server_copy(request.destination, place.collection)
-    return quarantine.Shelf(target, place.collection, f"{prefix}{request.choice.job}-{stamp}/", copy)
+    return Shelf(target, place.collection, f"{prefix}{request.choice.job}-{stamp}/", copy)
 
 
 def _restored(planned: RestorePlan, remarks: Remarks, begun: float, say: Say) -> RestoreResult:
@@ -284,19 +285,19 @@ def _restored(planned: RestorePlan, remarks: Remarks, begun: float, say: Say) ->
     return result
 
 
-def _saved(planned: RestorePlan, say: Say) -> tuple[quarantine.Saved, str]:
+def _saved(planned: RestorePlan, say: Say) -> tuple[Saved, str]:
     request, work = planned.request, planned.work
     if request.quarantine is None or not planned.destroyed:
-        return quarantine.Saved(), ""
-    place, saved = request.quarantine, quarantine.Saved()
+        return Saved(), ""
+    place, saved = request.quarantine, Saved()
     shelf = _shelf(request, place, clock.compact(clock.now()))
     say(f"{request.choice.job}: saving what will be overwritten or removed to {place.collection}")
     shelf.target.prepare(shelf.collection)
     if work is not None and work.reader is not None:
-        saved = quarantine.save(work, StoredCopy(planned.candidates[0]), work.reader, shelf)
+        saved = save(work, StoredCopy(planned.candidates[0]), work.reader, shelf)
     if planned.settings.found:
         data = json.dumps(dict(planned.settings.found), sort_keys=True).encode("ascii")
-        quarantine.save_document(shelf, _SETTINGS, data)
+        save_document(shelf, _SETTINGS, data)
     shelf.target.finish(shelf.collection)
     return saved, f"{place.collection.rstrip('/')}/{shelf.prefix}"
 

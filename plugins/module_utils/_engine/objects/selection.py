@@ -38,7 +38,7 @@ class Selection:
 
     def check(self) -> None:
         """Raise UsageError for patterns that are none."""
-        _ = self._patterns
+        Patterns(self.exclude, self.include)
 
     def __call__(self, key: str) -> bool:
         """Say whether a key is selected."""

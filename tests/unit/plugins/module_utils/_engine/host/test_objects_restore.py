@@ -324,7 +324,7 @@ def test_a_restore_that_was_killed_goes_on(world: World) -> None:
 
     below = Path(str(out) + str(world.root))
     assert world.texts(below) == FILES
-    assert [path for path in below.rglob(".lifeboat-*")] == []
+    assert list(below.rglob(".lifeboat-*")) == []
 
 
 def test_the_plan_is_written_as_a_whole_and_for_nobody_else(world: World) -> None:

@@ -124,6 +124,6 @@ class Stored:
             yield each, self._chunks(each)
 
     def _chunks(self, row: Row) -> t.Iterator[bytes]:
-        yield next(each.etag for each in self.kept if each.sha256 == row.sha256).encode()
+        yield [each.etag for each in self.kept if each.sha256 == row.sha256][0].encode()
         if row.key in self.damaged:
             raise DamagedError("Cannot read a pack", "its SHA-256 is another one")

@@ -132,11 +132,11 @@ def test_a_listing_that_goes_back_ends_the_plan() -> None:
 def _random_state(random_: random.Random) -> dict[str, tuple[str, str]]:
     letters = "ab/!~\U0001f600\udce4"
     return {
-        "".join(random_.choice(letters) for _ in range(random_.randint(1, 3))): (
+        "".join(random_.choice(letters) for _letter in range(random_.randint(1, 3))): (
             random_.choice(("one", "two", "three")),
             random_.choice(("", "p")),
         )
-        for _ in range(random_.randint(0, 12))
+        for _key in range(random_.randint(0, 12))
     }
 
 
@@ -147,7 +147,7 @@ def _rows_of(state: t.Mapping[str, tuple[str, str]]) -> list[Row]:
 @pytest.mark.parametrize("exact", [False, True])
 def test_applying_a_plan_gives_the_state_of_the_backup(exact: bool) -> None:
     random_ = random.Random(20261121)
-    for _ in range(1500):
+    for _round in range(1500):
         # No key with a tilde: two rows would have to share one key of this target.
         wanted = {key: value for key, value in _random_state(random_).items() if "~" not in key}
         shelf = Shelf({key: value for key, value in _random_state(random_).items() if "!" not in key})
@@ -166,7 +166,7 @@ def test_applying_a_plan_gives_the_state_of_the_backup(exact: bool) -> None:
 @pytest.mark.parametrize("conflicts", ["skip", "rename"])
 def test_nothing_that_was_there_changes_unless_it_may_be_overwritten(conflicts: str) -> None:
     random_ = random.Random(7)
-    for _ in range(1500):
+    for _round in range(1500):
         wanted, shelf = _random_state(random_), Shelf(_random_state(random_))
         before = dict(shelf.held)
 
