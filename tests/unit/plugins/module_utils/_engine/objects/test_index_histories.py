@@ -50,7 +50,7 @@ class Bucket:
 
     def play(self, history: bytes) -> None:
         for what, where in zip(history[::2], history[1::2]):
-            count = 1 + what // 24
+            count = 1 + what // 24 if what < 232 else 48  # more than what becomes one segment, now and then
             keys = [KEYS[number % len(KEYS)] for number in range(where, where + count)]
             self.do(what % 8, keys)
         self.do(BACK_UP, [])

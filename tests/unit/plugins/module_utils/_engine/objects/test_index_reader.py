@@ -141,6 +141,17 @@ def test_neighbouring_segments_are_read_by_one_request(zstd, monkeypatch):
     assert len([each for each in reads if len(each) == 3]) == 3  # before, the changed one, after
 
 
+def test_segments_of_one_index_with_a_gap_between_them_are_read(zstd):
+    first = list(zstd.reader(0).segments())
+    state = {
+        "many": {
+            key: each for key, each in zstd.states[0]["many"].items() if not first[1].first <= key <= first[2].last
+        }
+    }
+    made = back_up(zstd.store, zstd.manifests[0], state)
+    assert [row.item for row in IndexReader(zstd.store, made).rows("many")] == list(state["many"].values())
+
+
 def flip(path: pathlib.Path, offset: int) -> None:
     path.chmod(0o600)
     data = bytearray(path.read_bytes())
@@ -164,7 +175,7 @@ def test_a_segment_whose_bytes_are_others_is_named(written):
         (dataclasses.replace(segment, last="k9"), "other rows"),
         (dataclasses.replace(segment, size=1), "other rows"),
         (dataclasses.replace(segment, listing="0" * 64), "other rows"),
-        (dataclasses.replace(segment, file=0), "no index"),
+        (dataclasses.replace(segment, file=1), "no index"),
         (dataclasses.replace(segment, file=9), "no index"),
         (dataclasses.replace(segment, owner="20200101T000000Z-000000"), "no index"),
         (dataclasses.replace(segment, offset=10_000_000), "behind the end"),

@@ -109,6 +109,36 @@ def test_rows_before_a_tiny_bucket_do_not_leave_its_segment_tiny():
     assert sizes(back_up(tiny, 1, {"b": keys(range(500, 600))})) == [100]
 
 
+def test_many_rows_after_a_segment_that_stays_come_after_it():
+    base = back_up(None, 0, {"b": keys(range(500))})
+    made = back_up(base, 1, {"b": keys(range(4000))})
+    assert [row.key for row in made.rows("b")] == list(keys(range(4000)))
+    assert sizes(made)[0] == 500
+    assert base.loads == 0
+
+
+def test_many_rows_after_a_tiny_bucket_do_not_leave_its_segment_tiny():
+    made = back_up(back_up(None, 0, {"b": keys(range(10))}), 1, {"b": keys(range(4000))})
+    assert min(sizes(made)) >= 213
+
+
+def test_a_base_with_segments_that_are_too_small_is_put_right(monkeypatch):
+    with monkeypatch.context() as other_rules:
+        other_rules.setattr(segments, "LEAST", 1)
+        other_rules.setattr(segments, "TOGETHER", 0)
+        base = back_up(back_up(None, 0, {"b": keys(range(300))}), 1, {"b": keys(range(310))})
+        assert sizes(base) == [300, 10]
+    assert sizes(back_up(base, 2, {"b": keys(range(310))})) == [310]
+
+
+def test_rows_that_come_out_unchanged_are_known_after_whole_segments_are_gone():
+    base = back_up(None, 0, {"b": keys(range(900))})
+    state = {"b": {**keys(range(450, 900)), **keys([500], 1)}}
+    second = back_up(base, 1, state, hidden=("k000500",))
+    assert set(second.run.files) == {"segments"}
+    assert sizes(second) == [225, 225]
+
+
 def test_a_changed_row_leaves_the_other_segments_where_they_are():
     base = back_up(None, 0, {"b": keys(range(900))})
     second = back_up(base, 1, {"b": {**keys(range(900)), **keys([300], 1)}}, packs=3)
@@ -137,6 +167,10 @@ def test_rows_that_differ_in_what_no_listing_shows_make_a_new_segment():
 
 def test_segments_of_large_rows_are_smaller():
     large = [row(f"k{number:06d}")._replace(properties={"xattrs": {"x": "y" * 60_000}}) for number in range(500)]
+    rest = iter(large)
+    parts = segmented(rest, (), None)
+    lengths = [len(next(parts))]
+    assert len(list(rest)) >= 500 - 2 * HEAVY // 60_000 - 64  # no more of them are held at once
     lengths = [len(part) for part in segmented(large, (), None)]
     assert sum(lengths) == 500
     assert all(64 <= length <= 2 * HEAVY // 60_000 for length in lengths)
