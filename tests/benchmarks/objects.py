@@ -122,8 +122,8 @@ class Bench:
                     "verify": lambda at=repository: self._lifeboat("verify", at),
                     "verify one by one": lambda at=repository: self._lifeboat("read_each", at),
                     "restore": lambda at=repository, to=back: self._lifeboat("restore", at, to=to),
-                    "rclone back": lambda: self._rclone_back(),
-                    "mc back": lambda: self._mc_back(),
+                    "rclone back": self._rclone_back,
+                    "mc back": self._mc_back,
                 },
             )
         self._report(results, count, "objects/s")

@@ -140,7 +140,7 @@ def _objects_backed_up(order: Order, places: tuple[t.Any, ...], say: t.Callable[
         kind, opened = "files", sources.FileSelection(tuple(order.source["roots"])).opened
     else:
         client, selection = _client(order.source), sources.BucketSelection(tuple(order.source["buckets"]))
-        kind, opened = "bucket", lambda remark: selection.opened(client, remark)
+        kind, opened = "bucket", functools.partial(selection.opened, client)
     job = _engine("host.objects_job").ObjectsJob(order.job, kind, opened, places, **order.options)
     return run.back_up(job, say)
 

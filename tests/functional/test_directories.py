@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -328,12 +329,12 @@ def test_a_restore_that_was_killed_anywhere_can_be_repeated(place: pathlib.Path)
         if not child:
             left = [step]
 
-            def count(_name: str, left: list[int] = left) -> None:
-                left[0] -= 1
-                if not left[0]:
+            def count(_name: str, remaining: list[int]) -> None:
+                remaining[0] -= 1
+                if not remaining[0]:
                     os.kill(os.getpid(), signal.SIGKILL)
 
-            steps.watch(count)
+            steps.watch(functools.partial(count, remaining=left))
             brought(DirectoryTarget({"c": str(back)}), "c", backup)
             os._exit(0)
         os.waitpid(child, 0)

@@ -231,7 +231,7 @@ def _check_pairs(pairs: t.Any) -> None:
 
 
 def _is_number(value: t.Any, lowest: int, highest: int) -> bool:
-    return type(value) is int and lowest <= value <= highest
+    return isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest
 
 
 def attributes_in(properties: Properties) -> dict[str, bytes]:

@@ -129,7 +129,7 @@ class _Gathering:
                     yield ready
                     continue
                 self._add(ready, _OF_A_STEP)
-            while self._pending and (self._cost > _IN_FLIGHT or self._is_ready(self._pending[0])):
+            while self._pending and (self._cost >= _IN_FLIGHT or self._is_ready(self._pending[0])):
                 yield from self._written()
         self._close_batch()
         while self._pending:
@@ -220,17 +220,17 @@ class _Gathering:
 
     def _rows_of(self, batch: _Batch, was_large: bool = False) -> t.Iterator[Row | Taken]:
         fetched, frames, spans = self._workers.result(batch.built)
-        places = iter(self._packs.add(frames, spans))
+        places = collections.deque(self._packs.add(frames, spans))
         del frames
-        results = iter(fetched)
+        results = collections.deque(fetched)
         for step in batch.steps:
             if not isinstance(step, _Job):
                 yield step
                 continue
-            one = next(results)
+            one = results.popleft()
             row: Row | None = None
             if isinstance(one, Read):
-                row = one.row(next(places) if one.found.has_bytes else None)
+                row = one.row(places.popleft() if one.found.has_bytes else None)
             elif isinstance(one, Same):
                 row = one.row()
             elif isinstance(one, Large) and was_large:

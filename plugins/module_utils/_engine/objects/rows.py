@@ -56,6 +56,11 @@ def order(key: str) -> bytes:
     return key.encode("utf-8", "surrogateescape")
 
 
+def is_count(value: t.Any) -> bool:
+    """Say whether a value of a document is a whole number from 0 on; JSON's booleans are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def to_line(row: Row) -> bytes:
     """Return a row as a line of an index: a JSON array, ASCII, ended by a line feed."""
     return _as_json(row).encode("ascii") + b"\n"
@@ -70,7 +75,7 @@ def from_line(line: bytes) -> Row:
     texts = (key, etag, modified, attributes, version, sha256)
     if not all(isinstance(text, str) for text in texts) or not isinstance(properties, dict):
         raise ValueError("a member of a row has another type")
-    if type(size) is not int or size < 0:
+    if not is_count(size):
         raise ValueError(f"{size!r} is no size")
     return Row(key, size, etag, modified, attributes, version, sha256, _location(place), properties)
 
@@ -80,6 +85,6 @@ def _location(place: t.Any) -> Location | None:
         return None
     if not isinstance(place, list) or len(place) != 5 or not isinstance(place[0], str):
         raise ValueError("a location has other members")
-    if any(type(number) is not int or number < 0 for number in place[1:]):
+    if not all(map(is_count, place[1:])):
         raise ValueError("a location has a number that is none")
     return Location(*place)

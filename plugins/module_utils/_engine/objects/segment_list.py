@@ -117,7 +117,7 @@ def _from_line(line: bytes) -> Segment:
     collection, first, last, count, size, sha256, listing, owner, file, offset, length, needs = fields
     if not all(isinstance(text, str) for text in (collection, first, last, sha256, listing)):
         raise ValueError("a member of a segment has another type")
-    if any(type(number) is not int or number < 0 for number in (count, size, file, offset, length)) or count == 0:
+    if not all(map(rows.is_count, (count, size, file, offset, length))) or count == 0:
         raise ValueError("a segment has a number that is none")
     place = (_owner(owner), file, offset, length)
     return Segment(collection, first, last, count, size, sha256, listing, *place, _needs(needs))
@@ -135,6 +135,6 @@ def _needs(needs: t.Any) -> SegmentNeeds:
 
 def _ranges(pairs: t.Any) -> Ranges:
     found = tuple((first, last) for first, last in pairs)
-    if any(type(first) is not int or type(last) is not int or not 0 <= first <= last for first, last in found):
+    if not all(rows.is_count(first) and rows.is_count(last) and first <= last for first, last in found):
         raise ValueError(f"{pairs!r} are not ranges")
     return found

@@ -147,4 +147,4 @@ def test_an_etag_of_parts_is_the_md5_of_their_md5s():
 )
 def test_errors_of_one_object_are_told_from_those_of_all(status, code, kind):
     found = of_object(S3Error("Cannot write", status, code, "no"))
-    assert type(found) is kind
+    assert found.__class__ is kind
