@@ -11,6 +11,7 @@ import typing as t
 
 from . import object_fetch
 from .changes import Gone, Kept, Step, Taken, Wanted
+from .large_blocks import give_back_large_blocks
 from .large_object import WINDOW, LargeObject
 from .member_names import MemberName, MemberNames
 from .object_fetch import LARGEST_WHOLE, TRIES, Fetched, Large, Missed, Read, Same, Vanished
@@ -48,6 +49,7 @@ def gather(
     the repository ends all threads and comes out as it is, and the unfinished packs are dropped. Memory: about 64 MiB
     besides what the upload of a pack holds, whatever the number of objects and their sizes.
     """
+    give_back_large_blocks()
     with Workers(threads, "gather") as workers:
         try:
             yield from _Gathering(workers, source, collection, packs, remark).rows(steps)

@@ -15,7 +15,7 @@ FRAME = 1024 * 1024  # plain bytes; groups of small members are cut when they re
 LARGE_FRAME = 2 * 1024 * 1024  # plain bytes of each frame of a member that is bigger than `FRAME`
 END = bytes(2 * tarfile.BLOCKSIZE)  # POSIX.1-2017, pax, "ustar Interchange Format": two blocks of zeros end an archive
 _MODE = 0o600  # of unpacked members: whoever unpacks decides who may read them
-_LARGEST_MTIME = 8**11 - 1  # what fits the field of a header
+_LARGEST_NUMBER = 8**11 - 1  # what fits the fields of a header for size and time
 
 
 class Frame(t.NamedTuple):
@@ -40,7 +40,13 @@ def header(name: MemberName, item: Item, size: int) -> bytes:
     info.mode = _MODE
     info.mtime = _seconds(item.modified)
     info.pax_headers = name.fields
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    return info.tobuf(_header_format(name, size), "utf-8", "surrogateescape")
+
+
+def _header_format(name: MemberName, size: int) -> int:
+    """Choose pax only where it says more: without extended records its header is that of ustar, at half the cost."""
+    is_simple = not name.fields and len(name.name) <= tarfile.LENGTH_NAME and name.name.isascii()
+    return tarfile.USTAR_FORMAT if is_simple and size <= _LARGEST_NUMBER else tarfile.PAX_FORMAT
 
 
 def padding(size: int) -> bytes:
@@ -108,4 +114,4 @@ def _seconds(modified: str) -> int:
         seconds = int(clock.from_text(modified).timestamp()) if "T" in modified else int(modified) // 10**9
     except ValueError:
         return 0
-    return min(max(seconds, 0), _LARGEST_MTIME)
+    return min(max(seconds, 0), _LARGEST_NUMBER)

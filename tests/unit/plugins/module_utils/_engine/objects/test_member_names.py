@@ -113,3 +113,13 @@ def test_a_long_component_is_shortened_and_a_long_key_has_a_name_of_its_own() ->
 def test_a_collection_with_slashes_is_one_folder() -> None:
     [found] = names_of(["a"], "/srv/data")
     assert found == MemberName("d/%2Fsrv%2Fdata/a", {COLLECTION_FIELD: "/srv/data"})
+
+
+@pytest.mark.parametrize("size", [0, 1, 8**11 - 1, 8**11, 10**13])
+@pytest.mark.parametrize("key", ["a", "x" * 89, "x" * 90, "x" * 91, "é", "%"])
+def test_the_cheap_header_is_that_of_pax(key: str, size: int) -> None:
+    [name] = names_of([key])
+    item = Item(key, size, "", "1700000000123456789")
+    info = tarfile.TarInfo(name.name)
+    info.size, info.mode, info.mtime, info.pax_headers = size, 0o600, 1_700_000_000, name.fields
+    assert header(name, item, size) == info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
