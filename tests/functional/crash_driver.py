@@ -38,9 +38,6 @@ class Order:
     places: t.Sequence[t.Mapping[str, t.Any]]  # name, and `directory`, or `bucket`, `prefix` and `endpoint`
     server: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)  # fields of the engine's Server
     options: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)  # of the use case
-    # Objects: `endpoint` and `buckets`, or `roots`; to restore to: `endpoint`, or `folder`, and `map`.
-    source: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
-    pack_bytes: int = 0  # plain size of packs, for small data to have several; 0: as the engine has it
     step: str = ""  # where it happens, as `steps` of a former run name it; empty: nothing happens
     fault: str = ""  # kill | terminate | hold
     part_bytes: int = 0  # size of the parts of uploads, for small data to have several; 0: as the engine has it
@@ -48,6 +45,9 @@ class Order:
     host: str = ""  # name that this host is to have
     lock_folder: str = ""  # where this host keeps its locks
     is_hour_later: bool = False  # a lease that a killed run left is over (waiting would take an hour)
+    # Objects: `endpoint` and `buckets`, or `roots`; to restore to: `endpoint`, or `folder`, and `map`.
+    source: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    pack_bytes: int = 0  # plain size of packs, for small data to have several; 0: as the engine has it
 
 
 class Steps:

@@ -15,7 +15,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.backup_run import back_up
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.database_backup import back_up
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import catalog
 from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import (

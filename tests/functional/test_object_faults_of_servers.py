@@ -181,7 +181,7 @@ def pages_of(proxy: FaultProxy, change: t.Callable[[int, list[bytes], bytes], by
 
 
 @pytest.mark.parametrize("kind", ["repeated", "dropped"])
-def test_a_listing_that_repeats_or_drops_a_page_is_no_good_backup(
+def test_a_listing_that_repeats_or_drops_a_page_makes_no_backup_with_less_that_counts_as_good(
     object_lab: ObjectLab, object_driver: Driver, kind: str
 ) -> None:
     site, job = object_lab.bucket(), object_lab.job()
@@ -196,12 +196,14 @@ def test_a_listing_that_repeats_or_drops_a_page_is_no_good_backup(
             entries = re.compile(b"<Contents>.*</Contents>")
             pages_of(proxy, lambda number, _seen, page: entries.sub(b"", page) if number == 2 else page)
         ended = object_driver.run(order)
-    assert ended.exit_code in (1, 3), ended
     if kind == "dropped":
-        assert ended.guard == "mass_delete", ended
+        assert (ended.exit_code, ended.guard) == (3, "mass_delete"), ended
+    else:
+        # A page of MinIO's listing with metadata that makes no sense is asked for again, without metadata.
+        assert ended.exit_code == 1 or assert_good(ended, job, site) > first, ended
     back = object_driver.run(object_lab.restore(job, bucket, to := object_lab.bucket_with({}), site))
     assert back.is_good, back.error
-    assert back.one["id"] == first
+    assert (back.one["id"] == first) == (ended.exit_code != 0)
     assert object_lab.contents(to) == now
 
 

@@ -28,7 +28,8 @@ class Job(t.Protocol):
     """What jobs of all kinds say: where to, and how strictly."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Return the job's full name."""
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -59,7 +60,8 @@ class Work(t.Protocol):
     """A source that was found fit to be backed up."""
 
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> str:
+        """Return the kind of its backups."""
 
     @property
     def identity(self) -> binding.Identity:

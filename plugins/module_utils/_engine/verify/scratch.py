@@ -39,7 +39,8 @@ class Scratch(t.Protocol):
     """Where restores of objects and files are tried out, one bucket or folder of the backup at a time."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Return how people know the place."""
 
     def opened(self, kind: str, plain_bytes: int) -> contextlib.AbstractContextManager[Opened]:
         """Open an empty place for about `plain_bytes`; all that was written there is gone afterwards."""

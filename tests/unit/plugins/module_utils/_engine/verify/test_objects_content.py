@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import typing as t
 
 import pytest
@@ -81,6 +82,10 @@ def second(store: Store, base: Manifest) -> Manifest:
 
 def reader(store: Store, made: Manifest) -> IndexReader:
     return IndexReader(MemoryStore(store._place, None), made)  # not counted
+
+
+def _replaced(changes: dict[str, t.Any], segment: Segment) -> Segment:
+    return dataclasses.replace(segment, **changes)
 
 
 def rows_of(store: Store, made: Manifest) -> list[Row]:
@@ -216,7 +221,7 @@ def test_a_row_whose_member_is_not_there_is_blamed_on_its_index(store: Store, li
 def test_a_segment_that_is_not_what_the_list_says_is_noticed(store: Store, changes: dict[str, t.Any]) -> None:
     writer = Writer(store, 0)
     writer.pack({"a": b"one", "b": b"two"})
-    outcome = check_objects(store, writer.finish(lie=lambda segment: dataclasses.replace(segment, **changes)))
+    outcome = check_objects(store, writer.finish(lie=functools.partial(_replaced, changes)))
     assert not outcome.is_good
 
 
@@ -224,7 +229,7 @@ def test_a_segment_that_is_not_what_the_list_says_is_noticed(store: Store, chang
 def test_a_segment_that_is_not_where_the_list_says_is_noticed(store: Store, changes: dict[str, t.Any]) -> None:
     writer = Writer(store, 0)
     writer.pack({"a": b"one", "b": b"two"})
-    outcome = check_objects(store, writer.finish(lie=lambda segment: dataclasses.replace(segment, **changes)))
+    outcome = check_objects(store, writer.finish(lie=functools.partial(_replaced, changes)))
     assert not outcome.is_good
 
 
