@@ -43,7 +43,7 @@ def header(name: MemberName, item: Item, size: int) -> bytes:
     return info.tobuf(_header_format(name, size), "utf-8", "surrogateescape")
 
 
-def _header_format(name: MemberName, size: int) -> int:
+def _header_format(name: MemberName, size: int) -> t.Literal[0, 2]:
     """Choose pax only where it says more: without extended records its header is that of ustar, at half the cost."""
     is_simple = not name.fields and len(name.name) <= tarfile.LENGTH_NAME and name.name.isascii()
     return tarfile.USTAR_FORMAT if is_simple and size <= _LARGEST_NUMBER else tarfile.PAX_FORMAT

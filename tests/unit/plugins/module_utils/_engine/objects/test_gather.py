@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
+import itertools
 import pathlib
 import random
 import tarfile
@@ -25,9 +27,9 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.pack_reader import member
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.pack_writer import PackWriter
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.rows import Location, Row
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.rows import Item, Location, Row
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.segments import Segment
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.source import ObjectError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.source import Described, ObjectError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.publish import Contents, Run
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.stored_files import (
@@ -190,6 +192,37 @@ def test_a_large_object_that_changes_midway_leaves_no_broken_pack(store: Directo
     assert read_back(store, rows) == source.objects
     names = sorted(entry.key.rpartition("/")[2] for entry in store.entries(f"data/{JOB}/"))
     assert names == ["pack-0000.tar.zst", "pack-0001.tar.zst"]
+
+
+def test_a_large_object_whose_description_is_of_another_state_is_read_again(store: DirectoryStore, run: Run) -> None:
+    source = MemorySource({"big": content(300 * KIB)})
+    describe, described = source.describe, 0
+
+    def of_another_state(collection: str, item: Item) -> Described:
+        nonlocal described
+        described += 1
+        found = describe(collection, item)
+        return dataclasses.replace(found, item=item._replace(etag="newer")) if described == 1 else found
+
+    source.describe = of_another_state  # type: ignore[method-assign]
+    rows, remarks = rows_of(source, PackWriter(run))
+    assert remarks == []
+    assert [row.item for row in rows] == list(source.items(COLLECTION))
+    assert read_back(store, rows) == source.objects
+    assert described == 3
+
+
+def test_a_large_object_of_which_too_little_comes_is_read_again(store: DirectoryStore, run: Run) -> None:
+    source = MemorySource({"big": content(300 * KIB)})
+    read_range, reads = source.read_range, itertools.count()
+
+    def short(collection: str, item: Item, offset: int, length: int) -> t.Iterator[bytes]:
+        return read_range(collection, item, offset, length - (next(reads) == 2))
+
+    source.read_range = short  # type: ignore[method-assign]
+    rows, remarks = rows_of(source, PackWriter(run))
+    assert remarks == []
+    assert read_back(store, rows) == source.objects
 
 
 def test_a_large_object_that_vanishes_midway_gives_its_number_to_a_pack(store: DirectoryStore, run: Run) -> None:
