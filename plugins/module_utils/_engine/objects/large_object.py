@@ -59,7 +59,7 @@ class LargeObject:
         if not found.has_bytes:
             self.give_up()
             return row_of(found, "", None)
-        if False:
+        if found.item[:4] != self._item[:4]:
             raise changed(self._item, "it is another one than was listed")
         pack = self._packs.open_own(self._total)
         try:
