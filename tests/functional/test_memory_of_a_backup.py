@@ -17,7 +17,7 @@ LIMIT_MIB = 160
 # What allocators and threads make differ from run to run; in a bucket, also one part more or less on its way (16 MiB).
 GROWTH_MIB = {"directory": 12, "bucket": 28}
 # Plain bytes as pg_dump writes them. The smaller one has more than the parts of an upload that are in memory at once.
-SIZES_MB = (100, 600)
+SIZES_MB = (200, 600)
 
 # Rows of 100,000 bytes as they are dumped. A sixth are the hexadecimal digits of random bytes, which come again after
 # 100 MB only, beyond the reach of any compression; the rest is text of which every row has its own. Stored as it is, so

@@ -20,6 +20,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_sides import QUARANTINE
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3 import listing
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.failure import S3Error
 from ansible_collections.lifeboat.recovery.tests.functional.crash_driver import Order
 from ansible_collections.lifeboat.recovery.tests.functional.fault_fixtures import Driver
 from ansible_collections.lifeboat.recovery.tests.functional.fault_proxy import Fault, FaultProxy
@@ -81,7 +82,15 @@ class Target:
         return facts(self.bucket)
 
     def contents(self) -> dict[str, bytes]:
-        return {key: self.bucket.get(key) for key in self.bucket.etags()}
+        """Return what is there; a request that a killed run had sent may still remove a key after it was listed."""
+        found = {}
+        for key in self.bucket.etags():
+            try:
+                found[key] = self.bucket.get(key)
+            except S3Error as error:
+                if not error.is_missing_key:
+                    raise
+        return found
 
     def kept(self) -> dict[str, bytes]:
         return {key: data for (key, _etag), data in self.bucket.old_versions().items()} | self.bucket.quarantined()

@@ -122,9 +122,10 @@ def test_the_globals_hold_the_roles_and_no_password(postgres: Postgres) -> None:
 def test_the_password_is_in_no_argument_and_in_no_text(postgres: Postgres) -> None:
     server = postgres(15)
     secret = login(server, password="canary-4711")
-    # More than a pipe holds: nobody reads here, so pg_dump cannot have ended when its arguments are looked at.
-    script = "CREATE TABLE big AS SELECT i, repeat(md5(i::text), 30) AS t FROM generate_series(1, 3000) i"
+    # Much more than a pipe holds: pg_dump cannot have ended when its arguments are looked at.
+    script = "CREATE TABLE big AS SELECT i, repeat(md5(i::text), 30) AS t FROM generate_series(1, 30000) i"
     with database(server, "held", script), dump.Dump(secret, "held", tools_of(server).pg_dump) as running:
+        next(iter(running))  # until it writes, the kernel may still be setting its arguments up
         arguments = Path(f"/proc/{running._child.pid}/cmdline").read_bytes()
         assert b"pg_dump" in arguments
         assert b"canary" not in arguments
