@@ -316,7 +316,7 @@ def test_a_signal_ends_children_and_leaves_no_intent(
     assert len(host.intents()) == 1
     process.send_signal(number)
     _out, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == code
+    assert process.returncode == code, err
     assert err.splitlines()[-1] == f"Ended by {number.name}."
     assert "Traceback" not in err
     assert not Path(f"/proc/{child}").exists()
