@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import itertools
 import threading
 import typing as t
@@ -20,6 +19,7 @@ from ..s3.multipart import MultipartUpload, part_sizes
 from ..s3.object_properties import NO_LOCK, Lock, ObjectProperties
 from . import bucket_documents, file_properties, mangling
 from .bucket_source import BucketSource, for_one_object, properties_of
+from .mirror_bucket_upload import composite_etag
 from .rows import Item, Properties, Row
 from .target import Written
 
@@ -227,17 +227,8 @@ class BucketTarget:
             if error.code != "NoSuchUpload" and not error.is_transient:
                 raise
             found = self._client.head(collection, key)
-            if found is None or found.size != row.size or found.etag != object_etag(parts):
+            if found is None or found.size != row.size or found.etag != composite_etag(parts):
                 raise
-
-
-def object_etag(parts: t.Sequence[Part]) -> str:
-    """Return the ETag of an object made of `parts`, empty where the server gives parts other ETags than MD5."""
-    try:
-        digests = b"".join(bytes.fromhex(part.etag) for part in parts)
-    except ValueError:
-        return ""
-    return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
 
 
 def _as_object(row: Row) -> Properties:

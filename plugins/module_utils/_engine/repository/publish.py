@@ -11,6 +11,7 @@ import typing as t
 
 from .. import clock
 from ..errors import LifeboatError
+from ..stream.compression import SUFFIXES
 from ..stream.framed import FramedStream
 from ..stream.pipeline import StreamFacts, store_stream
 from . import layout
@@ -19,7 +20,6 @@ from .manifest import Manifest, Need, StoredFile, file_list, need_list, sums
 from .store import Entry, ExistsError, ExpiredError, Store, UnavailableError, Upload
 
 _PAUSES_S = (0, 1, 5, 20, 60)  # before each attempt to publish: servers that restart must not cost a backup
-_SUFFIXES = {"zstd": ".zst", "gzip": ".gz", "none": ""}
 PACK = "pack"  # role of stored files that have a number, which is that of their line in files.jsonl
 
 
@@ -122,7 +122,7 @@ class Run:
         self, name: str, role: str, chunks: t.Iterable[bytes], compression: str, estimate: int = 0
     ) -> StoredFile:
         """Write a stored file from plain chunks; `estimate` is its expected plain size in bytes, 0 for unknown."""
-        full_name = layout.checked_file_name(name + _SUFFIXES[compression])
+        full_name = layout.checked_file_name(name + SUFFIXES[compression])
         upload = self.store.upload(layout.data(self.job, self.id, full_name), estimate)
         try:
             facts = store_stream(chunks, upload, compression, self._intent.keep_alive)
@@ -142,7 +142,7 @@ class Run:
         """
         if (role == PACK) != (number is not None):
             raise ValueError("packs have a number, and nothing else has")
-        full_name = layout.checked_file_name(name + _SUFFIXES[compression])
+        full_name = layout.checked_file_name(name + SUFFIXES[compression])
         upload = self.store.upload(layout.data(self.job, self.id, full_name), estimate)
         try:
             stream = FramedStream(upload, compression, self._intent.keep_alive, has_plain_digest=role != PACK)
