@@ -12,6 +12,11 @@ import time
 
 UTC = dt.timezone.utc
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
+_TEXT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{6})?Z")
+_HTTP_DATE = re.compile(
+    r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT"
+)
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def now() -> dt.datetime:
@@ -31,11 +36,13 @@ def sleep(seconds: float) -> None:
 
 def to_text(moment: dt.datetime) -> str:
     """Return `2026-11-20T02:00:00.000000Z` (UTC, microseconds), the form of every time in a repository."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{moment.astimezone(UTC).isoformat(timespec='microseconds')[:26]}Z"
 
 
 def from_text(text: str) -> dt.datetime:
     """Parse what `to_text` writes; fractions may be missing. Raises ValueError."""
+    if _TEXT.fullmatch(text):  # far the most are: listings are full of them, and strptime takes 50 times as long
+        return dt.datetime.fromisoformat(f"{text[:-1]}+00:00").replace(tzinfo=UTC)
     pattern = "%Y-%m-%dT%H:%M:%S.%fZ" if "." in text else "%Y-%m-%dT%H:%M:%SZ"
     return dt.datetime.strptime(text, pattern).replace(tzinfo=UTC)
 
@@ -50,6 +57,11 @@ def from_nanoseconds(count: int) -> dt.datetime:
 
 def from_http_date(text: str) -> dt.datetime:
     """Parse an HTTP `Date` or `Last-Modified` header (RFC 9110, section 5.6.7). Raises ValueError."""
+    usual = _HTTP_DATE.fullmatch(text)
+    if usual is not None and usual.group(2) in _MONTHS:
+        day, month, *rest = usual.groups()
+        year, hour, minute, second = map(int, rest)
+        return dt.datetime(year, _MONTHS.index(month) + 1, int(day), hour, minute, second, tzinfo=UTC)
     try:
         return email.utils.parsedate_to_datetime(text).astimezone(UTC)
     except (TypeError, IndexError) as error:
@@ -58,7 +70,7 @@ def from_http_date(text: str) -> dt.datetime:
 
 def compact(moment: dt.datetime) -> str:
     """Return `20261120T020000Z`, the form of a time in names."""
-    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return moment.astimezone(UTC).isoformat()[:19].replace("-", "").replace(":", "") + "Z"
 
 
 def new_backup_id(moment: dt.datetime) -> str:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import typing as t
@@ -11,15 +12,17 @@ import typing as t
 from .. import clock
 from ..errors import FlaggedError, GuardRefusal, IncompleteError
 from ..objects import guards
+from ..objects.batch_reading import Readers
 from ..objects.changes import changes, never
 from ..objects.gather import gather
 from ..objects.index_writer import IndexSummary, IndexWriter
 from ..objects.pack_reader import PackReader
 from ..objects.pack_writer import PackWriter
+from ..objects.reading_processes import Open, ReadingProcesses, processes_for
 from ..objects.remarks import SKIPPED, Remarks
 from ..objects.reread import Round
 from ..objects.rows import Row
-from ..objects.source import Source
+from ..objects.source import ReadsSeveral, Source
 from ..objects.tally import Tally
 from ..repository import catalog
 from ..repository.manifest import Manifest
@@ -182,12 +185,13 @@ class _Writing:
         index = IndexWriter(self._run, base, self._job.compression)
         names = {*self._found.collections, *(base.collections() if base else ())}
         try:
-            for name in sorted(names, key=lambda each: each.encode("utf-8", "surrogateescape")):
-                if name not in self._found.collections:
-                    self._tally.lost(name, base.segments(name) if base else ())
-                    continue
-                say(f"{self._job.name}: reading {name}")
-                self._collection(source, name, packs, index)
+            with self._readers(source, packs) as readers:
+                for name in sorted(names, key=lambda each: each.encode("utf-8", "surrogateescape")):
+                    if name not in self._found.collections:
+                        self._tally.lost(name, base.segments(name) if base else ())
+                        continue
+                    say(f"{self._job.name}: reading {name}")
+                    self._collection(source, name, packs, index, readers)
             packs.finish()
             self._summary = index.finish()
         except BaseException:
@@ -195,7 +199,18 @@ class _Writing:
             index.abort()
             raise
 
-    def _collection(self, source: Source, name: str, packs: PackWriter, index: IndexWriter) -> None:
+    def _readers(self, source: Source, packs: PackWriter) -> t.ContextManager[Readers | None]:
+        """Return processes that read small objects, where that is worth it; they must be made before any thread."""
+        job = self._job
+        count = processes_for(job.concurrency)
+        if not count or not isinstance(source, ReadsSeveral):
+            return contextlib.nullcontext()
+        opened = t.cast(Open, job.open_source)
+        return ReadingProcesses(opened, packs.compress, count, job.concurrency, self._remarks.add)
+
+    def _collection(
+        self, source: Source, name: str, packs: PackWriter, index: IndexWriter, readers: Readers | None
+    ) -> None:
         base, tally = self._base, self._tally.collection(name)
         found = changes(
             source.items(name),
@@ -205,7 +220,7 @@ class _Writing:
             has_rereads=self._round.has_segment if self._round else None,
             full=self._job.reads_all,
         )
-        rows = gather(source, name, tally.steps(found), packs, self._remarks.add, self._job.concurrency)
+        rows = gather(source, name, tally.steps(found), packs, self._remarks.add, self._job.concurrency, readers)
         index.add(name, tally.rows(rows))
 
     def documents(self) -> None:

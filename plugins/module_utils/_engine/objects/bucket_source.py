@@ -12,25 +12,23 @@ import typing as t
 from .. import clock
 from ..errors import GuardRefusal
 from ..minio.bucket_api import BucketApi
-from ..s3 import failure, integrity, object_properties
+from ..s3 import failure, flight, object_properties
 from ..s3.client import S3Client
 from ..s3.detailed_listing import Shown
-from ..s3.download import Stored, stored
+from ..s3.download import Stored
 from ..s3.failure import S3Error
 from ..s3.listing import Listed
 from ..s3.object_properties import NO_LOCK, ObjectProperties
-from ..s3.transport import Request
 from . import bucket_documents
 from .mirror_bucket import of_object
 from .remarks import SKIPPED
 from .rows import Item, Properties, order
-from .source import ChangedError, Described, VanishedError
+from .source import ChangedError, Described, ObjectError, Order, Outcome, Take, VanishedError
 
 Report = t.Callable[[str, str, str, str], None]  # collection, key (empty: all), what, why
 
 _PATTERN = frozenset("*?[")
 _GROWN = 1024 * 1024  # bytes that a small object may have grown by since it was listed, beside 4 times its size
-_WITH_CHECKSUM = {"x-amz-checksum-mode": "ENABLED"}
 
 
 class BucketSource:
@@ -100,21 +98,45 @@ class BucketSource:
 
     def describe(self, collection: str, item: Item) -> Described:
         """Look at an object again."""
-        with for_one_object():
-            found = self._client.head(collection, item.key)
-            if found is None:
-                raise VanishedError(f"Cannot read {item.key!a} of {collection}", "it is not there any more")
-            return self._described(collection, item, found)
+        return flight.alone(self._client.transport, self._look_task(collection, item))
 
     def read_whole(self, collection: str, item: Item) -> tuple[Described, bytes]:
         """Read a small object with one request."""
-        problem = self._client.problem("read", collection, item.key)
-        request = Request(problem, "GET", collection, item.key, (), _WITH_CHECKSUM)
+        found, data = flight.alone(self._client.transport, self._read_task(collection, item))
+        return found, data
+
+    def read_through(self, take: Take, at_once: int) -> t.Iterator[tuple[t.Any, Outcome]]:
+        """Read or describe objects as they are taken, with several requests on their way at once."""
+
+        def task_of(order: Order) -> flight.Task[tuple[t.Any, Outcome]]:
+            try:
+                if order.only_properties:
+                    found = yield from self._look_task(order.collection, order.item)
+                    return order.token, (found, b"")
+                outcome = yield from self._read_task(order.collection, order.item)
+                return order.token, outcome
+            except ObjectError as error:
+                return order.token, error
+
+        def take_task(may_wait: bool) -> flight.Task[tuple[t.Any, Outcome]] | None:
+            order = take(may_wait)
+            return None if order is None else task_of(order)
+
+        return flight.Flight(self._client.transport, at_once).run(take_task)
+
+    def _look_task(self, collection: str, item: Item) -> flight.Task[Described]:
         with for_one_object():
-            answer = self._client.transport.whole(request, 4 * item.size + _GROWN)
-            integrity.confirm_received(problem, answer.fields, answer.body)
-            found = stored(problem, {**answer.fields, "content-length": str(len(answer.body))})
-            return self._described(collection, item, found), answer.body
+            found = yield from self._client.head_task(collection, item.key)
+            if found is None:
+                raise VanishedError(f"Cannot read {item.key!a} of {collection}", "it is not there any more")
+            described = yield from self._described_task(collection, item, found)
+            return described
+
+    def _read_task(self, collection: str, item: Item) -> flight.Task[tuple[Described, bytes]]:
+        with for_one_object():
+            data, found = yield from self._client.get_task(collection, item.key, 4 * item.size + _GROWN)
+            described = yield from self._described_task(collection, item, found)
+            return described, data
 
     def read_range(self, collection: str, item: Item, offset: int, length: int) -> t.Iterator[bytes]:
         """Yield bytes of exactly this state of an object."""
@@ -125,10 +147,10 @@ class BucketSource:
         """Return the settings of the buckets as the server's own documents."""
         return {name: bucket_documents.read(self._client, name) for name in self.collections()}
 
-    def _described(self, collection: str, item: Item, found: Stored) -> Described:
+    def _described_task(self, collection: str, item: Item, found: Stored) -> flight.Task[Described]:
         tags: dict[str, str] = {}
         if object_properties.tagging_count(found.fields):
-            tags = self._client.tags(collection, item.key, version_id=found.version_id)
+            tags = yield from self._client.tags_task(collection, item.key, version_id=found.version_id)
         properties = object_properties.from_fields(found.fields, tags)
         if properties.lock == NO_LOCK and collection not in self._seen_locks:
             self._look_at_locks(collection, item.key, found.version_id)
@@ -181,7 +203,9 @@ def _item(listed: Listed, shown: Shown | None) -> Item:
 
 def members_of(properties: ObjectProperties) -> dict[str, t.Any]:
     """Return the properties as members of a row (docs/format.md, "Properties"); what has no value is left out."""
-    lock = {name: value for name, value in dataclasses.asdict(properties.lock).items() if value}
+    lock: dict[str, t.Any] = {}
+    if properties.lock != NO_LOCK:
+        lock = {name: value for name, value in dataclasses.asdict(properties.lock).items() if value}
     found = {
         "headers": dict(properties.headers),
         "metadata": dict(properties.metadata),

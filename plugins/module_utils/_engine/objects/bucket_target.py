@@ -12,6 +12,7 @@ import threading
 import typing as t
 
 from .. import clock
+from ..s3 import flight
 from ..s3.calls import Part, PartLayout, Put
 from ..s3.client import S3Client
 from ..s3.failure import S3Error
@@ -21,7 +22,8 @@ from . import bucket_documents, file_properties, mangling
 from .bucket_source import BucketSource, for_one_object, properties_of
 from .mirror_bucket_upload import composite_etag
 from .rows import Item, Properties, Row
-from .target import Written
+from .source import ObjectError
+from .target import Bring, Take, Written
 
 _WHOLE = 16 * 1024 * 1024  # bytes: what is larger, or had parts, goes in parts
 _MOST_COPIED = 5 * 1024**3  # bytes that one CopyObject takes (Amazon S3 API, CopyObject)
@@ -102,6 +104,15 @@ class BucketTarget:
             _put, written = self._accepted(row, properties, functools.partial(self._put, collection, data))
         return dataclasses.replace(written, remarks=(*written.remarks, *notes))
 
+    def write_through(self, take: Take, at_once: int) -> t.Iterator[tuple[Bring, Written | ObjectError]]:
+        """Write objects that had no parts, with one request each and several on their way at once."""
+
+        def take_task(may_wait: bool) -> flight.Task[tuple[Bring, Written | ObjectError]] | None:
+            order = take(may_wait)
+            return None if order is None else self._put_task(order)
+
+        return flight.Flight(self._client.transport, at_once).run(take_task)
+
     def write_properties(self, collection: str, row: Row) -> Written:
         """Copy an object onto itself with the properties of the row: servers change them in no other way."""
         properties, notes = self._possible(collection, row)
@@ -137,24 +148,34 @@ class BucketTarget:
         self, row: Row, properties: ObjectProperties, attempt: t.Callable[[str, ObjectProperties], _T]
     ) -> tuple[_T, Written]:
         """Do something that names an object and gives it properties; once more without what the server refuses."""
-        key, own = self._placed(row), _own_key(row)
-        remarks = ["the server refuses its name, or would hide it"] if key != own else []
+        form = self._first_form(row, properties)
         while True:
             try:
-                return attempt(key, properties), Written(key, tuple(remarks))
+                return attempt(form.key, form.properties), form.written
             except S3Error as error:
-                if error.code in _NAME_REFUSED and key == own:
-                    key = mangling.mangled(own)
-                    remarks.append(f"the server refuses its name: {error.code}")
-                elif error.code == "InvalidTag" and properties.tags:
-                    properties = dataclasses.replace(properties, tags={})
-                    remarks.append(f"without its tags: {error.message}")
-                elif error.code == "InvalidStorageClass" and _STORAGE_CLASS in properties.headers:
-                    headers = {name: value for name, value in properties.headers.items() if name != _STORAGE_CLASS}
-                    properties = dataclasses.replace(properties, headers=headers)
-                    remarks.append("in the usual storage class: the server does not have its own")
-                else:
-                    raise
+                form = _other_form(row, form, error)
+
+    def _put_task(self, order: Bring) -> flight.Task[tuple[Bring, Written | ObjectError]]:
+        try:
+            with for_one_object():
+                properties, notes = self._possible(order.collection, order.row)
+                form = self._first_form(order.row, properties)
+                while True:
+                    fields = self._client.property_fields(form.properties)
+                    try:
+                        yield from self._client.put_task(order.collection, form.key, order.data, fields)
+                        break
+                    except S3Error as error:
+                        form = _other_form(order.row, form, error)
+        except ObjectError as error:
+            return order, error
+        return order, dataclasses.replace(form.written, remarks=(*form.written.remarks, *notes))
+
+    def _first_form(self, row: Row, properties: ObjectProperties) -> _Form:
+        key = self._placed(row)
+        return _Form(
+            key, properties, () if key == _own_key(row) else ("the server refuses its name, or would hide it",)
+        )
 
     def _possible(self, collection: str, row: Row) -> tuple[ObjectProperties, tuple[str, ...]]:
         """Return the properties that the bucket can take, and what it cannot."""
@@ -229,6 +250,37 @@ class BucketTarget:
             found = self._client.head(collection, key)
             if found is None or found.size != row.size or found.etag != composite_etag(parts):
                 raise
+
+
+@dataclasses.dataclass(frozen=True)
+class _Form:
+    """How an object is written."""
+
+    key: str
+    properties: ObjectProperties
+    remarks: tuple[str, ...]  # what is not as it was
+
+    @property
+    def written(self) -> Written:
+        return Written(self.key, self.remarks)
+
+
+def _other_form(row: Row, form: _Form, error: S3Error) -> _Form:
+    """Return a form without what the server has refused. Raises `error` where there is none."""
+    own, properties = _own_key(row), form.properties
+    if error.code in _NAME_REFUSED and form.key == own:
+        why = f"the server refuses its name: {error.code}"
+        return dataclasses.replace(form, key=mangling.mangled(own), remarks=(*form.remarks, why))
+    if error.code == "InvalidTag" and properties.tags:
+        properties = dataclasses.replace(properties, tags={})
+        why = f"without its tags: {error.message}"
+    elif error.code == "InvalidStorageClass" and _STORAGE_CLASS in properties.headers:
+        headers = {name: value for name, value in properties.headers.items() if name != _STORAGE_CLASS}
+        properties = dataclasses.replace(properties, headers=headers)
+        why = "in the usual storage class: the server does not have its own"
+    else:
+        raise error
+    return dataclasses.replace(form, properties=properties, remarks=(*form.remarks, why))
 
 
 def _as_object(row: Row) -> Properties:

@@ -6,19 +6,21 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import functools
 import threading
 import typing as t
 
 from . import object_fetch
+from .batch_reading import Batch, Built, Job, Readers, ReadingThread
 from .changes import Gone, Kept, Step, Taken, Wanted
 from .large_blocks import give_back_large_blocks
 from .large_object import WINDOW, LargeObject
-from .member_names import MemberName, MemberNames
-from .object_fetch import LARGEST_WHOLE, TRIES, Fetched, Large, Missed, Read, Same, Vanished
-from .pack_frames import FRAME, Frame, Span, build, header
+from .member_names import MemberNames
+from .object_fetch import LARGEST_WHOLE, TRIES, Large, Missed, Read, Same
+from .pack_frames import FRAME
 from .pack_writer import PackWriter
 from .rows import Item, Row
-from .source import ChangedError, ObjectError, Source, VanishedError
+from .source import ChangedError, ObjectError, Order, ReadsSeveral, Source, VanishedError
 from .workers import Workers
 
 THREADS = 16
@@ -29,8 +31,8 @@ OUTDATED = "outdated"  # remark: the object could not be read, and the backup ha
 Remark = t.Callable[[str, str, str, str], None]
 _IN_FLIGHT = 64 * 1024 * 1024  # bytes in memory, plain and compressed, of objects that are read and not yet written
 _OF_A_STEP = 2048  # bytes that an object takes besides its content, about
-_SLICE = 128 * 1024  # bytes of small objects that one thread reads one after the other …
-_SLICE_OBJECTS = 8  # … and how many: so all threads have work when there is little
+_SMALL = 256 * 1024  # bytes of objects that are asked for before others have arrived: they shall not wait for long
+_HEADER = 1024  # bytes that an object needs in a frame besides its content, about
 _MOST_STEPS = 4096  # of a batch
 
 
@@ -41,58 +43,55 @@ def gather(
     packs: PackWriter,
     remark: Remark,
     threads: int = THREADS,
+    readers: Readers | None = None,
 ) -> t.Iterator[Row | Taken]:
     """Read what is wanted of a collection into packs, and yield the finished rows and segments in the order of steps.
 
-    Objects are read by several threads. What vanished is left out; what changes while it is read is read as it is then;
-    what cannot be read keeps the row that the base has, and `remark` is called. Any other failure of the source or of
-    the repository ends all threads and comes out as it is, and the unfinished packs are dropped. Memory: about 64 MiB
-    besides what the upload of a pack holds, whatever the number of objects and their sizes.
+    Objects are read by several threads; small ones by `readers` where these are given, else by one thread that has
+    several requests on their way, where the source can do that. What vanished is left out; what changes while it is
+    read is read as it is then; what cannot be read keeps the row that the base has, and `remark` is called. Any other
+    failure of the source or of the repository ends all threads and comes out as it is, and the unfinished packs are
+    dropped. Memory: about 64 MiB besides what the upload of a pack holds, whatever the number of objects and their
+    sizes.
     """
     give_back_large_blocks()
-    with Workers(threads, "gather") as workers:
+    own = ReadingThread(source, packs.compress)
+    with Workers(1 + threads, "gather") as workers:
         try:
-            yield from _Gathering(workers, source, collection, packs, remark).rows(steps)
+            if readers is None and isinstance(source, ReadsSeveral):
+                workers.submit(functools.partial(own.run, source, threads, workers.require_going_on))
+                readers = own
+            yield from _Gathering(workers, source, collection, packs, remark, readers).rows(steps)
         except BaseException:
             packs.abort()
             raise
-
-
-class _Job(t.NamedTuple):
-    """An object that is to be read, and the name that it gets in a pack."""
-
-    wanted: Wanted
-    name: MemberName
-
-
-class _Built(t.NamedTuple):
-    """What a batch has become: ready to be written."""
-
-    fetched: list[Fetched]  # one for each job
-    frames: list[Frame]
-    spans: list[Span]  # one for each object that has bytes of its own
+        finally:
+            own.close()
 
 
 class _Batch:
-    """Steps that follow each other, and whose small objects share frames."""
+    """Steps that follow each other, and whose objects share frames."""
 
-    def __init__(self) -> None:
-        self.steps: list[Row | Taken | _Job] = []
-        self.jobs: list[_Job] = []
-        self.fetched: list[Fetched] = []
+    def __init__(self, is_small: bool = True) -> None:
+        self.is_small = is_small  # so that readers may have it
+        self.steps: list[Row | Taken | Job] = []
+        self.jobs: list[Job] = []
         self.cost = 0  # bytes in memory
-        self.size = 0  # bytes of the objects
-        self.unread = 0  # where the next slice begins
-        self.built: concurrent.futures.Future[_Built] = concurrent.futures.Future()
-        self._left = 1  # slices that are being read; one more as long as others may come
+        self.size = 0  # bytes of the objects, with their headers
+        self.built: concurrent.futures.Future[Built] = concurrent.futures.Future()
+
+
+class _Reading:
+    """A batch that is read by several threads, an object each."""
+
+    def __init__(self, batch: Batch, count: int, future: concurrent.futures.Future[Built]) -> None:
+        self.batch = batch
+        self.future = future
+        self._left = count
         self._lock = threading.Lock()
 
-    def begin(self) -> None:
-        with self._lock:
-            self._left += 1
-
-    def end(self) -> bool:
-        """Note that a slice is read, or that no other comes; say whether that was the last."""
+    def is_last(self) -> bool:
+        """Note that an object is read; say whether it was the last."""
         with self._lock:
             self._left -= 1
             return self._left == 0
@@ -101,7 +100,7 @@ class _Batch:
 class _LargeJob(t.NamedTuple):
     """A large object that is being read."""
 
-    job: _Job
+    job: Job
     object: LargeObject
     cost: int
 
@@ -109,12 +108,21 @@ class _LargeJob(t.NamedTuple):
 class _Gathering:
     """The order of one collection: batches are read by threads, and written one after the other by the caller's."""
 
-    def __init__(self, workers: Workers, source: Source, collection: str, packs: PackWriter, remark: Remark) -> None:
+    def __init__(
+        self,
+        workers: Workers,
+        source: Source,
+        collection: str,
+        packs: PackWriter,
+        remark: Remark,
+        readers: Readers | None,
+    ) -> None:
         self._workers = workers
         self._source = source
         self._collection = collection
         self._packs = packs
         self._remark = remark
+        self._readers = readers
         self._names = MemberNames(collection)
         self._batch = _Batch()
         self._pending: collections.deque[_Batch | _LargeJob] = collections.deque()
@@ -124,7 +132,7 @@ class _Gathering:
         """Yield what becomes of the steps, in their order."""
         for step in steps:
             if isinstance(step, Wanted):
-                self._want(_Job(step, self._names.name(step.item.key)))
+                self._want(Job(step, self._names.name(step.item.key)))
             elif not isinstance(step, Gone):
                 ready = step.row if isinstance(step, Kept) else step
                 if not self._pending and not self._batch.steps:
@@ -141,7 +149,7 @@ class _Gathering:
         self._workers.raise_failure()
         return isinstance(first, _Batch) and first.built.done()
 
-    def _want(self, job: _Job) -> None:
+    def _want(self, job: Job) -> None:
         size = job.wanted.item.size
         if size > LARGEST_WHOLE and not job.wanted.only_properties:
             self._close_batch()
@@ -151,13 +159,15 @@ class _Gathering:
             return
         if job.wanted.only_properties:
             size = 0
-        if size > FRAME:
+        is_small = size <= _SMALL
+        if size > FRAME or is_small != self._batch.is_small:
             self._close_batch()
+            self._batch.is_small = is_small
         self._batch.jobs.append(job)
-        self._batch.size += size
+        self._batch.size += size + _HEADER
         self._add(job, 2 * size + _OF_A_STEP)
 
-    def _add(self, step: Row | Taken | _Job, cost: int) -> None:
+    def _add(self, step: Row | Taken | Job, cost: int) -> None:
         """Add a step to the batch that is being filled."""
         batch = self._batch
         batch.steps.append(step)
@@ -165,49 +175,32 @@ class _Gathering:
         self._cost += cost
         if batch.size >= FRAME or len(batch.steps) >= _MOST_STEPS:
             self._close_batch()
-            return
-        unread = batch.jobs[batch.unread :]
-        if len(unread) >= _SLICE_OBJECTS or sum(job.wanted.item.size for job in unread) >= _SLICE:
-            self._read_slice()
-
-    def _read_slice(self) -> None:
-        batch = self._batch
-        first, jobs = batch.unread, batch.jobs[batch.unread :]
-        batch.unread = len(batch.jobs)
-        batch.fetched += [Vanished()] * len(jobs)
-        batch.begin()
-        self._workers.submit(lambda: self._fetch(batch, first, jobs))
 
     def _close_batch(self) -> None:
         batch = self._batch
         if not batch.steps:
             return
-        if batch.unread < len(batch.jobs):
-            self._read_slice()
         self._batch = _Batch()
         self._pending.append(batch)
-        if batch.end():
-            self._workers.submit(lambda: self._build(batch))
+        if not batch.jobs:
+            batch.built.set_result(Built([], [], []))
+        elif batch.is_small and self._readers is not None:
+            batch.built = self._readers.submit(self._collection, batch.jobs)
+        else:
+            self._read(batch)
 
-    def _fetch(self, batch: _Batch, first: int, jobs: t.Sequence[_Job]) -> None:
-        """Read some objects of a batch; whoever reads the last ones makes the frames. Runs in a thread."""
-        for index, job in enumerate(jobs, first):
-            self._workers.require_going_on()
-            batch.fetched[index] = object_fetch.fetch(self._source, self._collection, job.wanted)
-        if batch.end():
-            self._build(batch)
+    def _read(self, batch: _Batch) -> None:
+        """Have a batch read by several threads."""
+        reading = _Reading(Batch(self._source, self._collection, batch.jobs), len(batch.jobs), batch.built)
+        for order in reading.batch.orders():
+            self._workers.submit(functools.partial(self._read_one, reading, order))
 
-    def _build(self, batch: _Batch) -> None:
-        members = [
-            (header(job.name, one.found.item, len(one.data)), one.data)
-            for job, one in zip(batch.jobs, batch.fetched)
-            if isinstance(one, Read) and one.found.has_bytes
-        ]
-        frames, spans = build(members, self._packs.compress)
-        # The content is in the frames: the rows do not need it any more.
-        fetched = [one._replace(data=b"") if isinstance(one, Read) else one for one in batch.fetched]
-        batch.fetched.clear()
-        batch.built.set_result(_Built(fetched, frames, spans))
+    def _read_one(self, reading: _Reading, order: Order) -> None:
+        """Read an object of a batch; whoever reads the last one makes the frames. Runs in a thread."""
+        self._workers.require_going_on()
+        reading.batch.have(order.token[1], object_fetch.outcome_of(self._source, order))
+        if reading.is_last():
+            reading.future.set_result(reading.batch.built(self._packs.compress))
 
     def _written(self) -> t.Iterator[Row | Taken]:
         """Write what is first, and yield its rows."""
@@ -226,7 +219,7 @@ class _Gathering:
         del frames
         results = collections.deque(fetched)
         for step in batch.steps:
-            if not isinstance(step, _Job):
+            if not isinstance(step, Job):
                 yield step
                 continue
             one = results.popleft()
@@ -249,10 +242,10 @@ class _Gathering:
         self._remark(self._collection, wanted.item.key, OUTDATED if wanted.base else UNREADABLE, why)
         return wanted.base
 
-    def _large(self, job: _Job, item: Item) -> LargeObject:
+    def _large(self, job: Job, item: Item) -> LargeObject:
         return LargeObject(self._workers, self._source, self._collection, item, job.name, self._packs)
 
-    def _large_row(self, job: _Job, large: LargeObject) -> Row | None:
+    def _large_row(self, job: Job, large: LargeObject) -> Row | None:
         """Write a large object, as it is in the end where it changes; None where there is nothing to tell of it."""
         why = ""
         try:
@@ -274,15 +267,14 @@ class _Gathering:
             return self._missed(job.wanted, object_fetch.words(error))
         return self._missed(job.wanted, f"it changed whenever it was read: {why}")
 
-    def _now(self, job: _Job) -> Item:
+    def _now(self, job: Job) -> Item:
         look = self._workers.submit(lambda: self._source.describe(self._collection, job.wanted.item))
         return self._workers.result(look).item
 
-    def _shrunk_row(self, job: _Job, item: Item) -> Row | None:
+    def _shrunk_row(self, job: Job, item: Item) -> Row | None:
         """Read an object that is not large any more."""
         batch, small = _Batch(), job._replace(wanted=Wanted(item, job.wanted.base, only_properties=False))
         batch.steps.append(small)
         batch.jobs.append(small)
-        batch.fetched.append(Vanished())
-        self._workers.submit(lambda: self._fetch(batch, 0, [small]))
+        self._read(batch)
         return t.cast("Row | None", next(self._rows_of(batch, was_large=True), None))

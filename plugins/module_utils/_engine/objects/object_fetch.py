@@ -9,7 +9,7 @@ import typing as t
 
 from .changes import Wanted
 from .rows import Item, Location, Row
-from .source import ChangedError, Described, ObjectError, Source, VanishedError
+from .source import ChangedError, Described, ObjectError, Order, Outcome, Source, VanishedError
 
 TRIES = 3  # of an object that changes while it is read
 LARGEST_WHOLE = 16 * 1024 * 1024  # bytes; bigger objects are read in ranges, into packs of their own
@@ -58,32 +58,60 @@ class Vanished(t.NamedTuple):
 Fetched = t.Union[Read, Same, Large, Missed, Vanished]
 
 
-def fetch(source: Source, collection: str, wanted: Wanted) -> Fetched:
-    """Read or describe one object as it is now, unless it is large. Raises what concerns the whole source."""
-    item, why = wanted.item, ""
+def order_of(collection: str, wanted: Wanted, token: t.Any) -> Order:
+    """Return how the source is first asked for what is wanted."""
+    return Order(token, collection, wanted.item, wanted.only_properties and wanted.base is not None)
+
+
+def outcome_of(source: Source, order: Order) -> Outcome:
+    """Do as ordered, alone. Raises what concerns the whole source."""
     try:
-        if wanted.only_properties and wanted.base is not None:
-            found = source.describe(collection, item)
-            if found.item[:4] == wanted.base[:4]:
-                return Same(found, wanted.base)
-            item = found.item
-        for _attempt in range(TRIES):
-            if item.size > LARGEST_WHOLE:
-                return Large(item)
-            try:
-                return _whole(source, collection, item)
-            except ChangedError as error:
-                why = words(error)
-                item = source.describe(collection, item).item
+        if order.only_properties:
+            return source.describe(order.collection, order.item), b""
+        return source.read_whole(order.collection, order.item)
+    except ObjectError as error:
+        return error
+
+
+def fetched(source: Source, collection: str, wanted: Wanted, outcome: Outcome) -> Fetched:
+    """Make of the first outcome what is to be told of an object, and ask again where it changes meanwhile.
+
+    Raises what concerns the whole source.
+    """
+    try:
+        return _fetched(source, collection, wanted, outcome)
     except VanishedError:
         return Vanished()
     except ObjectError as error:
         return Missed(words(error))
+
+
+def _fetched(source: Source, collection: str, wanted: Wanted, outcome: Outcome) -> Fetched:
+    item, tries, why = wanted.item, TRIES, ""
+    try:
+        if isinstance(outcome, ObjectError):
+            raise outcome
+        found, data = outcome
+        if wanted.base is None or not wanted.only_properties:
+            return _whole(item, found, data)
+        if found.item[:4] == wanted.base[:4]:
+            return Same(found, wanted.base)
+        item = found.item
+    except ChangedError as error:
+        tries, why = tries - 1, words(error)
+        item = source.describe(collection, item).item
+    for _attempt in range(tries):
+        if item.size > LARGEST_WHOLE:
+            return Large(item)
+        try:
+            return _whole(item, *source.read_whole(collection, item))
+        except ChangedError as error:
+            why = words(error)
+            item = source.describe(collection, item).item
     return Missed(f"it changed whenever it was read: {why}")
 
 
-def _whole(source: Source, collection: str, item: Item) -> Read:
-    found, data = source.read_whole(collection, item)
+def _whole(item: Item, found: Described, data: bytes) -> Read:
     if not found.has_bytes:
         return Read(found, b"", "")
     if len(data) != found.item.size:

@@ -17,6 +17,11 @@ END = bytes(2 * tarfile.BLOCKSIZE)  # POSIX.1-2017, pax, "ustar Interchange Form
 _MODE = 0o600  # of unpacked members: whoever unpacks decides who may read them
 _LARGEST_NUMBER = 8**11 - 1  # what fits the fields of a header for size and time
 
+_USTAR_OWNER = b"%07o\0%07o\0%07o\0" % (_MODE, 0, 0)
+# behind the checksum: a file, without link, owners' names, device, and folder
+_USTAR_END = b" 0" + bytes(tarfile.LENGTH_LINK) + b"ustar\x0000" + bytes(247)
+_USTAR_SUM = sum(_USTAR_OWNER) + sum(_USTAR_END[1:]) + 8 * ord(" ")  # its own field counts as blanks
+
 
 class Frame(t.NamedTuple):
     """Compressed bytes that can be read alone."""
@@ -35,18 +40,24 @@ class Span(t.NamedTuple):
 
 def header(name: MemberName, item: Item, size: int) -> bytes:
     """Return the tar header of a member in pax format; equal arguments give equal bytes."""
+    path = name.name.encode("utf-8", "surrogateescape")
+    seconds = _seconds(item.modified)
+    # Without extended records a pax header is that of ustar, and one of these is quickly made.
+    if not name.fields and len(path) <= tarfile.LENGTH_NAME and name.name.isascii() and size <= _LARGEST_NUMBER:
+        return _ustar_header(path, size, seconds)
     info = tarfile.TarInfo(name.name)
     info.size = size
     info.mode = _MODE
-    info.mtime = _seconds(item.modified)
+    info.mtime = seconds
     info.pax_headers = name.fields
-    return info.tobuf(_header_format(name, size), "utf-8", "surrogateescape")
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
-def _header_format(name: MemberName, size: int) -> t.Literal[0, 2]:
-    """Choose pax only where it says more: without extended records its header is that of ustar, at half the cost."""
-    is_simple = not name.fields and len(name.name) <= tarfile.LENGTH_NAME and name.name.isascii()
-    return tarfile.USTAR_FORMAT if is_simple and size <= _LARGEST_NUMBER else tarfile.PAX_FORMAT
+def _ustar_header(path: bytes, size: int, seconds: int) -> bytes:
+    """Return the header of a file (POSIX.1-2017, pax, "ustar Interchange Format")."""
+    numbers = b"%011o\0%011o\0" % (size, seconds)
+    checksum = sum(path) + sum(numbers) + _USTAR_SUM
+    return b"%b%b%b%06o\0%b" % (path.ljust(tarfile.LENGTH_NAME, b"\0"), _USTAR_OWNER, numbers, checksum, _USTAR_END)
 
 
 def padding(size: int) -> bytes:

@@ -5,12 +5,17 @@
 from __future__ import annotations
 
 import concurrent.futures
+import queue
 import threading
 import types
 import typing as t
 
 In = t.TypeVar("In")
 Out = t.TypeVar("Out")
+# `take(True)` waits for the next order, and returns None in the end; `take(False)` returns None also where none is
+# there yet.
+Take = t.Callable[[bool], t.Any]
+SERVING = 2  # threads that have several requests on their way each
 
 
 class Lanes:
@@ -20,13 +25,21 @@ class Lanes:
     """
 
     def __init__(self, threads: int, most_bytes: int = 64 * 1024 * 1024) -> None:
-        self._pool = concurrent.futures.ThreadPoolExecutor(threads, "lifeboat-restore")
+        self._pool = concurrent.futures.ThreadPoolExecutor(threads + SERVING, "lifeboat-restore")
         self._changed = threading.Condition()
         self._most = 2 * threads  # pieces of work that were taken and are not done
         self._most_bytes = most_bytes  # that they hold in memory
         self._count = 0
         self._bytes = 0
         self._error: BaseException | None = None
+        self._orders: queue.SimpleQueue[t.Any] = queue.SimpleQueue()
+
+    def serve(self, serve: t.Callable[[Take], t.Iterator[int]]) -> None:
+        """Let `SERVING` more threads do what `order` brings: each calls `serve`, which takes the orders and yields the
+        bytes that they have held when they are done.
+        """
+        for _thread in range(SERVING):
+            self._pool.submit(self._serve, serve)
 
     def __enter__(self) -> Lanes:
         return self
@@ -37,10 +50,20 @@ class Lanes:
         if error is not None:
             with self._changed:
                 self._error = self._error or error
+        self._orders.put(None)
         self._pool.shutdown()
 
     def submit(self, work: t.Callable[[], None], size: int = 0) -> None:
         """Have a piece of work done that holds `size` bytes."""
+        self._wait_for_room(size)
+        self._pool.submit(self._do, work, size)
+
+    def order(self, what: t.Any, size: int) -> None:
+        """Have done what `serve` knows how to do, and what holds `size` bytes."""
+        self._wait_for_room(size)
+        self._orders.put(what)
+
+    def _wait_for_room(self, size: int) -> None:
         with self._changed:
             while self._count and (self._count >= self._most or self._bytes + size > self._most_bytes):
                 if self._error is not None:
@@ -49,12 +72,11 @@ class Lanes:
             self._raise()
             self._count += 1
             self._bytes += size
-        self._pool.submit(self._do, work, size)
 
     def settle(self) -> None:
         """Wait until all that was taken is done."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._count)
+            self._changed.wait_for(lambda: not self._count or self._error is not None)
             self._raise()
 
     def map(self, work: t.Callable[[In], Out], items: t.Sequence[In]) -> t.Iterator[Out]:
@@ -66,13 +88,36 @@ class Lanes:
             if self._error is None:
                 work()
         except BaseException as error:  # whatever it is, the thread that brings the work must hear of it
-            with self._changed:
-                self._error = self._error or error
+            self._fail(error)
         finally:
-            with self._changed:
-                self._count -= 1
-                self._bytes -= size
-                self._changed.notify_all()
+            self._finish(size)
+
+    def _serve(self, serve: t.Callable[[Take], t.Iterator[int]]) -> None:
+        try:
+            for size in serve(self._take):
+                self._finish(size)
+        except BaseException as error:
+            self._fail(error)
+
+    def _take(self, may_wait: bool) -> t.Any:
+        try:
+            order = self._orders.get(may_wait)
+        except queue.Empty:
+            return None
+        if order is None:
+            self._orders.put(None)  # for the other threads
+        return order if self._error is None else None
+
+    def _fail(self, error: BaseException) -> None:
+        with self._changed:
+            self._error = self._error or error
+            self._changed.notify_all()
+
+    def _finish(self, size: int) -> None:
+        with self._changed:
+            self._count -= 1
+            self._bytes -= size
+            self._changed.notify_all()
 
     def _raise(self) -> None:
         if self._error is not None:

@@ -15,15 +15,16 @@ from ..errors import DamagedError, GuardRefusal
 from ..steps import reached
 from . import restore_plan as plan
 from .remarks import Remarks
-from .restore_lanes import Lanes
+from .restore_lanes import SERVING, Lanes, Take
 from .restore_plan import Step
 from .restore_work import Copy, Work
 from .rows import Row, from_line, to_line
 from .source import ObjectError
-from .target import Written
+from .target import Bring, WritesSeveral, Written
 
 # Bytes of an object that is held whole, so that the next one can be read while it is written.
 _HELD = 4 * 1024 * 1024
+_SMALL = 256 * 1024  # bytes of an object that shares a thread with others on their way
 _REMEMBERED = 4096  # directories that are known to be there
 
 
@@ -75,6 +76,8 @@ class Restoration:
         the target fails, or this copy (StoreError; DamagedError for its index).
         """
         with Lanes(self._work.threads) as lanes:
+            if isinstance(self._work.target, WritesSeveral):
+                lanes.serve(functools.partial(self._write_through, self._work.target))
             for collection, name in self._work.names.items():
                 self._work.target.prepare(name)
                 self._collection(lanes, collection, name)
@@ -132,7 +135,19 @@ class Restoration:
         except DamagedError as error:
             self._damaged(name, row, error)
             return
-        lanes.submit(functools.partial(self.write, name, row, (data,)), row.size)
+        if row.size <= _SMALL and isinstance(self._work.target, WritesSeveral) and not row.properties.get("parts"):
+            lanes.order(Bring(name, row, data), row.size)
+        else:
+            lanes.submit(functools.partial(self.write, name, row, (data,)), row.size)
+
+    def _write_through(self, target: WritesSeveral, take: Take) -> t.Iterator[int]:
+        """Write small objects as they come, and yield their sizes."""
+        for (name, row, _data), outcome in target.write_through(take, -(-self._work.threads // SERVING)):
+            if isinstance(outcome, ObjectError):
+                self._failed(name, row.key, outcome)
+            else:
+                self._written(name, row, outcome)
+            yield row.size
 
     def write(self, name: str, row: Row, chunks: t.Iterable[bytes] = ()) -> None:
         """Write an object with its properties."""
@@ -143,10 +158,13 @@ class Restoration:
         except DamagedError as error:
             self._damaged(name, row, error)
         else:
-            reached("restore:written")
-            self._work.note_written(name, row)
-            self._count(written=1, written_bytes=row.size)
-            self._note(name, row, written)
+            self._written(name, row, written)
+
+    def _written(self, name: str, row: Row, written: Written) -> None:
+        reached("restore:written")
+        self._work.note_written(name, row)
+        self._count(written=1, written_bytes=row.size)
+        self._note(name, row, written)
 
     def give_properties(self, name: str, row: Row) -> None:
         """Give an object that is there the properties of its row."""

@@ -33,6 +33,24 @@ class Described:
     has_bytes: bool = True  # False for what has no content of its own: directories, symbolic links, later hard links
 
 
+# An object as it is now, and its bytes, none where only its properties were asked for; or why it cannot be had.
+Outcome = t.Union[t.Tuple[Described, bytes], ObjectError]  # noqa: UP006 - evaluated at run time on Python 3.9 as well
+
+
+class Order(t.NamedTuple):
+    """An object that somebody wants to have."""
+
+    token: t.Any  # comes back with the outcome
+    collection: str
+    item: Item
+    only_properties: bool
+
+
+# `take(True)` waits for the next order, and returns None in the end; `take(False)` returns None also where none is
+# there yet.
+Take = t.Callable[[bool], t.Optional[Order]]
+
+
 class Source(t.Protocol):
     """What is backed up: buckets or directories, read only. Several threads may use it.
 
@@ -70,3 +88,14 @@ class Source(t.Protocol):
 
     def documents(self) -> t.Mapping[str, t.Any]:
         """Return the settings of the collections as the server keeps them: JSON values by collection."""
+
+
+@t.runtime_checkable
+class ReadsSeveral(Source, t.Protocol):
+    """A source that one thread can ask for the next objects before the first has arrived."""
+
+    def read_through(self, take: Take, at_once: int) -> t.Iterator[tuple[t.Any, Outcome]]:
+        """Yield the token of each order with its outcome as these come, `at_once` of them on their way.
+
+        Raises what concerns the whole source.
+        """

@@ -8,6 +8,7 @@ import dataclasses
 import typing as t
 
 from .rows import Item, Row
+from .source import ObjectError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +17,17 @@ class Written:
 
     key: str  # under which it lies: another than the row's where the target refuses that one
     remarks: tuple[str, ...] = ()  # what the target could not take over: a header, an owner, a lock …
+
+
+class Bring(t.NamedTuple):
+    """A small object that is to be written."""
+
+    collection: str
+    row: Row
+    data: bytes  # its content
+
+
+Take = t.Callable[[bool], t.Optional[Bring]]  # as in `source`
 
 
 class Target(t.Protocol):
@@ -53,3 +65,14 @@ class Target(t.Protocol):
 
     def finish(self, collection: str) -> t.Sequence[str]:
         """Do what must come last (times of directories), and return remarks."""
+
+
+@t.runtime_checkable
+class WritesSeveral(t.Protocol):
+    """A target to which one thread can send the next objects before the first has been taken."""
+
+    def write_through(self, take: Take, at_once: int) -> t.Iterator[tuple[Bring, Written | ObjectError]]:
+        """Yield each object with what became of it, `at_once` of them on their way.
+
+        Raises what concerns the whole target.
+        """

@@ -9,7 +9,7 @@ import typing as t
 
 from .. import clock
 from . import credentials as credential
-from . import detailed_listing, failure, integrity, listing, signature
+from . import detailed_listing, failure, flight, integrity, listing, signature
 from .bucket_calls import BucketCalls
 from .calls import Headers, Put, named, version_query
 from .connection import Body
@@ -51,28 +51,33 @@ class S3Client(UploadCalls, BucketCalls, PropertyCalls):
         With a condition the request is not repeated after a lost answer: then the outcome is unknown (code LostAnswer,
         or a status of 500 and more).
         """
+        conditions = {"if-none-match": "*"} if only_if_new else {}
+        if only_if_etag:
+            conditions["if-match"] = f'"{only_if_etag}"'
+        task = self.put_task(
+            bucket, key, data, {**(headers or {}), **conditions}, once=bool(conditions), signed_at=signed_at
+        )
+        return flight.alone(self.transport, task)
+
+    def put_task(
+        self,
+        bucket: str,
+        key: str,
+        data: bytes | Body,
+        headers: Headers,
+        *,
+        once: bool = False,
+        signed_at: SignedAt = None,
+    ) -> flight.Task[Put]:
+        """Write an object, as `put_object` does; with `once` the request is not repeated after a lost answer."""
         body: Body = (data,) if isinstance(data, bytes) else data
         checksum = integrity.crc32(body)
-        fields = {**(headers or {}), integrity.HEADER: checksum}
-        if only_if_new:
-            fields["if-none-match"] = "*"
-        if only_if_etag:
-            fields["if-match"] = f'"{only_if_etag}"'
         problem = self.problem("write", bucket, key)
-        answer = self.transport.whole(
-            Request(
-                problem,
-                "PUT",
-                bucket,
-                named(key),
-                (),
-                fields,
-                body,
-                once=only_if_new or bool(only_if_etag),
-                signed_at=signed_at,
-                step="put",
-            )
+        fields = {**headers, integrity.HEADER: checksum}
+        request = Request(
+            problem, "PUT", bucket, named(key), (), fields, body, once=once, signed_at=signed_at, step="put"
         )
+        answer = yield flight.Ask(request)
         integrity.confirm_stored(problem, answer.fields, body, checksum)
         return Put(answer.fields.get("etag", "").strip('"'), answer.fields.get("x-amz-version-id", ""))
 
@@ -90,26 +95,38 @@ class S3Client(UploadCalls, BucketCalls, PropertyCalls):
 
     def get_bytes(self, bucket: str, key: str, most_bytes: int, *, version_id: str = "") -> tuple[bytes, Stored]:
         """Read a whole object of at most `most_bytes`, and compare it with the checksum that the server keeps."""
+        task = self.get_task(bucket, key, most_bytes, version_id=version_id)
+        body, found = flight.alone(self.transport, task)
+        return body, found
+
+    def get_task(
+        self, bucket: str, key: str, most_bytes: int, *, version_id: str = ""
+    ) -> flight.Task[tuple[bytes, Stored]]:
+        """Read a whole object, as `get_bytes` does."""
         problem = self.problem("read", bucket, key)
-        request = Request(
-            problem, "GET", bucket, named(key), version_query(version_id), {"x-amz-checksum-mode": "ENABLED"}
-        )
-        answer = self.transport.whole(request, most_bytes)
+        headers = {"x-amz-checksum-mode": "ENABLED"}
+        request = Request(problem, "GET", bucket, named(key), version_query(version_id), headers)
+        answer = yield flight.Ask(request, most_bytes)
         integrity.confirm_received(problem, answer.fields, answer.body)
-        found = stored(problem, {**answer.fields, "content-length": str(len(answer.body))})
-        return answer.body, found
+        return answer.body, stored(problem, answer.fields, len(answer.body))
 
     def head(self, bucket: str, key: str, *, version_id: str = "") -> Stored | None:
         """Return what the server says of an object, or None when there is none in a bucket that is there."""
+        return flight.alone(self.transport, self.head_task(bucket, key, version_id=version_id))
+
+    def head_task(self, bucket: str, key: str, *, version_id: str = "") -> flight.Task[Stored | None]:
+        """Look at an object, as `head` does."""
         problem = self.problem("look at", bucket, key)
         request = Request(problem, "HEAD", bucket, named(key), version_query(version_id))
         try:
-            return stored(problem, self.transport.whole(request).fields)
+            answer = yield flight.Ask(request)
         except failure.S3Error as error:
             if error.code in ("NoSuchKey", "NoSuchVersion"):
                 return None
             if error.status != 404 or error.code:
                 raise
+        else:
+            return stored(problem, answer.fields)
         # A 404 without a body does not tell a missing object from a missing bucket; a GET does.
         try:
             self.transport.begun(dataclasses.replace(request, method="GET", headers={"range": "bytes=0-0"})).end()

@@ -31,6 +31,11 @@ class Wire:
         self._connection = connection
         self.hostname = hostname
 
+    @property
+    def number(self) -> int:
+        """Return the number of the socket."""
+        return self._connection.sock.fileno()
+
     def send(self, method: str, target: str, head: str, body: Body) -> None:
         """Send a request; `head` is the header lines. Raises OSError; the request may have arrived all the same."""
         start = f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode()

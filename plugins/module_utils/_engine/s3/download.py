@@ -29,10 +29,15 @@ class Stored:
     fields: t.Mapping[str, str]  # all headers, by lower-case name
 
 
-def stored(problem: str, fields: t.Mapping[str, str]) -> Stored:
-    """Read an object's properties from the headers of a HEAD or GET. Raises S3Error when they are not there."""
+def stored(problem: str, fields: t.Mapping[str, str], received: int | None = None) -> Stored:
+    """Read an object's properties from the headers of a HEAD or GET; `received` is its size where it was read whole.
+
+    Raises S3Error when they are not there.
+    """
     try:
-        size = int(fields.get("content-range", "").rpartition("/")[2] or fields["content-length"])
+        size = received
+        if size is None:
+            size = int(fields.get("content-range", "").rpartition("/")[2] or fields["content-length"])
         modified = clock.from_http_date(fields["last-modified"])
     except (KeyError, ValueError) as error:
         raise S3Error(

@@ -17,7 +17,7 @@ from .failure import S3Error
 # CRC-32 travels with each upload, and the server refuses other bytes. It runs at more than 1 GB/s on any machine,
 # where MD5 (Content-MD5) takes twice to four times and SHA-256 without CPU support five times as long; AWS, MinIO and
 # Versity Gateway all check it and answer with what they stored. It has to find accidents only: against malice there is
-# TLS, or the signed SHA-256 over plain http, and the SHA-256 of stored files in the manifest.
+# TLS, or the signed SHA-256 over plain http to other machines, and the SHA-256 of stored files in the manifest.
 HEADER = "x-amz-checksum-crc32"
 ALGORITHM_HEADERS = {"x-amz-checksum-algorithm": "CRC32"}
 _MD5 = re.compile(r"[0-9a-f]{32}")

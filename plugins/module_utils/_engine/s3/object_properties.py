@@ -31,6 +31,7 @@ _LOCK_HOLD = "x-amz-object-lock-legal-hold"
 # What MinIO's listing with metadata leaves out though the object has it.
 _NOT_LISTED = ("expires", "x-amz-website-redirect-location")
 _USUAL_CLASS = "STANDARD"
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +62,8 @@ class ObjectProperties:
     def digest(self) -> str:
         """Return a digest of all that MinIO's listing shows of it."""
         headers = {name: value for name, value in self.headers.items() if name not in _NOT_LISTED}
-        shown = [headers, dict(self.metadata), dict(self.tags), dataclasses.astuple(self.lock)]
-        text = json.dumps(shown, sort_keys=True, separators=(",", ":"))
+        lock = self.lock
+        text = _canonical([headers, dict(self.metadata), dict(self.tags), (lock.mode, lock.until, lock.hold)])
         return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
 
 
@@ -138,7 +139,7 @@ def moment_text(text: str) -> str:
 
 
 def _content(fields: t.Mapping[str, str], read: t.Callable[[str], str]) -> dict[str, str]:
-    found = {name: read(fields[name]) for name in CONTENT_HEADERS if fields.get(name)}
+    found = {name: read(fields[name]) for name in CONTENT_HEADERS if name in fields and fields[name]}
     if found.get("x-amz-storage-class") == _USUAL_CLASS:
         del found["x-amz-storage-class"]
     return found

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from . import failure, integrity, listing
+from . import failure, flight, integrity, listing
 from .calls import Calls, PartLayout, Put, copy_source, named, version_query, xml_values
 from .object_properties import NO_LOCK, Lock, ObjectProperties, moment_text, until_text
 from .transport import Answer, Request
@@ -38,10 +38,18 @@ class PropertyCalls(Calls):
 
     def tags(self, bucket: str, key: str, *, version_id: str = "") -> dict[str, str]:
         """Return the tags of an object."""
+        return flight.alone(self.transport, self.tags_task(bucket, key, version_id=version_id))
+
+    def tags_task(self, bucket: str, key: str, *, version_id: str = "") -> flight.Task[dict[str, str]]:
+        """Find out the tags of an object."""
         problem = self.problem("read the tags of", bucket, key)
-        answer = self._document(problem, bucket, key, "tagging", version_id)
-        if answer is None:
-            return {}
+        query = (*version_query(version_id), ("tagging", ""))
+        try:
+            answer = yield flight.Ask(Request(problem, "GET", bucket, named(key), query))
+        except failure.S3Error as error:
+            if error.code in _NOT_SET:
+                return {}
+            raise
         root = _root(problem, answer, "Tagging")
         return {tag.findtext("Key") or "": tag.findtext("Value") or "" for tag in root.findall("TagSet/Tag")}
 

@@ -8,16 +8,19 @@ import functools
 import http.client
 import io
 import re
+import socket
 import typing as t
 
-_STATUS_LINE = re.compile(r"HTTP/1\.1 ([2-5][0-9][0-9])(?: ([^\r\n]*))?\r\n")
-_FIELD = re.compile(r"^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*?)[ \t]*\r\n", re.MULTILINE)
+_STATUS_LINE = re.compile(r"HTTP/1\.1 ([2-5][0-9][0-9])(?: ([^\r\n]*))?")
+_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*?)[ \t]*")
 # Lists by their definition, and of no use here: MinIO repeats "Vary" in every answer.
 _REPEATABLE = frozenset(("allow", "cache-control", "server-timing", "set-cookie", "vary", "via"))
 _NO_MESSAGE = http.client.HTTPMessage()
 _LONGEST_LINE = 65536  # bytes, as the standard library has it
 _MOST_LINES = 100
 _BODYLESS = frozenset((204, 304))
+_BUFFER = 64 * 1024  # bytes that are asked for at once: most answers come whole
+_USUAL_LINE = 256  # signs; longer lines are not remembered
 
 
 class LeanResponse(http.client.HTTPResponse):
@@ -30,13 +33,17 @@ class LeanResponse(http.client.HTTPResponse):
 
     fields: dict[str, str]
 
+    def __init__(self, sock: socket.socket, method: str | None = None) -> None:
+        """Wait for the answer to a request that was sent on `sock`."""
+        super().__init__(t.cast(socket.socket, _Wide(sock)), method=method)
+
     def begin(self) -> None:
         """Read the head of the answer. Raises http.client.HTTPException and OSError as the standard library does."""
         head = _head(self.fp)
-        text = head.decode("latin-1")
-        status = _STATUS_LINE.match(text)
-        fields = _fields(text[status.end() :]) if status else None
-        if status is None or fields is None or not self._adopt(int(status.group(1)), status.group(2) or "", fields):
+        lines = head.decode("latin-1").split("\r\n")
+        status = _STATUS_LINE.fullmatch(lines[0])
+        fields = _fields(lines) if status else None
+        if status is None or fields is None or not self._adopt(int(status[1]), status[2] or "", fields):
             self._begin_again(head)
 
     def _adopt(self, status: int, reason: str, fields: dict[str, str]) -> bool:
@@ -91,22 +98,38 @@ def _head(stream: t.Any) -> bytes:
     return b"".join(lines)
 
 
-def _fields(text: str) -> dict[str, str] | None:
-    """Return the headers of a head by lower-case name; None when any line is not plain or a name comes again."""
-    found = _FIELD.findall(text)
-    if not text.endswith("\r\n") or len(found) != text.count("\n") - 1:
+def _fields(lines: list[str]) -> dict[str, str] | None:
+    """Return the headers among the lines of a head by lower-case name; None when any is not plain or a name comes
+    again.
+    """
+    if lines[-2:] != ["", ""]:
         return None
     fields: dict[str, str] = {}
-    for name, value in found:
-        lower = _lower(name)
-        if lower in fields and lower not in _REPEATABLE:
+    for line in lines[1:-2]:
+        found = _usual_field(line) if len(line) <= _USUAL_LINE else _field(line)
+        if found is None or (found[0] in fields and found[0] not in _REPEATABLE):
             return None
-        fields[lower] = value
+        fields[found[0]] = found[1]
     return fields
 
 
-# Servers write the same few names in every answer.
-_lower = functools.lru_cache(maxsize=512)(str.lower)
+def _field(line: str) -> tuple[str, str] | None:
+    found = _FIELD.fullmatch(line)
+    return (found[1].lower(), found[2]) if found else None
+
+
+# Servers write most lines the same in every answer.
+_usual_field = functools.lru_cache(maxsize=512)(_field)
+
+
+class _Wide:
+    """A socket whose file has a larger buffer than the standard library gives it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def makefile(self, mode: t.Literal["rb"]) -> t.Any:
+        return self._sock.makefile(mode, _BUFFER)
 
 
 class _Replay:

@@ -16,7 +16,7 @@ from ..steps import reached
 from . import credentials as credential
 from . import failure, signature, whitelist
 from .connection import Body, Connections, Wire
-from .endpoint import Endpoint
+from .endpoint import Endpoint, is_loopback
 from .failure import S3Error
 from .response import LeanResponse
 
@@ -82,7 +82,7 @@ class Transport:
         self._connections = Connections(endpoint)
         self._signer = signature.Signer(endpoint.region)
         self._places: dict[str, tuple[str, str, str]] = {}
-        self._hashes_payload = endpoint.scheme == "http"
+        self._hashes_payload = endpoint.scheme == "http" and not is_loopback(endpoint.hostname)
         # Server's clock minus ours; stays 0 until the server refuses our time.
         self._offset = dt.timedelta(0)
 
@@ -93,16 +93,43 @@ class Transport:
     def whole(self, request: Request, most_bytes: int = MOST_XML) -> Answer:
         """Send a request and read the whole answer, of at most `most_bytes`. Raises S3Error."""
 
-        def read(exchange: Exchange) -> Answer:
-            return Answer(
-                exchange.response.status, exchange.fields, _read_whole(request, exchange.response, most_bytes)
-            )
-
-        return self._repeated(request, read)
+        return self._repeated(request, lambda exchange: self._read(request, exchange, most_bytes))
 
     def begun(self, request: Request) -> Exchange:
         """Send a request and read the head of the answer; the caller reads the body and calls `end`. Raises S3Error."""
         return self._repeated(request, None)
+
+    def send(self, request: Request) -> Wire:
+        """Send a request once, for `receive`; it must be one that may be repeated. Raises S3Error."""
+        hostname, target, head = self._signed(request, self._payload(_allowed(request)))
+        try:
+            wire, _was_used = self._connections.take(hostname)
+        except OSError as error:
+            raise failure.from_exception(request.problem, error, was_sent=False) from error
+        try:
+            wire.send(request.method, target, head, request.body)
+            if request.step:
+                reached(f"s3.{request.step}.sent")
+        except OSError as error:
+            wire.close()
+            raise failure.from_exception(request.problem, error, was_sent=True) from error
+        except BaseException:
+            wire.close()
+            raise
+        return wire
+
+    def receive(self, request: Request, wire: Wire, most_bytes: int = MOST_XML) -> Answer:
+        """Read the whole answer to what `send` has sent. Raises S3Error."""
+        try:
+            response = wire.answer(request.method)
+        except (OSError, http.client.HTTPException) as error:
+            wire.close()
+            raise failure.from_exception(request.problem, error, was_sent=True) from error
+        except BaseException:
+            wire.close()
+            raise
+        exchange = self._accepted(request, response, wire)
+        return self._read(request, exchange, most_bytes)
 
     @t.overload
     def _repeated(self, request: Request, read: None) -> Exchange:
@@ -113,14 +140,13 @@ class Transport:
         """Read the body with `read`."""
 
     def _repeated(self, request: Request, read: t.Callable[[Exchange], Answer] | None) -> Exchange | Answer:
-        words = frozenset(name for name, _value in request.query)
-        whitelist.check(request.method, request.bucket, request.key, words, bool(request.body))
-        payload = self._payload(request.body)
+        payload = self._payload(_allowed(request))
         tries = 0
         while True:
             tries += 1
             try:
-                return self._tried(request, payload, read)
+                exchange = self._exchange(request, payload)
+                return exchange if read is None else read(exchange)
             except S3Error as error:
                 if self._learned_the_time(request, error):
                     continue
@@ -129,26 +155,19 @@ class Transport:
                     raise
             clock.sleep(pause_s(tries))
 
-    def _tried(self, request: Request, payload: str, read: t.Callable[[Exchange], Answer] | None) -> Exchange | Answer:
-        exchange = self._exchange(request, payload)
-        if read is None:
-            return exchange
+    def _read(self, request: Request, exchange: Exchange, most_bytes: int) -> Answer:
         try:
-            answer = read(exchange)
+            body = _read_whole(request, exchange.response, most_bytes)
         except (OSError, http.client.HTTPException) as error:
             raise failure.from_exception(request.problem, error, was_sent=True) from error
         finally:
             exchange.end()
         if request.step:
             reached(f"s3.{request.step}.answered")
-        return answer
+        return Answer(exchange.response.status, exchange.fields, body)
 
     def _exchange(self, request: Request, payload: str) -> Exchange:
-        hostname, root, host = self._place(request.bucket)
-        path = f"{root}/{signature.encoded_key(request.key)}"
-        query = signature.encoded_query(request.query)
-        head = self._head(request, host, path, query, payload)
-        target = f"{path}?{query}" if query else path
+        hostname, target, head = self._signed(request, payload)
         try:
             wire, _was_used = self._connections.take(hostname)
         except OSError as error:
@@ -161,10 +180,21 @@ class Transport:
         except BaseException:
             wire.close()
             raise
+        return self._accepted(request, response, wire)
+
+    def _accepted(self, request: Request, response: LeanResponse, wire: Wire) -> Exchange:
         exchange = Exchange(response, wire, self._connections)
         if not 200 <= response.status < 300:
             raise self._refusal(request, exchange)
         return exchange
+
+    def _signed(self, request: Request, payload: str) -> tuple[str, str, str]:
+        """Return the host to connect to, what is asked of it, and the lines of the head."""
+        hostname, root, host = self._place(request.bucket)
+        path = f"{root}/{signature.encoded_key(request.key)}"
+        query = signature.encoded_query(request.query)
+        head = self._head(request, host, path, query, payload)
+        return hostname, f"{path}?{query}" if query else path, head
 
     def _place(self, bucket: str) -> tuple[str, str, str]:
         """Return the host name to connect to, what paths begin with, and the Host header; parsed once per bucket."""
@@ -188,18 +218,18 @@ class Transport:
         if request.body or request.method in ("PUT", "POST"):
             fields["content-length"] = str(sum(map(len, request.body)))
         fields["user-agent"] = _AGENT
-        lines = [f"{name}: {value}" for name, value in fields.items()]
-        if any("\r" in line or "\n" in line for line in lines):
+        text = "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
+        if text.count("\r") != len(fields) or text.count("\n") != len(fields):
             raise S3Error(request.problem, 0, "InvalidHeader", "a header holds a line feed")
-        return "\r\n".join(lines) + "\r\n"
+        return text
 
     def _moment(self, signed_at: SignedAt) -> dt.datetime:
         wanted = signed_at() if callable(signed_at) else signed_at
         return clock.now() + self._offset if wanted is None else wanted
 
     def _payload(self, body: Body) -> str:
-        """Return what is signed of the body. Over TLS nothing: the channel protects it, and hashing costs more than
-        all else.
+        """Return what is signed of the body. Over TLS, and within this machine, nothing: the channel protects it, and
+        hashing costs more than all else.
         """
         if not self._hashes_payload:
             return signature.UNSIGNED
@@ -239,6 +269,13 @@ class Transport:
             return False
         self._offset = offset
         return True
+
+
+def _allowed(request: Request) -> Body:
+    """Return the body of a request that may be sent. Raises UsageError for others."""
+    words = frozenset([name for name, _value in request.query])
+    whitelist.check(request.method, request.bucket, request.key, words, bool(request.body))
+    return request.body
 
 
 def pause_s(tries: int) -> float:

@@ -10,13 +10,18 @@ import hashlib
 import threading
 import typing as t
 
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.batch_reading import Readers
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.changes import Step, Taken, Wanted
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.gather import gather
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.object_fetch import outcome_of
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.pack_writer import PackWriter
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.rows import Item, Row, order
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.source import (
     ChangedError,
     Described,
+    Order,
+    Outcome,
+    Take,
     VanishedError,
 )
 
@@ -82,13 +87,35 @@ class MemorySource:
             return self.objects[key]
 
 
+class FlyingSource(MemorySource):
+    """The same, for those who ask for the next objects before the first have arrived."""
+
+    report: t.Callable[[str, str, str, str], None]
+
+    def read_through(self, take: Take, at_once: int) -> t.Iterator[tuple[t.Any, Outcome]]:
+        taken: list[Order] = []
+        while True:
+            order = take(not taken) if len(taken) < at_once else None
+            if order is not None:
+                taken.append(order)
+            elif taken:
+                first = taken.pop()  # they come in any order
+                yield first.token, outcome_of(self, first)
+            else:
+                return
+
+
 def wanted(source: MemorySource) -> t.Iterator[Step]:
     for item in source.items(COLLECTION):
         yield Wanted(item, None, only_properties=False)
 
 
 def rows_of(
-    source: MemorySource, packs: PackWriter, steps: t.Iterable[Step] | None = None, threads: int = 4
+    source: MemorySource,
+    packs: PackWriter,
+    steps: t.Iterable[Step] | None = None,
+    threads: int = 4,
+    readers: Readers | None = None,
 ) -> tuple[list[Row], list[tuple[str, str, str, str]]]:
     """Gather steps (default: everything), finish the packs, and return rows and remarks."""
     remarks: list[tuple[str, str, str, str]] = []
@@ -99,6 +126,7 @@ def rows_of(
         packs,
         lambda *r: remarks.append(r),
         threads,
+        readers,
     )
     rows = [row for row in found if not isinstance(row, Taken)]
     packs.finish()

@@ -38,6 +38,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 )
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.objects.pack_model import (
     COLLECTION,
+    FlyingSource,
     MemorySource,
     item_of,
     rows_of,
@@ -47,6 +48,12 @@ from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engi
 JOB = "uploads"
 KIB, MIB = 1024, 1024 * 1024
 LARGE = 100 * KIB  # what counts as large in these tests
+
+
+@pytest.fixture(autouse=True, params=[MemorySource, FlyingSource])
+def source_class(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test see both kinds of sources."""
+    monkeypatch.setitem(globals(), "MemorySource", request.param)
 
 
 @pytest.fixture

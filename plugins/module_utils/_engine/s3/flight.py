@@ -1,0 +1,150 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import select
+import typing as t
+
+from .. import clock
+from .connection import Wire
+from .failure import S3Error
+from .transport import MOST_XML, Answer, Request, Transport
+
+Result = t.TypeVar("Result")
+
+
+class Ask(t.NamedTuple):
+    """A request of a task, and how long its answer may be."""
+
+    request: Request
+    most_bytes: int = MOST_XML
+
+
+# A task yields what it asks for, is sent the answers (or gets an S3Error thrown), and returns its result.
+Task = t.Generator[Ask, Answer, Result]
+
+
+def alone(transport: Transport, task: Task[Result]) -> Result:
+    """Do a task, one request after the other. Raises S3Error, and what the task raises."""
+    try:
+        ask = next(task)
+        while True:
+            try:
+                answer = transport.whole(ask.request, ask.most_bytes)
+            except S3Error as error:
+                ask = task.throw(error)
+            else:
+                ask = task.send(answer)
+    except StopIteration as done:
+        result: Result = done.value
+        return result
+
+
+class _Waiting(t.NamedTuple):
+    """A request that was sent."""
+
+    task: Task[t.Any]
+    ask: Ask
+    wire: Wire
+    since_s: float
+
+
+class Flight:
+    """Does many small tasks in one thread, with several requests on their way at the same time.
+
+    While one answer is read the others arrive: that takes half the processor's time of as many threads, which would
+    wake each other up for each answer. What does not go smoothly is asked again, alone, with all repetitions that the
+    transport has.
+    """
+
+    def __init__(self, transport: Transport, in_flight: int) -> None:
+        self._transport = transport
+        self._in_flight = in_flight
+        self._poll = select.poll()
+        self._waiting: dict[int, _Waiting] = {}  # by the number of the socket, the oldest first
+
+    def run(self, take: t.Callable[[bool], Task[Result] | None]) -> t.Iterator[Result]:
+        """Yield the results of tasks as they come.
+
+        `take(True)` waits for the next task, and returns None in the end; `take(False)` returns None also where there
+        is none yet. What a task raises comes out, and gives up the others.
+        """
+        try:
+            while True:
+                while len(self._waiting) < self._in_flight:
+                    task = take(not self._waiting)
+                    if task is None:
+                        break
+                    yield from self._on(task, None)
+                if not self._waiting:
+                    return
+                for one in self._arrived():
+                    yield from self._on(one.task, self._answer(one))
+        finally:
+            for one in self._waiting.values():
+                one.wire.close()
+            self._waiting.clear()
+
+    def _on(self, task: Task[Result], answer: Answer | S3Error | None) -> t.Iterator[Result]:
+        """Let a task go on until its next request is sent, or it is done."""
+        try:
+            while True:
+                if isinstance(answer, S3Error):
+                    ask = task.throw(answer)
+                else:
+                    ask = task.send(answer) if answer is not None else next(task)
+                wire = self._sent(ask.request)
+                if wire is None:
+                    answer = self._asked_again(ask)
+                    continue
+                number = wire.number
+                self._poll.register(number, select.POLLIN)
+                self._waiting[number] = _Waiting(task, ask, wire, clock.monotonic())
+                return
+        except StopIteration as done:
+            yield done.value
+
+    def _sent(self, request: Request) -> Wire | None:
+        """Send a request, unless it must be watched alone."""
+        if request.once:
+            return None
+        try:
+            return self._transport.send(request)
+        except S3Error:
+            return None
+
+    def _arrived(self) -> t.Iterator[_Waiting]:
+        """Yield the requests whose answers begin to arrive, and those that have waited too long for that."""
+        longest_s = self._transport.endpoint.read_timeout_s
+        ready = self._poll.poll(1000 * longest_s)
+        for number, _event in ready:
+            yield self._taken(number)
+        limit_s = clock.monotonic() - longest_s
+        while self._waiting:
+            number, first = next(iter(self._waiting.items()))
+            if first.since_s > limit_s:
+                return
+            yield self._taken(number)
+
+    def _taken(self, number: int) -> _Waiting:
+        self._poll.unregister(number)
+        return self._waiting.pop(number)
+
+    def _answer(self, one: _Waiting) -> Answer | S3Error:
+        if clock.monotonic() - one.since_s > self._transport.endpoint.read_timeout_s:
+            one.wire.close()
+            return self._asked_again(one.ask)
+        try:
+            return self._transport.receive(one.ask.request, one.wire, one.ask.most_bytes)
+        except S3Error as error:
+            if error.status == 404:
+                return error
+        return self._asked_again(one.ask)
+
+    def _asked_again(self, ask: Ask) -> Answer | S3Error:
+        try:
+            return self._transport.whole(ask.request, ask.most_bytes)
+        except S3Error as error:
+            return error
