@@ -77,20 +77,15 @@ def _in_own_process(options: argparse.Namespace, server: t.Any, name: str, bucke
 
 
 def _measured(options: argparse.Namespace) -> dict[str, float]:
-    put, get = (_lifeboat if options.client == "lifeboat" else _boto3)(options)
     bodies = [random.Random(number).randbytes(options.bytes) for number in range(64)]
-    keys = [f"folder-{number % 100:02d}/object-{number:07d}" for number in range(options.objects)]
-
-    def checked_get(number: int) -> None:
-        if get(keys[number]) != bodies[number % 64]:
-            raise SystemExit(f"{options.client} read other bytes than were written")
-
+    objects = {f"folder-{n % 100:02d}/object-{n:07d}": bodies[n % 64] for n in range(options.objects)}
+    warm_up = {f"warm-up-{number}": b"x" for number in range(options.threads)}
     figures: dict[str, float] = {}
-    with concurrent.futures.ThreadPoolExecutor(options.threads) as pool:
-        list(pool.map(lambda _number: put("warm-up", b"x"), range(options.threads)))
-        for name, work in (("put", lambda number: put(keys[number], bodies[number % 64])), ("get", checked_get)):
+    with (_Lifeboat if options.client == "lifeboat" else _Boto3)(options) as client:
+        client.put_all(warm_up)
+        for name, work in (("put", client.put_all), ("get", client.get_all)):
             wall, cpu = time.perf_counter(), _cpu_s()
-            list(pool.map(work, range(options.objects)))
+            work(objects)
             figures[f"{name}_per_s"] = options.objects / (time.perf_counter() - wall)
             figures[f"{name}_cpu_s"] = _cpu_s() - cpu
     figures["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -102,42 +97,90 @@ def _cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-Put = t.Callable[[str, bytes], object]
-Get = t.Callable[[str], bytes]
+Objects = t.Mapping[str, bytes]
 
 
-def _lifeboat(options: argparse.Namespace) -> tuple[Put, Get]:
-    # The engine needs nothing but itself: its folder is a package anywhere.
-    sys.path.insert(0, str(CHECKOUT / "plugins" / "module_utils"))
-    from _engine.s3.client import S3Client
-    from _engine.s3.endpoint import Endpoint
+class _Lifeboat:
+    """The engine's client as the engine uses it for small objects: one thread, several requests on their way."""
 
-    keys = {"access_key": os.environ["BENCH_ACCESS_KEY"], "secret_key": os.environ["BENCH_SECRET_KEY"]}
-    client = S3Client(Endpoint(options.url, **keys))
-    client.create_bucket(options.bucket)
-    return (
-        lambda key, body: client.put_object(options.bucket, key, body),
-        lambda key: client.get_bytes(options.bucket, key, 1 << 30)[0],
-    )
+    def __init__(self, options: argparse.Namespace) -> None:
+        # The engine needs nothing but itself: its folder is a package anywhere.
+        sys.path.insert(0, str(CHECKOUT / "plugins" / "module_utils"))
+        from _engine.s3.client import S3Client
+        from _engine.s3.endpoint import Endpoint
+        from _engine.s3.flight import Flight
+
+        keys = {"access_key": os.environ["BENCH_ACCESS_KEY"], "secret_key": os.environ["BENCH_SECRET_KEY"]}
+        self._client = S3Client(Endpoint(options.url, **keys))
+        self._client.create_bucket(options.bucket)
+        self._bucket = options.bucket
+        self._flight = Flight(self._client.transport, options.threads)
+
+    def __enter__(self) -> _Lifeboat:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def put_all(self, objects: Objects) -> None:
+        """Write all objects."""
+        tasks = (self._client.put_task(self._bucket, key, body, {}) for key, body in objects.items())
+        for _done in self._flight.run(lambda _may_wait: next(tasks, None)):
+            pass
+
+    def get_all(self, objects: Objects) -> None:
+        """Read all objects and compare them."""
+        tasks = (self._checked(key, body) for key, body in objects.items())
+        for _done in self._flight.run(lambda _may_wait: next(tasks, None)):
+            pass
+
+    def _checked(self, key: str, expected: bytes) -> t.Any:
+        body, _stored = yield from self._client.get_task(self._bucket, key, 1 << 30)
+        if body != expected:
+            raise SystemExit("lifeboat read other bytes than were written")
 
 
-def _boto3(options: argparse.Namespace) -> tuple[Put, Get]:
-    import boto3
-    import botocore.config
+class _Boto3:
+    """boto3 with a pool of threads."""
 
-    client = boto3.session.Session().client(
-        "s3",
-        endpoint_url=options.url,
-        region_name="us-east-1",
-        aws_access_key_id=os.environ["BENCH_ACCESS_KEY"],
-        aws_secret_access_key=os.environ["BENCH_SECRET_KEY"],
-        config=botocore.config.Config(max_pool_connections=options.threads, s3={"addressing_style": "path"}),
-    )
-    client.create_bucket(Bucket=options.bucket)
-    return (
-        lambda key, body: client.put_object(Bucket=options.bucket, Key=key, Body=body),
-        lambda key: bytes(client.get_object(Bucket=options.bucket, Key=key)["Body"].read()),
-    )
+    def __init__(self, options: argparse.Namespace) -> None:
+        import boto3
+        import botocore.config
+
+        self._client = boto3.session.Session().client(
+            "s3",
+            endpoint_url=options.url,
+            region_name="us-east-1",
+            aws_access_key_id=os.environ["BENCH_ACCESS_KEY"],
+            aws_secret_access_key=os.environ["BENCH_SECRET_KEY"],
+            config=botocore.config.Config(max_pool_connections=options.threads, s3={"addressing_style": "path"}),
+        )
+        self._client.create_bucket(Bucket=options.bucket)
+        self._bucket = options.bucket
+        self._pool = concurrent.futures.ThreadPoolExecutor(options.threads)
+
+    def __enter__(self) -> _Boto3:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def put_all(self, objects: Objects) -> None:
+        """Write all objects."""
+        self._all(lambda key, body: self._client.put_object(Bucket=self._bucket, Key=key, Body=body), objects)
+
+    def get_all(self, objects: Objects) -> None:
+        """Read all objects and compare them."""
+
+        def checked(key: str, expected: bytes) -> None:
+            if self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read() != expected:
+                raise SystemExit("boto3 read other bytes than were written")
+
+        self._all(checked, objects)
+
+    def _all(self, work: t.Callable[[str, bytes], object], objects: Objects) -> None:
+        for _done in self._pool.map(work, objects.keys(), objects.values()):
+            pass
 
 
 def _report(options: argparse.Namespace, results: dict[str, list[dict[str, float]]], server: str) -> None:
