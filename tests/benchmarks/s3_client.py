@@ -114,7 +114,7 @@ class _Lifeboat:
         self._client = S3Client(Endpoint(options.url, **keys))
         self._client.create_bucket(options.bucket)
         self._bucket = options.bucket
-        self._flight = Flight(self._client.transport, options.threads)
+        self._flight = Flight(options.threads)
 
     def __enter__(self) -> _Lifeboat:
         return self

@@ -98,11 +98,11 @@ class BucketSource:
 
     def describe(self, collection: str, item: Item) -> Described:
         """Look at an object again."""
-        return flight.alone(self._client.transport, self._look_task(collection, item))
+        return flight.alone(self._look_task(collection, item))
 
     def read_whole(self, collection: str, item: Item) -> tuple[Described, bytes]:
         """Read a small object with one request."""
-        found, data = flight.alone(self._client.transport, self._read_task(collection, item))
+        found, data = flight.alone(self._read_task(collection, item))
         return found, data
 
     def read_through(self, take: Take, at_once: int) -> t.Iterator[tuple[t.Any, Outcome]]:
@@ -122,7 +122,7 @@ class BucketSource:
             order = take(may_wait)
             return None if order is None else task_of(order)
 
-        return flight.Flight(self._client.transport, at_once).run(take_task)
+        return flight.Flight(at_once).run(take_task)
 
     def _look_task(self, collection: str, item: Item) -> flight.Task[Described]:
         with for_one_object():

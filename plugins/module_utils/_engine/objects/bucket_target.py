@@ -111,7 +111,7 @@ class BucketTarget:
             order = take(may_wait)
             return None if order is None else self._put_task(order)
 
-        return flight.Flight(self._client.transport, at_once).run(take_task)
+        return flight.Flight(at_once).run(take_task)
 
     def write_properties(self, collection: str, row: Row) -> Written:
         """Copy an object onto itself with the properties of the row: servers change them in no other way."""

@@ -12,13 +12,12 @@ import typing as t
 
 from .. import clock
 from ..errors import GuardRefusal, LifeboatError
-from ..s3 import failure, integrity, object_properties
+from ..s3 import failure, flight, object_properties
 from ..s3.client import S3Client
-from ..s3.download import Stored, stored
+from ..s3.download import Stored
 from ..s3.failure import S3Error
 from ..s3.listing import Listed
 from ..s3.object_properties import CONTENT_HEADERS, METADATA, ObjectProperties
-from ..s3.transport import Request
 from .mirror_guards import Location
 from .mirror_sides import QUARANTINE, Subject
 from .rows import Item
@@ -29,7 +28,6 @@ SOURCE_ETAG = "lifeboat-source-etag"
 _STORAGE_CLASS = "x-amz-storage-class"
 _LAST = "\U0010ffff"  # the last sign in the order of keys
 _KEPT = 4096  # sets of headers: most objects of a bucket have the same few
-_WITH_CHECKSUM = {"x-amz-checksum-mode": "ENABLED"}
 # The headers that say something about an object and are not told by the listing; with those of METADATA.
 _TOLD = frozenset(
     (
@@ -124,11 +122,16 @@ class BucketSide:
 
     def described(self, item: Item, fields: t.Mapping[str, str]) -> Subject:
         """Return an object with the properties that the headers of a HEAD or GET say."""
-        seen = _seen(tuple((name, value) for name, value in fields.items() if name in _TOLD or name[:11] == METADATA))
+        return flight.alone(self.described_task(item, fields))
+
+    def described_task(self, item: Item, fields: t.Mapping[str, str]) -> flight.Task[Subject]:
+        """Find out the properties of an object, as `described` does."""
+        seen = _seen(tuple([(name, value) for name, value in fields.items() if name in _TOLD or name[:11] == METADATA]))
         if not seen.has_tags:
             return Subject(item, seen.properties, comparable=seen.comparable)
+        version_id = fields.get("x-amz-version-id", "")
         with for_one_object():
-            tags = self.client.tags(self.bucket, self.full(item.key), version_id=fields.get("x-amz-version-id", ""))
+            tags = yield from self.client.tags_task(self.bucket, self.full(item.key), version_id=version_id)
         return Subject(item, dataclasses.replace(seen.properties, tags=tags), comparable=seen.comparable)
 
     def chunks(self, item: Item) -> t.Iterator[bytes]:
@@ -167,22 +170,25 @@ class BucketSource(BucketSide):
 
     def read_whole(self, item: Item) -> tuple[Subject, bytes]:
         """Read an object that has no parts with one request. Raises ChangedError where it has, or is larger now."""
-        key = self.full(item.key)
-        request = Request(self.client.problem("read", self.bucket, key), "GET", self.bucket, key, (), _WITH_CHECKSUM)
+        subject, data = flight.alone(self.read_task(item))
+        return subject, data
+
+    def read_task(self, item: Item) -> flight.Task[tuple[Subject, bytes]]:
+        """Read an object, as `read_whole` does."""
         try:
-            answer = self.client.transport.whole(request, item.size + _GROWN)
-            integrity.confirm_received(request.problem, answer.fields, answer.body)
+            data, found = yield from self.client.get_task(self.bucket, self.full(item.key), item.size + _GROWN)
         except S3Error as error:
             if error.code == "TooLarge":
                 raise ChangedError(error.problem, error.cause) from error
             raise of_object(error) from error
-        etag = answer.fields.get("etag", "").strip('"')
-        if (len(answer.body), etag) == (item.size, item.etag):
-            return self.described(item, answer.fields), answer.body
-        if "-" in etag:
+        if (found.size, found.etag) == (item.size, item.etag):
+            subject = yield from self.described_task(item, found.fields)
+            return subject, data
+        if "-" in found.etag:
             raise ChangedError(f"Cannot read {item.key}", "it was written anew, in parts")
-        found = stored(request.problem, {**answer.fields, "content-length": str(len(answer.body))})
-        return self.subject(item.key, found), answer.body
+        now = Item(item.key, found.size, found.etag, clock.to_text(found.modified))
+        subject = yield from self.described_task(now, found.fields)
+        return subject, data
 
     def read_range(self, subject: Subject, offset: int, length: int) -> bytes:
         """Return bytes of exactly this state of an object."""

@@ -14,7 +14,7 @@ import xml.etree.ElementTree as ET
 
 from .. import clock
 from ..errors import LifeboatError
-from ..s3 import listing
+from ..s3 import flight, listing
 from ..s3.client import S3Client
 from ..s3.failure import S3Error
 from ..s3.object_properties import NO_LOCK, Lock, ObjectProperties
@@ -138,10 +138,14 @@ class BucketTarget(BucketSide):
 
     # Saving what is there
 
+    def keeps(self, own: Item) -> bool:
+        """Say whether the bucket keeps what is overwritten or removed, as a version."""
+        # MinIO deletes keys that end in a slash for good, on versioned buckets too.
+        return self.facts.keeps_versions and not own.key.endswith("/")
+
     def keep(self, own: Item) -> None:
         """Copy an object into the quarantine, unless the bucket keeps its versions."""
-        # MinIO deletes keys that end in a slash for good, on versioned buckets too.
-        if self.facts.keeps_versions and not own.key.endswith("/"):
+        if self.keeps(own):
             return
         key = self.full(self._quarantine + own.key)
         if len(key.encode("utf-8", "surrogateescape")) > _LONGEST_KEY:
@@ -166,14 +170,18 @@ class BucketTarget(BucketSide):
 
     def put(self, subject: Subject, data: bytes) -> None:
         """Write an object with one request; with another one where only then it turns out that it needs a mark."""
+        flight.alone(self.put_task(subject, data))
+
+    def put_task(self, subject: Subject, data: bytes) -> flight.Task[None]:
+        """Write an object, as `put` does."""
         key, is_marked = self.full(subject.item.key), self.needs_mark(subject)
         with for_one_object():
-            put = self.client.put_object(self.bucket, key, data, self.fields(subject, is_marked))
+            put = yield from self.client.put_task(self.bucket, key, data, self.fields(subject, is_marked))
             if is_marked or put.etag == subject.item.etag or not self.tells_by_etag:
                 return
             # Either this server makes other ETags than MD5, or the source's has another reason.
             self._marks = self._marks or hashlib.md5(data, usedforsecurity=False).hexdigest() == subject.item.etag
-            self.client.put_object(self.bucket, key, data, self.fields(subject, True))
+            yield from self.client.put_task(self.bucket, key, data, self.fields(subject, True))
 
     def begin(self, subject: Subject) -> Upload:
         """Begin an upload; what a former run left of one is dropped."""

@@ -4,18 +4,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import queue
 import threading
 import typing as t
 
 from ..errors import LifeboatError
 from .mirror_copy import Copier
+from .mirror_flight import SimpleCopies
 from .mirror_plan import SAMPLE, Action, Difference, Step
 from .mirror_processes import Answer, in_processes
 from .mirror_sides import MirrorSource, MirrorTarget
 from .mirror_spool import Spool
 from .source import ObjectError
+
+_LOOK_S = 0.2  # how often who waits for room looks whether somebody has failed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +76,9 @@ class Work:
         self._request = request
         self._parent = parent  # process that this one was forked off from; 0: none
         self._copier = Copier(request.source, request.targets, request.bytes_per_s, request.keeps_overwritten)
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of what was done
+        self._turn = threading.Lock()  # of what comes next
+        self._is_drained = False
         self._error: BaseException | None = None
         self.done = tuple(Done() for _target in request.targets)
 
@@ -84,7 +91,7 @@ class Work:
         """Copy what is to be copied, by several processes where that pays."""
         coming = (each for each in steps if each.item is not None)
         if processes == 1:
-            self.each(self.copy, coming)
+            self._copy_each(coming)
             return
         answers = in_processes(processes, lambda number: self._share(steps, number, processes))
         for answer in answers:
@@ -106,13 +113,63 @@ class Work:
             target.notes.clear()
         coming = (each for each in steps.part(number, processes) if each.item is not None)
         try:
-            work.each(work.copy, coming)
+            work._copy_each(coming)
         except LifeboatError as failure:
             error = [failure.problem, failure.cause, failure.remedy]
         finally:
             work.close()
         found = [[done.to_json(), dict(target.notes)] for done, target in zip(work.done, request.targets)]
         return {"targets": found, "error": error}
+
+    def _copy_each(self, steps: t.Iterator[Difference]) -> None:
+        """Copy small objects in one thread, all others in the usual ones."""
+        request = self._request
+        simple = None if request.bytes_per_s else SimpleCopies.between(request.source, request.targets)
+        if simple is None:
+            self.each(self.copy, steps)
+            return
+        others: queue.Queue[Difference | None] = queue.Queue(request.threads)
+        self._is_drained = False
+        flyer = threading.Thread(target=self._fly, args=(simple, steps, others), name="lifeboat-mirror", daemon=True)
+        try:
+            flyer.start()
+            self.each(self.copy, iter(others.get, None))
+        finally:
+            self._is_drained = True
+            if flyer.ident is not None:
+                flyer.join()
+
+    def _fly(self, simple: SimpleCopies, steps: t.Iterator[Difference], others: queue.Queue[Difference | None]) -> None:
+        def pull() -> Difference | None:
+            self._require_going_on()
+            return next(steps, None)
+
+        def offer(difference: Difference | None, may_wait: bool) -> bool:
+            while True:
+                try:
+                    others.put(difference, timeout=_LOOK_S if may_wait else 0.0)
+                    return True
+                except queue.Full:
+                    self._require_going_on()
+                    if not may_wait:
+                        return False
+
+        try:
+            for difference, size in simple.run(self._request.threads, pull, offer):
+                with self._lock:
+                    for step in difference.steps:
+                        self._note(step, difference.key, size, None)
+        except BaseException as error:
+            self._error = self._error or error
+        while not self._is_drained:
+            with contextlib.suppress(queue.Full):
+                others.put(None, timeout=_LOOK_S)
+
+    def _require_going_on(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self._parent and os.getppid() != self._parent:
+            raise LifeboatError("The mirror was ended")
 
     def remove_all(self, steps: Spool) -> None:
         """Remove what is to be removed."""
@@ -142,9 +199,8 @@ class Work:
     def _drain(self, work: t.Callable[[Difference], None], steps: t.Iterator[Difference]) -> None:
         while self._error is None:
             try:
-                if self._parent and os.getppid() != self._parent:
-                    raise LifeboatError("The mirror was ended")
-                with self._lock:
+                self._require_going_on()
+                with self._turn:
                     step = next(steps, None)
                 if step is None:
                     return

@@ -57,7 +57,7 @@ class S3Client(UploadCalls, BucketCalls, PropertyCalls):
         task = self.put_task(
             bucket, key, data, {**(headers or {}), **conditions}, once=bool(conditions), signed_at=signed_at
         )
-        return flight.alone(self.transport, task)
+        return flight.alone(task)
 
     def put_task(
         self,
@@ -77,7 +77,7 @@ class S3Client(UploadCalls, BucketCalls, PropertyCalls):
         request = Request(
             problem, "PUT", bucket, named(key), (), fields, body, once=once, signed_at=signed_at, step="put"
         )
-        answer = yield flight.Ask(request)
+        answer = yield flight.Ask(self.transport, request)
         integrity.confirm_stored(problem, answer.fields, body, checksum)
         return Put(answer.fields.get("etag", "").strip('"'), answer.fields.get("x-amz-version-id", ""))
 
@@ -96,7 +96,7 @@ class S3Client(UploadCalls, BucketCalls, PropertyCalls):
     def get_bytes(self, bucket: str, key: str, most_bytes: int, *, version_id: str = "") -> tuple[bytes, Stored]:
         """Read a whole object of at most `most_bytes`, and compare it with the checksum that the server keeps."""
         task = self.get_task(bucket, key, most_bytes, version_id=version_id)
-        body, found = flight.alone(self.transport, task)
+        body, found = flight.alone(task)
         return body, found
 
     def get_task(
@@ -106,20 +106,20 @@ class S3Client(UploadCalls, BucketCalls, PropertyCalls):
         problem = self.problem("read", bucket, key)
         headers = {"x-amz-checksum-mode": "ENABLED"}
         request = Request(problem, "GET", bucket, named(key), version_query(version_id), headers)
-        answer = yield flight.Ask(request, most_bytes)
+        answer = yield flight.Ask(self.transport, request, most_bytes)
         integrity.confirm_received(problem, answer.fields, answer.body)
         return answer.body, stored(problem, answer.fields, len(answer.body))
 
     def head(self, bucket: str, key: str, *, version_id: str = "") -> Stored | None:
         """Return what the server says of an object, or None when there is none in a bucket that is there."""
-        return flight.alone(self.transport, self.head_task(bucket, key, version_id=version_id))
+        return flight.alone(self.head_task(bucket, key, version_id=version_id))
 
     def head_task(self, bucket: str, key: str, *, version_id: str = "") -> flight.Task[Stored | None]:
         """Look at an object, as `head` does."""
         problem = self.problem("look at", bucket, key)
         request = Request(problem, "HEAD", bucket, named(key), version_query(version_id))
         try:
-            answer = yield flight.Ask(request)
+            answer = yield flight.Ask(self.transport, request)
         except failure.S3Error as error:
             if error.code in ("NoSuchKey", "NoSuchVersion"):
                 return None

@@ -16,8 +16,9 @@ Result = t.TypeVar("Result")
 
 
 class Ask(t.NamedTuple):
-    """A request of a task, and how long its answer may be."""
+    """A request of a task, whom it is for, and how long its answer may be."""
 
+    transport: Transport
     request: Request
     most_bytes: int = MOST_XML
 
@@ -26,13 +27,13 @@ class Ask(t.NamedTuple):
 Task = t.Generator[Ask, Answer, Result]
 
 
-def alone(transport: Transport, task: Task[Result]) -> Result:
+def alone(task: Task[Result]) -> Result:
     """Do a task, one request after the other. Raises S3Error, and what the task raises."""
     try:
         ask = next(task)
         while True:
             try:
-                answer = transport.whole(ask.request, ask.most_bytes)
+                answer = ask.transport.whole(ask.request, ask.most_bytes)
             except S3Error as error:
                 ask = task.throw(error)
             else:
@@ -48,7 +49,7 @@ class _Waiting(t.NamedTuple):
     task: Task[t.Any]
     ask: Ask
     wire: Wire
-    since_s: float
+    until_s: float  # how long to wait for its answer, on the monotonic clock
 
 
 class Flight:
@@ -59,8 +60,7 @@ class Flight:
     transport has.
     """
 
-    def __init__(self, transport: Transport, in_flight: int) -> None:
-        self._transport = transport
+    def __init__(self, in_flight: int) -> None:
         self._in_flight = in_flight
         self._poll = select.poll()
         self._waiting: dict[int, _Waiting] = {}  # by the number of the socket, the oldest first
@@ -95,36 +95,38 @@ class Flight:
                     ask = task.throw(answer)
                 else:
                     ask = task.send(answer) if answer is not None else next(task)
-                wire = self._sent(ask.request)
+                wire = self._sent(ask)
                 if wire is None:
                     answer = self._asked_again(ask)
                     continue
                 number = wire.number
                 self._poll.register(number, select.POLLIN)
-                self._waiting[number] = _Waiting(task, ask, wire, clock.monotonic())
+                self._waiting[number] = _Waiting(
+                    task, ask, wire, clock.monotonic() + ask.transport.endpoint.read_timeout_s
+                )
                 return
         except StopIteration as done:
             yield done.value
 
-    def _sent(self, request: Request) -> Wire | None:
+    def _sent(self, ask: Ask) -> Wire | None:
         """Send a request, unless it must be watched alone."""
-        if request.once:
+        if ask.request.once:
             return None
         try:
-            return self._transport.send(request)
+            return ask.transport.send(ask.request)
         except S3Error:
             return None
 
     def _arrived(self) -> t.Iterator[_Waiting]:
         """Yield the requests whose answers begin to arrive, and those that have waited too long for that."""
-        longest_s = self._transport.endpoint.read_timeout_s
-        ready = self._poll.poll(1000 * longest_s)
+        oldest = next(iter(self._waiting.values()))
+        ready = self._poll.poll(max(1.0, 1000 * (oldest.until_s - clock.monotonic())))
         for number, _event in ready:
             yield self._taken(number)
-        limit_s = clock.monotonic() - longest_s
+        now_s = clock.monotonic()
         while self._waiting:
             number, first = next(iter(self._waiting.items()))
-            if first.since_s > limit_s:
+            if first.until_s > now_s:
                 return
             yield self._taken(number)
 
@@ -133,18 +135,24 @@ class Flight:
         return self._waiting.pop(number)
 
     def _answer(self, one: _Waiting) -> Answer | S3Error:
-        if clock.monotonic() - one.since_s > self._transport.endpoint.read_timeout_s:
+        if clock.monotonic() > one.until_s and not self._has_come(one):
             one.wire.close()
             return self._asked_again(one.ask)
         try:
-            return self._transport.receive(one.ask.request, one.wire, one.ask.most_bytes)
+            return one.ask.transport.receive(one.ask.request, one.wire, one.ask.most_bytes)
         except S3Error as error:
             if error.status == 404:
                 return error
         return self._asked_again(one.ask)
 
+    def _has_come(self, one: _Waiting) -> bool:
+        """Say whether an answer is there though nobody has looked for long."""
+        poll = select.poll()
+        poll.register(one.wire.number, select.POLLIN)
+        return bool(poll.poll(0))
+
     def _asked_again(self, ask: Ask) -> Answer | S3Error:
         try:
-            return self._transport.whole(ask.request, ask.most_bytes)
+            return ask.transport.whole(ask.request, ask.most_bytes)
         except S3Error as error:
             return error

@@ -38,14 +38,14 @@ class PropertyCalls(Calls):
 
     def tags(self, bucket: str, key: str, *, version_id: str = "") -> dict[str, str]:
         """Return the tags of an object."""
-        return flight.alone(self.transport, self.tags_task(bucket, key, version_id=version_id))
+        return flight.alone(self.tags_task(bucket, key, version_id=version_id))
 
     def tags_task(self, bucket: str, key: str, *, version_id: str = "") -> flight.Task[dict[str, str]]:
         """Find out the tags of an object."""
         problem = self.problem("read the tags of", bucket, key)
         query = (*version_query(version_id), ("tagging", ""))
         try:
-            answer = yield flight.Ask(Request(problem, "GET", bucket, named(key), query))
+            answer = yield flight.Ask(self.transport, Request(problem, "GET", bucket, named(key), query))
         except failure.S3Error as error:
             if error.code in _NOT_SET:
                 return {}

@@ -40,9 +40,9 @@ def client(server: ScriptedServer, **settings: t.Any) -> S3Client:
     return S3Client(Endpoint(server.url, access_key="ID", secret_key="secret", **{"max_attempts": 4, **settings}))
 
 
-def fly(s3: S3Client, tasks: t.Iterable[Task], in_flight: int = 4) -> list[t.Any]:
+def fly(tasks: t.Iterable[Task], in_flight: int = 4) -> list[t.Any]:
     waiting = iter(tasks)
-    return list(flight.Flight(s3.transport, in_flight).run(lambda _may_wait: next(waiting, None)))
+    return list(flight.Flight(in_flight).run(lambda _may_wait: next(waiting, None)))
 
 
 def get(s3: S3Client, key: str) -> Task:
@@ -64,7 +64,7 @@ def all_read(count: int) -> list[tuple[str, bytes]]:
 
 def test_all_tasks_are_done_with_no_more_connections_than_requests_on_their_way() -> None:
     with ScriptedServer(*[WHOLE] * 20) as server:
-        assert sorted(fly(client(server), gets(client(server), 20))) == sorted(all_read(20))
+        assert sorted(fly(gets(client(server), 20))) == sorted(all_read(20))
         assert (len(server.received), server.connections) == (20, 4)
 
 
@@ -85,7 +85,7 @@ def test_several_requests_are_sent_before_the_first_is_answered() -> None:
             may_answer.set()
 
         threading.Thread(target=release).start()
-        assert len(fly(s3, gets(s3, 3), 3)) == 3
+        assert len(fly(gets(s3, 3), 3)) == 3
         assert may_answer.is_set()
 
 
@@ -93,27 +93,27 @@ def test_several_requests_are_sent_before_the_first_is_answered() -> None:
 def test_what_fails_for_once_is_asked_again(act: scripted.Act) -> None:
     with ScriptedServer(WHOLE, act, *[WHOLE] * 5) as server:
         s3 = client(server)
-        assert sorted(fly(s3, gets(s3, 6), 2)) == all_read(6)
+        assert sorted(fly(gets(s3, 6), 2)) == all_read(6)
 
 
 def test_a_body_that_breaks_off_is_asked_for_again() -> None:
     cut = raw(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n0123")
     with ScriptedServer(cut, *[WHOLE] * 3) as server:
         s3 = client(server)
-        assert sorted(fly(s3, gets(s3, 3), 2)) == all_read(3)
+        assert sorted(fly(gets(s3, 3), 2)) == all_read(3)
 
 
 def test_a_lasting_refusal_is_thrown_into_its_task_alone(pauses: list[float]) -> None:
     with ScriptedServer(WHOLE, refusal(404, "NoSuchKey"), WHOLE) as server:
         s3 = client(server)
-        assert fly(s3, gets(s3, 3), 1) == [("0", DATA), ("1", "NoSuchKey"), ("2", DATA)]
+        assert fly(gets(s3, 3), 1) == [("0", DATA), ("1", "NoSuchKey"), ("2", DATA)]
         assert (len(server.received), pauses) == (3, [])
 
 
 def test_a_refusal_that_does_not_end_is_repeated_as_often_as_allowed() -> None:
     with ScriptedServer(*[refusal(503, "SlowDown")] * 5) as server:
         s3 = client(server)
-        assert fly(s3, gets(s3, 1)) == [("0", "SlowDown")]
+        assert fly(gets(s3, 1)) == [("0", "SlowDown")]
         assert len(server.received) == 1 + 4
 
 
@@ -121,7 +121,7 @@ def test_a_server_that_says_nothing_is_left_after_the_allowed_time() -> None:
     until = threading.Event()
     with ScriptedServer(scripted.stall(until), WHOLE) as server:
         s3 = client(server, read_timeout_s=0.2)
-        assert fly(s3, gets(s3, 1)) == [("0", DATA)]
+        assert fly(gets(s3, 1)) == [("0", DATA)]
         until.set()
 
 
@@ -133,7 +133,7 @@ def test_a_task_may_ask_for_more_than_one_thing() -> None:
 
     with ScriptedServer(WHOLE, WHOLE) as server:
         s3 = client(server)
-        assert fly(s3, [both(s3)]) == [(("first", DATA), ("second", DATA))]
+        assert fly([both(s3)]) == [(("first", DATA), ("second", DATA))]
         assert server.connections == 1
 
 
@@ -141,7 +141,7 @@ def test_what_must_not_be_repeated_is_sent_alone_and_once() -> None:
     with ScriptedServer(hang_up(), STORED) as server:
         s3 = client(server)
         with pytest.raises(S3Error, match="s3://bucket/key"):
-            fly(s3, [s3.put_task("bucket", "key", DATA, {"if-none-match": "*"}, once=True)])
+            fly([s3.put_task("bucket", "key", DATA, {"if-none-match": "*"}, once=True)])
         assert len(server.received) == 1
 
 
@@ -149,7 +149,7 @@ def test_a_put_that_stored_other_bytes_is_an_error() -> None:
     with ScriptedServer(answer(200, b"", {"etag": '"e"', "x-amz-checksum-crc32": "AAAAAA=="})) as server:
         s3 = client(server)
         with pytest.raises(S3Error, match="other bytes"):
-            fly(s3, [s3.put_task("bucket", "key", DATA, {})])
+            fly([s3.put_task("bucket", "key", DATA, {})])
 
 
 def test_what_a_task_raises_comes_out_and_the_connections_are_closed() -> None:
@@ -161,7 +161,7 @@ def test_what_a_task_raises_comes_out_and_the_connections_are_closed() -> None:
     with ScriptedServer(WHOLE, scripted.stall(until)) as server:
         s3 = client(server)
         with pytest.raises(ValueError, match="enough"):
-            fly(s3, [failing(s3), get(s3, "second")], 2)
+            fly([failing(s3), get(s3, "second")], 2)
         until.set()
         assert server.has_closed.wait(10)
 
@@ -171,5 +171,4 @@ def test_a_task_that_needs_no_request_is_done_as_well() -> None:
         return "done"
         yield
 
-    with ScriptedServer() as server:
-        assert fly(client(server), [nothing(), nothing()]) == ["done", "done"]
+    assert fly([nothing(), nothing()]) == ["done", "done"]
