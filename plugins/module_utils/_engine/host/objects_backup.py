@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import typing as t
 
 from .. import clock
@@ -34,6 +35,7 @@ from .version import VERSION
 
 _TRIES = 5  # bases that vanish or turn out damaged before the run gives up and reads everything
 _AHEAD = 8  # packs that a killed run may have been writing at once
+_PACK_NAME = re.compile(r"pack-([0-9]{4,})\.tar")
 _NAMES = ("index.jsonl", "segments.jsonl", "settings.json", "remarks.jsonl")
 
 
@@ -237,7 +239,7 @@ class _Writing:
 
 def unfinished_names(finished: t.Collection[str]) -> t.Iterator[str]:
     """Yield the names of the stored files that a killed run may have been writing, by those that it finished."""
-    numbers = [int(name[5:9]) for name in finished if name.startswith("pack-") and name[5:9].isdigit()]
+    numbers = [int(found.group(1)) for found in map(_PACK_NAME.match, finished) if found]
     for suffix in SUFFIXES.values():
         for number in range(max(numbers, default=-1) + 1 + _AHEAD):
             name = f"pack-{number:04d}.tar{suffix}"

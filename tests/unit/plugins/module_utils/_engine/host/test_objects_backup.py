@@ -553,6 +553,12 @@ def test_names_that_a_killed_run_may_have_been_writing_follow_those_that_it_fini
     assert {"index.jsonl.zst", "segments.jsonl.zst", "settings.json.gz", "remarks.jsonl"} <= names
 
 
+def test_names_of_packs_from_the_ten_thousandth_on_have_more_digits() -> None:
+    names = set(objects_backup.unfinished_names({"pack-9999.tar.zst", "pack-12004.tar.zst", "pack-x.tar", "pack-"}))
+    assert {"pack-0000.tar.gz", "pack-12003.tar.zst", "pack-12005.tar.zst", "pack-12012.tar.zst"} <= names
+    assert "pack-12004.tar.zst" not in names and "pack-12013.tar.zst" not in names
+
+
 def test_a_plan_counts_what_a_run_would_find_and_writes_nothing(world: World) -> None:
     here = world.place("here")
     first = objects_plan.plan(world.job(here), with_estimate=True)
