@@ -27,6 +27,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors i
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import objects_backup
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.backup_run import BackupResult
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.object_sources import BucketSelection
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_copy import settings_of
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_job import ObjectsJob
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.index_reader import IndexReader
@@ -35,7 +36,10 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.manifest import Manifest
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.stored_files import small_file
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.stored_files import (
+    needed_files,
+    small_file,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.steps import unwatch, watch
 from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import away, local, own_locks, site
@@ -134,7 +138,6 @@ def test_a_backup_without_changes_reads_nothing_and_writes_no_pack_and_no_index(
     folder = layout.data(JOB, second.id)
     assert {key for key in keys_of(site) - before if not key.startswith(layout.verified(JOB, second.id))} == {
         f"{folder}segments.jsonl.zst",
-        f"{folder}settings.json.zst",
         f"{folder}files.jsonl",
         f"{folder}needs.jsonl",
         f"{folder}SHA256SUMS",
@@ -142,6 +145,59 @@ def test_a_backup_without_changes_reads_nothing_and_writes_no_pack_and_no_index(
     }
     assert second.statistics["read_objects"] == 0 and second.base == first.id
     assert rows_of(site, second) == rows_of(site, first)
+
+
+POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": ["*"]},
+            "Action": ["s3:GetObject", "s3:GetObjectTagging", "s3:GetObjectVersion"],
+            "Resource": ["arn:aws:s3:::BUCKET/*", "arn:aws:s3:::BUCKET/open/*"],
+        }
+    ],
+}
+
+
+def settings_owner(place: Place, result: BackupResult) -> str:
+    """Return which backup wrote the settings that a backup has; its needs must name them, or prune takes them away."""
+    manifest = manifest_of(place, result)
+    found = manifest.find("settings")
+    assert found is not None
+    needed = {(each.owner, each.file) for each in needed_files(place.store, manifest)}
+    assert found in needed
+    return found[0]
+
+
+def test_settings_are_written_when_they_have_changed_and_named_where_they_lie_else(
+    shop: Shop, local: Place, site: Place
+) -> None:
+    tags = "".join(f"<Tag><Key>k{n}</Key><Value>v{n}</Value></Tag>" for n in range(8))
+    shop.client.document("PUT", shop.name, "tagging", f"<Tagging><TagSet>{tags}</TagSet></Tagging>".encode())
+    shop.client.document("PUT", shop.name, "policy", json.dumps(POLICY).replace("BUCKET", shop.name).encode())
+    first = shop.back_up(local, site)
+    same = [shop.back_up(local, site) for _number in range(3)]  # MinIO tells tags and actions in any order
+    shop.put("new", b"new")
+    same.append(shop.back_up(local, site))
+    shop.client.document("DELETE", shop.name, "policy")
+    changed = shop.back_up(local, site)
+    after = shop.back_up(local, site, mode="full")
+    for place in (local, site):
+        assert [settings_owner(place, each) for each in (first, *same)] == [first.id] * 5
+        assert [settings_owner(place, each) for each in (changed, after)] == [changed.id] * 2
+        known = {each.id: settings_of(place.store, manifest_of(place, each))[shop.name] for each in (*same, after)}
+        assert [set(each) for each in known.values()] == [{"policy", "tagging"}] * 4 + [{"tagging"}]
+    assert all(copy.is_proved for each in (*same, after) for copy in each.copies)
+
+
+def test_a_base_whose_settings_are_damaged_is_not_built_on(shop: Shop, local: Place) -> None:
+    first, second = shop.back_up(local), shop.back_up(local)
+    path = next(Path(local.store.name).rglob(f"{first.id}/settings.json*"))
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    third = shop.back_up(local)
+    assert third.base == "" and [first.id in words or second.id in words for words in third.warnings] == [True, True]
+    assert settings_owner(local, third) == third.id
 
 
 def test_only_changes_are_read(shop: Shop, local: Place, site: Place) -> None:

@@ -40,7 +40,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.obj
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.selection import Selection
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import identity
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import identity, layout
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
@@ -332,6 +332,21 @@ def test_the_settings_of_a_bucket_come_back_too(world: World) -> None:
     assert b"archive" in world.client.document("GET", to, "tagging")
     assert result.settings >= 2 and world.contents(to) == CONTENTS
     assert not world.plan(to, what="all").changed
+
+
+def test_settings_that_an_earlier_backup_wrote_come_back_after_that_one_is_removed(world: World) -> None:
+    tags = "".join(f"<Tag><Key>k{n}</Key><Value>v{n}</Value></Tag>" for n in range(6))
+    world.client.document("PUT", world.bucket, "tagging", f"<Tagging><TagSet>{tags}</TagSet></Tagging>".encode())
+    first, second = world.back_up(), world.back_up()
+    for store in world.stores:
+        store.delete(layout.manifest(world.job, first))
+        assert layout.data(world.job, second, "settings.json.zst") not in {each.key for each in store.entries("data/")}
+    to = f"restore-{next(_numbers)}"
+
+    world.restore(to, what="metadata", selection=Selection())
+
+    assert world.client.document("GET", to, "tagging").count(b"<Tag>") == 6
+    assert not any(world.plan(to, what="metadata").changed for _number in range(5))
 
 
 def test_settings_that_differ_are_overwritten_only_with_the_name_of_the_bucket(world: World) -> None:

@@ -11,7 +11,7 @@ import typing as t
 
 from .. import clock
 from ..errors import FlaggedError, GuardRefusal, IncompleteError
-from ..objects import guards
+from ..objects import guards, needed_files
 from ..objects.changes import changes, never
 from ..objects.gather import gather
 from ..objects.index_writer import IndexSummary, IndexWriter
@@ -23,12 +23,13 @@ from ..objects.rows import Row
 from ..objects.source import Source
 from ..objects.tally import Tally
 from ..repository import catalog
-from ..repository.manifest import Manifest
+from ..repository.manifest import Manifest, Need, TakenFile
 from ..repository.publish import BaseGoneError, Contents, Run
 from ..stream.compression import SUFFIXES
 from .backup_run import BackupResult, backup_ids, begun_run, deliver, make_ready, require_copies
 from .job_lock import job_lock
 from .objects_base import REPOSITORY, Base, BaseDamagedError, choose_base
+from .objects_choice import SETTINGS_ROLE
 from .objects_job import FoundSource, ObjectsJob, inspect, is_empty
 from .place import Place, Say, silent
 from .version import VERSION
@@ -170,12 +171,18 @@ class _Writing:
         self._remarks = remarks
         self._tally = Tally(run.id)
         self._summary: IndexSummary | None = None
+        self._taken_over: tuple[TakenFile, ...] = ()
         last = base.manifest.statistics.get("reread") if base else None
         self._round: Round | None = job.reread.after(last) if job.reread else None
 
     @property
-    def needs(self) -> t.Any:
-        return self._summary.needs if self._summary else ()
+    def needs(self) -> tuple[Need, ...]:
+        """Return what the backup needs of earlier ones: for its index, and what was taken over as it is."""
+        needs = self._summary.needs if self._summary else ()
+        for taken in self._taken_over:
+            digests = self._base.files_digests() if self._base else {}
+            needs = needed_files.also(needs, taken.owner, digests[taken.owner], taken.number)
+        return needs
 
     def objects(self, say: Say) -> None:
         """Write packs and index, collection after collection."""
@@ -213,11 +220,19 @@ class _Writing:
     def documents(self) -> None:
         """Write the settings of the source and the remarks, where there are any."""
         settings = self._found.source.documents()
-        if settings:
+        if settings and not self._has_taken_over(settings):
             data = json.dumps(settings, sort_keys=True, separators=(",", ":")).encode("ascii")
-            self._run.store_file("settings.json", "settings", [data], self._job.compression, len(data))
+            self._run.store_file("settings.json", SETTINGS_ROLE, [data], self._job.compression, len(data))
         if self._remarks.counts:
             self._run.store_file("remarks.jsonl", "remarks", self._remarks.chunks(), self._job.compression)
+
+    def _has_taken_over(self, settings: t.Mapping[str, t.Any]) -> bool:
+        """Take the settings of the base over where they are the same; say whether they are."""
+        taken = self._base.settings() if self._base else None
+        if self._base is None or taken is None or not self._base.has_settings(settings):
+            return False
+        self._taken_over = (taken,)
+        return True
 
     def contents(self, repository: str, notes: t.Sequence[str], follows: str) -> Contents:
         """Return what the manifest says; guards have looked at it."""
@@ -234,7 +249,8 @@ class _Writing:
             **({"reread": self._round.statistics} if self._round else {}),
         }
         warnings = (*notes, *verdict.warnings)
-        return Contents(job.kind, {"lifeboat": VERSION}, self._found.description, statistics, warnings, verdict.flags)
+        source, versions = self._found.description, {"lifeboat": VERSION}
+        return Contents(job.kind, versions, source, statistics, warnings, verdict.flags, self._taken_over)
 
 
 def unfinished_names(finished: t.Collection[str]) -> t.Iterator[str]:
