@@ -11,7 +11,7 @@ import typing as t
 
 from .. import clock
 from ..errors import FlaggedError, GuardRefusal, IncompleteError
-from ..objects import guards, needed_files
+from ..objects import bucket_documents, guards, needed_files
 from ..objects.changes import changes, never
 from ..objects.gather import gather
 from ..objects.index_writer import IndexSummary, IndexWriter
@@ -77,7 +77,7 @@ def _require_all_objects(job: ObjectsJob, result: BackupResult) -> None:
     counts = {what: n for what, n in result.statistics.get("remarks", {}).items() if what != SKIPPED}
     if counts and not job.allow_partial:
         raise IncompleteError(
-            f"Backup {result.id} of {job.name} does not have all objects as they are now",
+            f"Backup {result.id} of {job.name} does not have everything as it is now",
             ", ".join(f"{count:,} {what}" for what, count in sorted(counts.items())),
             "look into the stored file remarks of the backup, which names them and says why; then run the job again",
             result,
@@ -220,6 +220,9 @@ class _Writing:
     def documents(self) -> None:
         """Write the settings of the source and the remarks, where there are any."""
         settings = self._found.source.documents()
+        for name, each in settings.items():
+            for what, why in bucket_documents.remarks(each):
+                self._remarks.add(name, "", what, why)
         if settings and not self._has_taken_over(settings):
             data = json.dumps(settings, sort_keys=True, separators=(",", ":")).encode("ascii")
             self._run.store_file("settings.json", SETTINGS_ROLE, [data], self._job.compression, len(data))
@@ -228,8 +231,10 @@ class _Writing:
 
     def _has_taken_over(self, settings: t.Mapping[str, t.Any]) -> bool:
         """Take the settings of the base over where they are the same; say whether they are."""
-        taken = self._base.settings() if self._base else None
-        if self._base is None or taken is None or not self._base.has_settings(settings):
+        if self._base is None or self._job.reads_all:  # a full backup shall need no other
+            return False
+        taken = self._base.settings()
+        if taken is None or not self._base.has_settings(settings):
             return False
         self._taken_over = (taken,)
         return True

@@ -24,7 +24,7 @@ from .candidates import Candidate
 from .objects_choice import INDEX_ROLE, SETTINGS_ROLE, Choice, manifest_of
 from .objects_copy import StoredCopy
 from .objects_destination import Destination
-from .objects_settings import SettingsPlan, apply_settings, make_buckets, plan_settings
+from .objects_settings import SettingsPlan, apply_settings, make_buckets, plan_settings, unknown_settings
 from .place import Place, Say, silent
 from .proving import seconds_since
 from .report_files import write_remarks, written_whole
@@ -204,7 +204,8 @@ def _planned(request: RestoreRequest, copies: tuple[Candidate, ...], notes: t.Se
         with written_whole(request.plan_file) as file:
             tally = work.tally(copy, file)
     changes = plan_settings(request.destination, names, settings)
-    return RestorePlan(request, copies, names, work, tally, changes, tuple(notes))
+    lacking = unknown_settings({name: each for name, each in settings.items() if name in names})
+    return RestorePlan(request, copies, names, work, tally, changes, (*notes, *lacking))
 
 
 def _chosen(request: RestoreRequest, manifest: Manifest, there: t.Sequence[str]) -> list[str]:
