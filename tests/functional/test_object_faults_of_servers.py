@@ -282,6 +282,45 @@ def test_a_repository_whose_versions_are_suspended_midway_still_gets_a_whole_bac
     assert object_lab.restored(object_driver, job, bucket, site) == OBJECTS
 
 
+def test_a_source_whose_versions_are_suspended_midway_is_backed_up_as_it_is(
+    object_lab: ObjectLab, object_driver: Driver
+) -> None:
+    site, job = object_lab.bucket(), object_lab.job()
+    bucket = object_lab.bucket_with(OBJECTS, versioned=True)
+    keys = sorted(OBJECTS)
+    gone, twice, new = (
+        keys[1::10],
+        keys[2::10],
+        {f"folder-9/new-{number}": body(f"new {number}", 40) for number in (1, 2)},
+    )
+    changes = {key: body(f"null {key}", len(OBJECTS[key])) for key in keys[::5]}
+    after = {key: data for key, data in {**OBJECTS, **changes, **new}.items() if key not in gone}
+
+    def suspend() -> None:
+        object_lab.client.document("PUT", bucket, "versioning", SUSPENDED)
+        object_lab.write(bucket, {**changes, **new})
+        object_lab.remove(bucket, gone)
+
+    with FaultProxy(object_lab.origin.port) as proxy:
+        order = from_proxy(object_lab, proxy, object_lab.backup(job, bucket, site))
+        at_request(proxy, 60, f"^GET /{bucket}/folder", suspend)
+        assert_good(object_driver.run(order), job, site)
+        midway = object_lab.restored(object_driver, job, bucket, site)
+        assert set(after) - set(new) <= set(midway) <= set(OBJECTS)
+        assert all(data in (OBJECTS[key], changes.get(key)) for key, data in midway.items())
+
+        proxy.before = lambda _line: None
+        assert_good(object_driver.run(order), job, site)
+        assert object_lab.restored(object_driver, job, bucket, site) == after
+        # The version of these keys is called null before and after: their ETags and times alone tell of a new state.
+        for number in range(2):
+            after.update({key: body(f"{number} {key}", len(OBJECTS[key])) for key in twice})
+            object_lab.write(bucket, {key: after[key] for key in twice})
+            ended = object_driver.run(order)
+            assert_good(ended, job, site)
+            assert object_lab.restored(object_driver, job, bucket, site) == after
+
+
 @contextlib.contextmanager
 def open_client(lab: ObjectLab) -> t.Iterator[t.Any]:
     from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
