@@ -18,7 +18,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import GuardRefusal
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import GuardRefusal, IncompleteError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import (
     job_lock,
     objects_backup,
@@ -288,6 +288,46 @@ def test_a_bucket_goes_to_a_folder_and_from_a_backup_of_that_to_a_bucket(world: 
 
     found = world.contents(to)
     assert {key: found[key] for key in CONTENTS} == CONTENTS
+
+
+@pytest.fixture
+def crowd(world: World) -> dict[str, str]:
+    """Return ids of two backups: of an object `p/c`, and of an object `p`, below which MinIO would list nothing."""
+    ids = {}
+    for key in ("p/c", "p"):
+        world.put({key: key.encode()})
+        ids[key] = world.back_up()
+        world.client.delete(world.bucket, key)
+    return ids
+
+
+def alone(crowd: t.Mapping[str, str], world: World, key: str) -> dict[str, t.Any]:
+    return {"choice": Choice(world.job, crowd[key]), "selection": Selection(keys=(key,))}
+
+
+@pytest.mark.parametrize("keys", [("p", "p/c"), ("p/c", "p")])
+def test_objects_that_come_into_a_folder_one_by_one_lie_beside_what_stands_in_their_way(
+    world: World, crowd: dict[str, str], keys: tuple[str, str]
+) -> None:
+    folder = Folder(str(world.folder / "out"))
+    results = [world.restore(destination=folder, **alone(crowd, world, key)) for key in keys]
+    assert [result.remarks for result in results] == [0, 2]  # as what it is written, and why
+    assert all(result.is_complete for result in results)
+    found = {path.read_text(): path for path in (world.folder / "out").rglob("*") if path.is_file()}
+    assert set(found) == {"p", "p/c"} and found[keys[0]] == world.folder / "out" / world.bucket / keys[0]
+    assert all(not world.plan(destination=folder, **alone(crowd, world, key)).changed for key in keys)
+
+
+def test_an_object_that_the_server_hides_below_another_one_is_reported_when_it_is_restored_alone(
+    world: World, crowd: dict[str, str]
+) -> None:
+    to = world.new_bucket()
+    world.restore(to, **alone(crowd, world, "p"))
+    with pytest.raises(IncompleteError) as error:
+        world.restore(to, **alone(crowd, world, "p/c"))
+    assert "p/c: it is not listed afterwards" in error.value.cause and "MinIO hides" in error.value.cause
+    assert error.value.result.differences == 1
+    assert world.client.get_bytes(to, "p/c", 10)[0] == b"p/c" and set(world.contents(to)) == {"p"}
 
 
 def test_no_key_leads_out_of_a_folder(world: World) -> None:
