@@ -122,6 +122,46 @@ def test_a_server_that_dies_while_it_is_read_costs_that_run_only(object_lab: Obj
     assert object_lab.restored(object_driver, job, bucket, site) == OBJECTS
 
 
+def test_single_objects_that_a_server_cannot_give_keep_the_state_of_the_base_and_are_reported(
+    object_lab: ObjectLab, object_driver: Driver
+) -> None:
+    site, job = object_lab.bucket(), object_lab.job()
+    big = {"folder-8/big": body("big", 20 * 1024 * 1024)}  # is read in ranges
+    bucket = object_lab.bucket_with({**OBJECTS, **big})
+    changed = {key: body(f"changed {key}", 3000) for key in sorted(OBJECTS)[:40]}
+    new = {f"folder-9/new-{number}": body(f"new {number}", 10) for number in range(3)}
+    ill = {"folder-9/new-1": "unreadable", sorted(changed)[7]: "outdated", sorted(changed)[8]: "outdated"}
+    with FaultProxy(object_lab.origin.port) as proxy:
+        order = from_proxy(object_lab, proxy, object_lab.backup(job, bucket, site))
+        assert_good(object_driver.run(order), job, site)
+        object_lab.write(bucket, {**changed, **new, "folder-8/big": big["folder-8/big"][::-1]})
+        pattern = "^GET .*(" + "|".join([*ill, "folder-8/big"]) + ")"
+        proxy.faults = [Fault(pattern, "unavailable", times=1 << 30)]
+        ended = object_driver.run(order)
+        assert ended.exit_code == 5, ended
+        assert "1 unreadable" in ended.error and "3 outdated" in ended.error
+        found = object_lab.restored(object_driver, job, bucket, site)
+        kept = {key: OBJECTS[key] for key, what in ill.items() if what == "outdated"}
+        del new["folder-9/new-1"]
+        assert found == {**OBJECTS, **changed, **big, **new, **kept}
+        proxy.faults.clear()
+        assert_good(object_driver.run(order), job, site)
+    assert object_lab.restored(object_driver, job, bucket, site) == object_lab.contents(bucket)
+
+
+def test_a_server_that_can_give_no_object_at_all_ends_the_run(object_lab: ObjectLab, object_driver: Driver) -> None:
+    site, job = object_lab.bucket(), object_lab.job()
+    bucket = object_lab.bucket_with(OBJECTS)
+    with FaultProxy(object_lab.origin.port) as proxy:
+        order = from_proxy(object_lab, proxy, object_lab.backup(job, bucket, site, options={"mode": "full"}))
+        first = assert_good(object_driver.run(order), job, site)
+        failing = Fault(f"^GET /{bucket}/folder", "unavailable", times=1 << 30)
+        at_request(proxy, 30, f"^GET /{bucket}/folder", lambda: proxy.faults.append(failing))
+        ended = object_driver.run(order)
+    assert ended.exit_code == 1 and "503" in ended.error, ended
+    assert site.ids(job) == [first]
+
+
 def test_a_repository_that_dies_while_it_is_written_costs_that_run_only(
     object_lab: ObjectLab, object_driver: Driver
 ) -> None:

@@ -17,6 +17,7 @@ from ..objects.gather import gather
 from ..objects.index_writer import IndexSummary, IndexWriter
 from ..objects.pack_reader import PackReader
 from ..objects.pack_writer import PackWriter
+from ..objects.patient_source import PatientSource
 from ..objects.remarks import SKIPPED, Remarks
 from ..objects.reread import Round
 from ..objects.rows import Row
@@ -186,7 +187,7 @@ class _Writing:
 
     def objects(self, say: Say) -> None:
         """Write packs and index, collection after collection."""
-        source, base = self._found.source, self._base
+        source, base = PatientSource(self._found.source), self._base
         packs = PackWriter(self._run, self._job.compression)
         index = IndexWriter(self._run, base, self._job.compression)
         names = {*self._found.collections, *(base.collections() if base else ())}
