@@ -74,9 +74,9 @@ notes:
   - The access key needs to list and read the buckets, their objects, tags, retention and settings. What it may not read
     is named in the remarks of the backup, and makes it incomplete, settings of a bucket as well (see
     O(allow_partial)); only the quota of a bucket (V(admin:GetBucketQuota)) may be missing without that.
-  - An object for which the server fails after all attempts (HTTP 500 or 503, or an answer that breaks off) is kept as the
-    last backup has it, and named in the remarks, which makes the backup incomplete. When 20 objects in a row fail so, the
-    server counts as broken, and the task fails without a backup.
+  - An object for which the server fails after all attempts (HTTP 500 or 503, or an answer that breaks off) is kept as
+    the last backup has it, and named in the remarks, which makes the backup incomplete. When 20 objects in a row fail
+    so, the server counts as broken, and the task fails without a backup.
   - Two runs of a job on one host exclude each other; the second one fails with RV(ignore:exit_code) V(4).
 """
 

@@ -36,6 +36,7 @@ from .place import Place, Say, silent
 from .version import VERSION
 
 _TRIES = 5  # bases that vanish or turn out damaged before the run gives up and reads everything
+_TOLD = 3  # remarks that the error of an incomplete backup shows
 _AHEAD = 8  # packs that a killed run may have been writing at once
 _PACK_NAME = re.compile(r"pack-([0-9]{4,})\.tar")
 _NAMES = ("index.jsonl", "segments.jsonl", "settings.json", "remarks.jsonl")
@@ -77,9 +78,10 @@ def _require_unflagged(job: ObjectsJob, result: BackupResult) -> None:
 def _require_all_objects(job: ObjectsJob, result: BackupResult) -> None:
     counts = {what: n for what, n in result.statistics.get("remarks", {}).items() if what != SKIPPED}
     if counts and not job.allow_partial:
+        told = [words for words in result.statistics["remarks_sample"] if not words.startswith(f"{SKIPPED}: ")]
         raise IncompleteError(
             f"Backup {result.id} of {job.name} does not have everything as it is now",
-            ", ".join(f"{count:,} {what}" for what, count in sorted(counts.items())),
+            "; ".join([", ".join(f"{count:,} {what}" for what, count in sorted(counts.items())), *told[:_TOLD]]),
             "look into the stored file remarks of the backup, which names them and says why; then run the job again",
             result,
         )
