@@ -43,6 +43,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     identity,
     intent,
     layout,
+    proof,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.manifest import Manifest
@@ -533,6 +534,34 @@ def test_the_first_repository_builds_on_what_was_copied_into_it(world: World) ->
     second = world.back_up(there, here)
     assert second.base and second.statistics["read_objects"] <= 2
     assert newest_good(here) == second.id
+
+
+@pytest.mark.parametrize("written", range(3))
+def test_a_run_that_ends_while_it_records_its_proof_never_keeps_the_next_from_being_proved(
+    world: World, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    here = world.place("here")
+    for number in range(2):
+        world.write(f"new{number}")
+        world.back_up(here, proof="none")
+    world.write("new2")
+    records = []
+
+    def write(store: t.Any, record: proof.ProofRecord) -> None:
+        if len(records) == written:
+            raise LifeboatError("Cannot write", "the run was ended")
+        records.append(record)
+        put(store, record)
+
+    put = proof.write
+    with monkeypatch.context() as patched:
+        patched.setattr(proof, "write", write)
+        with pytest.raises(LifeboatError):
+            world.back_up(here)
+    assert len(records) == written
+    world.write("new3")
+    last = world.back_up(here)
+    assert newest_good(here) == last.id
 
 
 def test_a_killed_run_is_cleaned_up_by_the_next(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
