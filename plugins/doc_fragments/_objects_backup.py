@@ -78,7 +78,8 @@ options:
     default: zstd
   allow_partial:
     description:
-      - Whether it is good enough if a copy is missing, or if objects could not be read. It is then a warning.
+      - Whether it is good enough if a copy is missing, or if something of the source could not be read. It is then a
+        warning.
       - By default the task fails. The backup is written and returned all the same.
     type: bool
     default: false

@@ -71,7 +71,12 @@ notes:
   - The options of the connection belong to the server of the buckets. Each of the O(repositories) has its own.
   - What tells a change is the listing of the server, that is ETag, size and time. Tags, retention and holds are noticed
     on MinIO, whose listing shows them. Elsewhere a change of these alone is noticed by O(reread) or O(mode=full).
-  - The access key needs to list and read the buckets, their objects, tags, retention and settings.
+  - The access key needs to list and read the buckets, their objects, tags, retention and settings. What it may not read
+    is named in the remarks of the backup, and makes it incomplete, settings of a bucket as well (see
+    O(allow_partial)); only the quota of a bucket (V(admin:GetBucketQuota)) may be missing without that.
+  - An object for which the server fails after all attempts (HTTP 500 or 503, or an answer that breaks off) is kept as
+    the last backup has it, and named in the remarks, which makes the backup incomplete. When 20 objects in a row fail
+    so, the server counts as broken, and the task fails without a backup.
   - Two runs of a job on one host exclude each other; the second one fails with RV(ignore:exit_code) V(4).
 """
 

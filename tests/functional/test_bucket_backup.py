@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import hashlib
 import json
 import random
@@ -17,17 +18,23 @@ import threading
 import typing as t
 from pathlib import Path
 
+import boto3
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import zipapp
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import (
     FlaggedError,
     GuardRefusal,
+    IncompleteError,
     LifeboatError,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import objects_backup
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import objects_backup, objects_restore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.backup_run import BackupResult
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.object_sources import BucketSelection
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_choice import Choice
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_copy import settings_of
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_destination import Server
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_job import ObjectsJob
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_restore import RestoreRequest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.index_reader import IndexReader
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.rows import Row
@@ -35,7 +42,10 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.manifest import Manifest
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.stored_files import small_file
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.stored_files import (
+    needed_files,
+    small_file,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.steps import unwatch, watch
 from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import away, local, own_locks, site
@@ -134,7 +144,6 @@ def test_a_backup_without_changes_reads_nothing_and_writes_no_pack_and_no_index(
     folder = layout.data(JOB, second.id)
     assert {key for key in keys_of(site) - before if not key.startswith(layout.verified(JOB, second.id))} == {
         f"{folder}segments.jsonl.zst",
-        f"{folder}settings.json.zst",
         f"{folder}files.jsonl",
         f"{folder}needs.jsonl",
         f"{folder}SHA256SUMS",
@@ -142,6 +151,129 @@ def test_a_backup_without_changes_reads_nothing_and_writes_no_pack_and_no_index(
     }
     assert second.statistics["read_objects"] == 0 and second.base == first.id
     assert rows_of(site, second) == rows_of(site, first)
+
+
+POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": ["*"]},
+            "Action": ["s3:GetObject", "s3:GetObjectTagging", "s3:GetObjectVersion"],
+            "Resource": ["arn:aws:s3:::BUCKET/*", "arn:aws:s3:::BUCKET/open/*"],
+        }
+    ],
+}
+
+
+def settings_owner(place: Place, result: BackupResult) -> str:
+    """Return which backup wrote the settings that a backup has; its needs must name them, or prune takes them away."""
+    manifest = manifest_of(place, result)
+    found = manifest.find("settings")
+    assert found is not None
+    needed = {(each.owner, each.file) for each in needed_files(place.store, manifest)}
+    assert found in needed
+    return found[0]
+
+
+def test_settings_are_written_when_they_have_changed_and_named_where_they_lie_else(
+    shop: Shop, local: Place, site: Place
+) -> None:
+    tags = "".join(f"<Tag><Key>k{n}</Key><Value>v{n}</Value></Tag>" for n in range(8))
+    shop.client.document("PUT", shop.name, "tagging", f"<Tagging><TagSet>{tags}</TagSet></Tagging>".encode())
+    shop.client.document("PUT", shop.name, "policy", json.dumps(POLICY).replace("BUCKET", shop.name).encode())
+    first = shop.back_up(local, site)
+    same = [shop.back_up(local, site) for _number in range(3)]  # MinIO tells tags and actions in any order
+    shop.put("new", b"new")
+    same.append(shop.back_up(local, site))
+    shop.client.document("DELETE", shop.name, "policy")
+    changed = shop.back_up(local, site)
+    after = shop.back_up(local, site, mode="full")
+    for place in (local, site):
+        assert [settings_owner(place, each) for each in (first, *same)] == [first.id] * 5
+        assert [settings_owner(place, each) for each in (changed, after)] == [changed.id, after.id]
+        known = {each.id: settings_of(place.store, manifest_of(place, each))[shop.name] for each in (*same, after)}
+        assert [set(each) for each in known.values()] == [{"policy", "tagging"}] * 4 + [{"tagging"}]
+    assert all(copy.is_proved for each in (*same, after) for copy in each.copies)
+
+
+def test_a_base_whose_settings_are_damaged_is_not_built_on(shop: Shop, local: Place) -> None:
+    first, second = shop.back_up(local), shop.back_up(local)
+    path = next(Path(local.store.name).rglob(f"{first.id}/settings.json*"))
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    third = shop.back_up(local)
+    assert third.base == "" and [first.id in words or second.id in words for words in third.warnings] == [True, True]
+    assert settings_owner(local, third) == third.id
+
+
+def limited(s3: S3Client, *actions: str) -> S3Client:
+    """Return a client whose key has these rights alone: those of a session, which any S3 server of this kind grants."""
+    given = s3.endpoint
+    sts = boto3.client(
+        "sts",
+        endpoint_url=given.url,
+        aws_access_key_id=given.access_key,
+        aws_secret_access_key=given.secret_key,
+        region_name=given.region,
+    )
+    rights = {"Effect": "Allow", "Action": actions, "Resource": ["arn:aws:s3:::*"]}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [rights]})
+    role = {"RoleArn": "arn:aws:iam::123456789012:role/any", "RoleSessionName": "backup"}
+    found = sts.assume_role(**role, Policy=policy)["Credentials"]
+    keys = {"access_key": found["AccessKeyId"], "secret_key": found["SecretAccessKey"]}
+    return S3Client(dataclasses.replace(given, **keys, session_token=found["SessionToken"]))
+
+
+OF_OBJECTS = (
+    "s3:ListBucket",
+    "s3:GetObject",
+    "s3:GetObjectTagging",
+    "s3:GetBucketVersioning",
+    "s3:GetBucketObjectLockConfiguration",
+)
+OF_SETTINGS = (
+    "s3:GetBucketCors",
+    "s3:GetBucketNotification",
+    "s3:GetBucketPolicy",
+    "s3:GetBucketTagging",
+    "s3:GetEncryptionConfiguration",
+    "s3:GetLifecycleConfiguration",
+    "s3:GetReplicationConfiguration",
+)
+
+
+def test_settings_that_the_key_may_not_read_make_the_backup_incomplete_and_are_named_beside_it(
+    shop: Shop, local: Place
+) -> None:
+    shop.client.document("PUT", shop.name, "policy", json.dumps(POLICY).replace("BUCKET", shop.name).encode())
+    owner = shop.client
+    shop.client = limited(owner, *OF_OBJECTS)
+    with contextlib.closing(shop.client), pytest.raises(IncompleteError) as error:
+        shop.back_up(local)
+    result = error.value.result
+    assert result.statistics["remarks"] == {"unseen": 1, "skipped": 1} and result.copies[0].is_proved
+    assert error.value.cause.startswith("1 unseen; unseen: ") and "s3:GetBucketPolicy" in error.value.cause
+    assert "skipped" not in error.value.cause
+    manifest = manifest_of(local, result)
+    lines = small_file(local.store, JOB, result.id, manifest.file("remarks")).splitlines()
+    told = {what: why for name, key, what, why in map(json.loads, lines) if (name, key) == (shop.name, "")}
+    assert all(right in told["unseen"] for right in OF_SETTINGS) and "admin:GetBucketQuota" in told["skipped"]
+    found = settings_of(local.store, manifest)[shop.name]
+    assert (found["policy"], found["quota"]) == (None, None) and "versioning" not in found
+    destination = Server(owner)
+    planned = objects_restore.plan(RestoreRequest(Choice(JOB), (local,), destination, what="metadata"))
+    assert [f"lacks of the settings of {shop.name}" in note and "policy" in note for note in planned.notes] == [True]
+    assert not planned.changed  # what the backup does not know is left alone
+
+    shop.client = limited(owner, *OF_OBJECTS)
+    with contextlib.closing(shop.client):
+        assert shop.back_up(local, allow_partial=True).statistics["remarks"] == {"unseen": 1, "skipped": 1}
+    shop.client = limited(owner, *OF_OBJECTS, *OF_SETTINGS)
+    with contextlib.closing(shop.client):
+        complete = shop.back_up(local)
+    assert complete.statistics["remarks"] == {"skipped": 1}
+    assert settings_owner(local, complete) == complete.id
+    assert settings_of(local.store, manifest_of(local, complete))[shop.name]["policy"]
 
 
 def test_only_changes_are_read(shop: Shop, local: Place, site: Place) -> None:

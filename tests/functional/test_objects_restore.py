@@ -18,7 +18,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import GuardRefusal
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import GuardRefusal, IncompleteError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import (
     job_lock,
     objects_backup,
@@ -40,7 +40,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.obj
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.selection import Selection
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import identity
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import identity, layout
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
@@ -290,6 +290,46 @@ def test_a_bucket_goes_to_a_folder_and_from_a_backup_of_that_to_a_bucket(world: 
     assert {key: found[key] for key in CONTENTS} == CONTENTS
 
 
+@pytest.fixture
+def crowd(world: World) -> dict[str, str]:
+    """Return ids of two backups: of an object `p/c`, and of an object `p`, below which MinIO would list nothing."""
+    ids = {}
+    for key in ("p/c", "p"):
+        world.put({key: key.encode()})
+        ids[key] = world.back_up()
+        world.client.delete(world.bucket, key)
+    return ids
+
+
+def alone(crowd: t.Mapping[str, str], world: World, key: str) -> dict[str, t.Any]:
+    return {"choice": Choice(world.job, crowd[key]), "selection": Selection(keys=(key,))}
+
+
+@pytest.mark.parametrize("keys", [("p", "p/c"), ("p/c", "p")])
+def test_objects_that_come_into_a_folder_one_by_one_lie_beside_what_stands_in_their_way(
+    world: World, crowd: dict[str, str], keys: tuple[str, str]
+) -> None:
+    folder = Folder(str(world.folder / "out"))
+    results = [world.restore(destination=folder, **alone(crowd, world, key)) for key in keys]
+    assert [result.remarks for result in results] == [0, 2]  # as what it is written, and why
+    assert all(result.is_complete for result in results)
+    found = {path.read_text(): path for path in (world.folder / "out").rglob("*") if path.is_file()}
+    assert set(found) == {"p", "p/c"} and found[keys[0]] == world.folder / "out" / world.bucket / keys[0]
+    assert all(not world.plan(destination=folder, **alone(crowd, world, key)).changed for key in keys)
+
+
+def test_an_object_that_the_server_hides_below_another_one_is_reported_when_it_is_restored_alone(
+    world: World, crowd: dict[str, str]
+) -> None:
+    to = world.new_bucket()
+    world.restore(to, **alone(crowd, world, "p"))
+    with pytest.raises(IncompleteError) as error:
+        world.restore(to, **alone(crowd, world, "p/c"))
+    assert "p/c: it is not listed afterwards" in error.value.cause and "MinIO hides" in error.value.cause
+    assert error.value.result.differences == 1
+    assert world.client.get_bytes(to, "p/c", 10)[0] == b"p/c" and set(world.contents(to)) == {"p"}
+
+
 def test_no_key_leads_out_of_a_folder(world: World) -> None:
     ways_out = {"/etc/lifeboat-x": b"1", "..b/x": b"2", "a/.../b": b"3", "%lb-dots/x": b"4"}
     world.put(ways_out)
@@ -332,6 +372,21 @@ def test_the_settings_of_a_bucket_come_back_too(world: World) -> None:
     assert b"archive" in world.client.document("GET", to, "tagging")
     assert result.settings >= 2 and world.contents(to) == CONTENTS
     assert not world.plan(to, what="all").changed
+
+
+def test_settings_that_an_earlier_backup_wrote_come_back_after_that_one_is_removed(world: World) -> None:
+    tags = "".join(f"<Tag><Key>k{n}</Key><Value>v{n}</Value></Tag>" for n in range(6))
+    world.client.document("PUT", world.bucket, "tagging", f"<Tagging><TagSet>{tags}</TagSet></Tagging>".encode())
+    first, second = world.back_up(), world.back_up()
+    for store in world.stores:
+        store.delete(layout.manifest(world.job, first))
+        assert layout.data(world.job, second, "settings.json.zst") not in {each.key for each in store.entries("data/")}
+    to = f"restore-{next(_numbers)}"
+
+    world.restore(to, what="metadata", selection=Selection())
+
+    assert world.client.document("GET", to, "tagging").count(b"<Tag>") == 6
+    assert not any(world.plan(to, what="metadata").changed for _number in range(5))
 
 
 def test_settings_that_differ_are_overwritten_only_with_the_name_of_the_bucket(world: World) -> None:

@@ -2,16 +2,12 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Backups and restores that are killed at random steps, several times in a row, for as long as one wants.
-
-make soak SOAK_S=3600 runs for an hour, SOAK_SEED=… repeats the choices of a run that failed.
-"""
+"""Backups and restores of databases that are killed at random steps, several times in a row, as long as one wants."""
 
 from __future__ import annotations
 
-import os
+import functools
 import random
-import time
 
 from ansible_collections.lifeboat.recovery.tests.functional.fault_fixtures import Driver, Lab, driver, lab
 from ansible_collections.lifeboat.recovery.tests.functional.test_crash_at_every_step import (
@@ -20,12 +16,9 @@ from ansible_collections.lifeboat.recovery.tests.functional.test_crash_at_every_
     Backups,
     Restores,
 )
+from ansible_collections.lifeboat.recovery.tests.soak.random_runs import FAULTS, MOST_CRASHES, repeated
 
 __all__ = ["driver", "lab"]
-
-_SECONDS = float(os.environ.get("SOAK_S") or 600)
-_SEED = int(os.environ.get("SOAK_SEED") or random.SystemRandom().randrange(1_000_000))
-_MOST_CRASHES = 4  # in a row, before a run is left alone
 
 
 def backups_that_crash(chance: random.Random, lab: Lab, driver: Driver) -> int:
@@ -36,9 +29,9 @@ def backups_that_crash(chance: random.Random, lab: Lab, driver: Driver) -> int:
     steps = [step for having, step in everything if having is options]
     backups.recover(job, options, "the first run")
     for _round in range(5):
-        for _crash in range(chance.randint(1, _MOST_CRASHES)):
+        for _crash in range(chance.randint(1, MOST_CRASHES)):
             step = chance.choice(steps)
-            backups.crash(job, options, step, chance.choice(["kill", "terminate"]), may_miss=True)
+            backups.crash(job, options, step, chance.choice(FAULTS), may_miss=True)
             killed += 1
         backups.recover(job, options, f"after {step}")
     return killed
@@ -50,8 +43,8 @@ def restores_that_crash(chance: random.Random, lab: Lab, driver: Driver) -> int:
     steps = restores.run().steps
     for _round in range(3):
         restores.renew()
-        for _crash in range(chance.randint(1, _MOST_CRASHES)):
-            fault = chance.choice(["kill", "terminate"])
+        for _crash in range(chance.randint(1, MOST_CRASHES)):
+            fault = chance.choice(FAULTS)
             assert restores.run(chance.choice(steps), fault).status in (STATUS[fault], 0)
             restores.wait_for_orphans()
             killed += 1
@@ -63,11 +56,5 @@ def restores_that_crash(chance: random.Random, lab: Lab, driver: Driver) -> int:
 
 
 def test_random_crashes_cost_nothing_but_themselves(lab: Lab, driver: Driver) -> None:
-    chance, until, killed, rounds = random.Random(_SEED), time.monotonic() + _SECONDS, 0, 0
-    print(f"SOAK_SEED={_SEED}", flush=True)
-    while time.monotonic() < until:
-        work = chance.choice([backups_that_crash, backups_that_crash, restores_that_crash])
-        killed += work(chance, lab, driver)
-        rounds += 1
-        print(f"{rounds} rounds, {killed} runs killed or ended", flush=True)
-    assert killed
+    works = [backups_that_crash, backups_that_crash, restores_that_crash]
+    repeated([functools.partial(work, lab=lab, driver=driver) for work in works])

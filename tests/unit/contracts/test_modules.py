@@ -10,8 +10,10 @@ import ast
 import typing as t
 
 import pytest
+import yaml
 from ansible_collections.lifeboat.recovery.tests.unit.contracts import collection
 
+RELEASES = yaml.safe_load((collection.ROOT / "changelogs" / "changelog.yaml").read_text(encoding="utf-8"))["releases"]
 MODULES = collection.module_names()
 MOST_LINES = 350
 MOST_LINES_OF_CODE = 150
@@ -85,7 +87,7 @@ def test_a_module_is_documented_with_full_check_mode_and_diff(name):
     found = collection.documentation(name)
     assert found["module"] == name
     assert found["short_description"]
-    assert found["version_added"]
+    assert found["version_added"] in RELEASES
     assert attribute_problems(name, found) == []
     assert supports_check_mode(source_of(name))
 

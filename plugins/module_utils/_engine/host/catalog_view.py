@@ -59,6 +59,7 @@ def description(config: Config, job: JobSettings, wanted: str) -> Document:
         "source": dict(manifest.source),
         "statistics": dict(manifest.statistics),
         "files": [file.fields() for file in manifest.files],
+        "taken_over": [each.fields() for each in manifest.taken_over],
         "warnings": list(manifest.warnings),
         "reports": reports,
         "unreachable": dict(known.unreachable),
@@ -85,6 +86,8 @@ def description_lines(each: Document) -> list[str]:
     for file in each["files"]:
         shown.append(f"{'file':<10}{file['name']}, {tables.size(file['stored_size'])}")
         shown.append(f"{'':<10}sha256 {file['stored_sha256']}")
+    for file in each["taken_over"]:
+        shown.append(f"{'file':<10}{file['name']} of {file['owner']}, {tables.size(file['stored_size'])}")
     for words in each["flags"]:
         shown += tables.note(words, "flag: " if each["flagged"] else "flag, acknowledged: ")
     for words in each["warnings"]:

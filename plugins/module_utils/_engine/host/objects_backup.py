@@ -7,36 +7,41 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import re
 import typing as t
 
 from .. import clock
 from ..errors import FlaggedError, GuardRefusal, IncompleteError
-from ..objects import guards
+from ..objects import bucket_documents, guards, needed_files
 from ..objects.batch_reading import Readers
 from ..objects.changes import changes, never
 from ..objects.gather import gather
 from ..objects.index_writer import IndexSummary, IndexWriter
 from ..objects.pack_reader import PackReader
 from ..objects.pack_writer import PackWriter
-from ..objects.reading_processes import Open, ReadingProcesses, processes_for
+from ..objects.patient_source import patient
+from ..objects.reading_processes import ReadingProcesses, Report, processes_for
 from ..objects.remarks import SKIPPED, Remarks
 from ..objects.reread import Round
 from ..objects.rows import Row
 from ..objects.source import ReadsSeveral, Source
 from ..objects.tally import Tally
 from ..repository import catalog
-from ..repository.manifest import Manifest
+from ..repository.manifest import Manifest, Need, TakenFile
 from ..repository.publish import BaseGoneError, Contents, Run
 from ..stream.compression import SUFFIXES
 from .backup_run import BackupResult, backup_ids, begun_run, deliver, make_ready, require_copies
 from .job_lock import job_lock
 from .objects_base import REPOSITORY, Base, BaseDamagedError, choose_base
+from .objects_choice import SETTINGS_ROLE
 from .objects_job import FoundSource, ObjectsJob, inspect, is_empty
 from .place import Place, Say, silent
 from .version import VERSION
 
 _TRIES = 5  # bases that vanish or turn out damaged before the run gives up and reads everything
+_TOLD = 3  # remarks that the error of an incomplete backup shows
 _AHEAD = 8  # packs that a killed run may have been writing at once
+_PACK_NAME = re.compile(r"pack-([0-9]{4,})\.tar")
 _NAMES = ("index.jsonl", "segments.jsonl", "settings.json", "remarks.jsonl")
 
 
@@ -76,9 +81,10 @@ def _require_unflagged(job: ObjectsJob, result: BackupResult) -> None:
 def _require_all_objects(job: ObjectsJob, result: BackupResult) -> None:
     counts = {what: n for what, n in result.statistics.get("remarks", {}).items() if what != SKIPPED}
     if counts and not job.allow_partial:
+        told = [words for words in result.statistics["remarks_sample"] if not words.startswith(f"{SKIPPED}: ")]
         raise IncompleteError(
-            f"Backup {result.id} of {job.name} does not have all objects as they are now",
-            ", ".join(f"{count:,} {what}" for what, count in sorted(counts.items())),
+            f"Backup {result.id} of {job.name} does not have everything as it is now",
+            "; ".join([", ".join(f"{count:,} {what}" for what, count in sorted(counts.items())), *told[:_TOLD]]),
             "look into the stored file remarks of the backup, which names them and says why; then run the job again",
             result,
         )
@@ -171,16 +177,22 @@ class _Writing:
         self._remarks = remarks
         self._tally = Tally(run.id)
         self._summary: IndexSummary | None = None
+        self._taken_over: tuple[TakenFile, ...] = ()
         last = base.manifest.statistics.get("reread") if base else None
         self._round: Round | None = job.reread.after(last) if job.reread else None
 
     @property
-    def needs(self) -> t.Any:
-        return self._summary.needs if self._summary else ()
+    def needs(self) -> tuple[Need, ...]:
+        """Return what the backup needs of earlier ones: for its index, and what was taken over as it is."""
+        needs = self._summary.needs if self._summary else ()
+        for taken in self._taken_over:
+            digests = self._base.files_digests() if self._base else {}
+            needs = needed_files.also(needs, taken.owner, digests[taken.owner], taken.number)
+        return needs
 
     def objects(self, say: Say) -> None:
         """Write packs and index, collection after collection."""
-        source, base = self._found.source, self._base
+        source, base = patient(self._found.source), self._base
         packs = PackWriter(self._run, self._job.compression)
         index = IndexWriter(self._run, base, self._job.compression)
         names = {*self._found.collections, *(base.collections() if base else ())}
@@ -205,7 +217,10 @@ class _Writing:
         count = processes_for(job.concurrency)
         if not count or not isinstance(source, ReadsSeveral):
             return contextlib.nullcontext()
-        opened = t.cast(Open, job.open_source)
+
+        def opened(report: Report) -> ReadsSeveral:
+            return t.cast(ReadsSeveral, patient(job.open_source(report)))
+
         return ReadingProcesses(opened, packs.compress, count, job.concurrency, self._remarks.add)
 
     def _collection(
@@ -226,11 +241,24 @@ class _Writing:
     def documents(self) -> None:
         """Write the settings of the source and the remarks, where there are any."""
         settings = self._found.source.documents()
-        if settings:
+        for name, each in settings.items():
+            for what, why in bucket_documents.remarks(each):
+                self._remarks.add(name, "", what, why)
+        if settings and not self._has_taken_over(settings):
             data = json.dumps(settings, sort_keys=True, separators=(",", ":")).encode("ascii")
-            self._run.store_file("settings.json", "settings", [data], self._job.compression, len(data))
+            self._run.store_file("settings.json", SETTINGS_ROLE, [data], self._job.compression, len(data))
         if self._remarks.counts:
             self._run.store_file("remarks.jsonl", "remarks", self._remarks.chunks(), self._job.compression)
+
+    def _has_taken_over(self, settings: t.Mapping[str, t.Any]) -> bool:
+        """Take the settings of the base over where they are the same; say whether they are."""
+        if self._base is None or self._job.reads_all:  # a full backup shall need no other
+            return False
+        taken = self._base.settings()
+        if taken is None or not self._base.has_settings(settings):
+            return False
+        self._taken_over = (taken,)
+        return True
 
     def contents(self, repository: str, notes: t.Sequence[str], follows: str) -> Contents:
         """Return what the manifest says; guards have looked at it."""
@@ -247,12 +275,13 @@ class _Writing:
             **({"reread": self._round.statistics} if self._round else {}),
         }
         warnings = (*notes, *verdict.warnings)
-        return Contents(job.kind, {"lifeboat": VERSION}, self._found.description, statistics, warnings, verdict.flags)
+        source, versions = self._found.description, {"lifeboat": VERSION}
+        return Contents(job.kind, versions, source, statistics, warnings, verdict.flags, self._taken_over)
 
 
 def unfinished_names(finished: t.Collection[str]) -> t.Iterator[str]:
     """Yield the names of the stored files that a killed run may have been writing, by those that it finished."""
-    numbers = [int(name[5:9]) for name in finished if name.startswith("pack-") and name[5:9].isdigit()]
+    numbers = [int(found.group(1)) for found in map(_PACK_NAME.match, finished) if found]
     for suffix in SUFFIXES.values():
         for number in range(max(numbers, default=-1) + 1 + _AHEAD):
             name = f"pack-{number:04d}.tar{suffix}"

@@ -10,15 +10,17 @@ import datetime as dt
 import typing as t
 
 from ..errors import DamagedError
+from ..objects import bucket_documents
 from ..objects.index_reader import IndexReader
 from ..objects.rows import Row
 from ..objects.segments import Segment
 from ..repository import catalog, layout, proof
-from ..repository.manifest import Manifest
+from ..repository.manifest import Manifest, TakenFile
 from ..repository.store import Store
-from ..repository.stored_files import needs_of
+from ..repository.stored_files import needs_of, own_files
 from .backup_run import backup_ids
-from .objects_choice import INDEX_ROLE, has_roles
+from .objects_choice import INDEX_ROLE, SETTINGS_ROLE, has_roles
+from .objects_copy import settings_of
 
 REPOSITORY = "repository"  # in the statistics: UUID of the repository that the run wrote to
 _MARGIN = dt.timedelta(hours=1)  # a record may have been on its way while the run looked for its base
@@ -37,6 +39,7 @@ class BaseDamagedError(DamagedError):
 class Base:
     """The backup that a run builds on; damage in it is told from damage elsewhere."""
 
+    store: Store
     manifest: Manifest
     index: IndexReader
 
@@ -72,6 +75,28 @@ class Base:
         except DamagedError as error:
             raise BaseDamagedError(self.id, error) from error
 
+    def settings(self) -> TakenFile | None:
+        """Return where the settings of the buckets are; None where it has none. Raises BaseDamagedError."""
+        found = self.manifest.find(SETTINGS_ROLE)
+        if found is None or found[0] != self.id:
+            return next((each for each in self.manifest.taken_over if each.file.role == SETTINGS_ROLE), None)
+        try:
+            own = list(own_files(self.store, self.manifest))
+        except DamagedError as error:
+            raise BaseDamagedError(self.id, error) from error
+        number = next(each.number for each in own if each.file == found[1])
+        return TakenFile(self.id, number, found[1])
+
+    def has_settings(self, settings: t.Mapping[str, bucket_documents.Documents]) -> bool:
+        """Say whether the settings of the buckets are the same. Raises BaseDamagedError."""
+        try:
+            known = settings_of(self.store, self.manifest)
+        except DamagedError as error:
+            raise BaseDamagedError(self.id, error) from error
+        return known.keys() == settings.keys() and all(
+            bucket_documents.are_same(each, known[name]) for name, each in settings.items()
+        )
+
 
 def choose_base(
     store: Store, job: str, repository: str, passed_over: t.Collection[str] = ()
@@ -94,7 +119,7 @@ def choose_base(
         elif has_roles(backup, (INDEX_ROLE,)):
             why = _failures(store, manifest, repository)
             if not why:
-                return Base(manifest, IndexReader(store, manifest)), remarks
+                return Base(store, manifest, IndexReader(store, manifest)), remarks
             remarks.append(f"not built on {backup_id}: {why}")
     return None, remarks
 

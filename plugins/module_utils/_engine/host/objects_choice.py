@@ -63,7 +63,7 @@ class Choice:
 
 def has_roles(backup: Backup, roles: t.Collection[str]) -> bool:
     """Say whether a backup has stored files of these roles; one whose manifest cannot be read may have them."""
-    return backup.manifest is None or {file.role for file in backup.manifest.files} >= set(roles)
+    return backup.manifest is None or backup.manifest.roles >= set(roles)
 
 
 def manifest_of(candidate: Candidate) -> Manifest:
@@ -93,7 +93,7 @@ def _check_kind(manifest: Manifest, roles: t.Collection[str]) -> None:
     problem = f"Cannot restore objects from backup {manifest.id} of {manifest.job}"
     if manifest.kind not in KINDS:
         raise UsageError(problem, f"it is one of kind {manifest.kind}", "restore it with what is made for that kind")
-    missing = sorted(set(roles) - {file.role for file in manifest.files})
+    missing = sorted(set(roles) - manifest.roles)
     if INDEX_ROLE in missing:
         raise UsageError(problem, "it has the settings of buckets only", "restore metadata only, or take another one")
     if missing:

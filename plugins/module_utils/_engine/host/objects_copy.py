@@ -11,6 +11,8 @@ from ..errors import DamagedError
 from ..objects import pack_reader
 from ..objects.index_reader import IndexReader
 from ..objects.rows import Row
+from ..repository.manifest import Manifest
+from ..repository.store import Store
 from ..repository.stored_files import small_file
 from .candidates import Candidate
 from .objects_choice import SETTINGS_ROLE, manifest_of
@@ -44,11 +46,19 @@ class StoredCopy:
 
     def settings(self) -> t.Mapping[str, t.Mapping[str, t.Any]]:
         """Return the settings of each bucket as its server wrote them; nothing where the backup has none."""
-        for file in self._manifest.files:
-            if file.role == SETTINGS_ROLE:
-                data = small_file(self._store, self._manifest.job, self._manifest.id, file)
-                return _settings(data, f"{file.name} of backup {self._manifest.id}")
+        return settings_of(self._store, self._manifest)
+
+
+def settings_of(store: Store, manifest: Manifest) -> t.Mapping[str, t.Mapping[str, t.Any]]:
+    """Return the settings of each bucket, whichever backup wrote them down; nothing where there are none.
+
+    Raises DamagedError.
+    """
+    found = manifest.find(SETTINGS_ROLE)
+    if found is None:
         return {}
+    owner, file = found
+    return _settings(small_file(store, manifest.job, owner, file), f"{file.name} of backup {owner}")
 
 
 def _settings(data: bytes, what: str) -> t.Mapping[str, t.Mapping[str, t.Any]]:

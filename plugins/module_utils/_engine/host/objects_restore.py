@@ -14,7 +14,7 @@ from ..errors import DamagedError, GuardRefusal, IncompleteError, LifeboatError,
 from ..objects import restore_plan
 from ..objects.quarantine import Saved, Shelf, save, save_document
 from ..objects.remarks import Remarks
-from ..objects.restore_plan import CONFLICT, KEEP, PROPERTIES, REFUSE, SKIP, Policy, Tally
+from ..objects.restore_plan import CONFLICT, KEEP, PROPERTIES, REFUSE, SKIP, WRITE, Policy, Tally
 from ..objects.restore_run import Done, Restoration
 from ..objects.restore_work import THREADS, Work
 from ..objects.selection import Selection
@@ -24,7 +24,7 @@ from .candidates import Candidate
 from .objects_choice import INDEX_ROLE, SETTINGS_ROLE, Choice, manifest_of
 from .objects_copy import StoredCopy
 from .objects_destination import Destination
-from .objects_settings import SettingsPlan, apply_settings, make_buckets, plan_settings
+from .objects_settings import SettingsPlan, apply_settings, make_buckets, plan_settings, unknown_settings
 from .place import Place, Say, silent
 from .proving import seconds_since
 from .report_files import write_remarks, written_whole
@@ -32,6 +32,9 @@ from .report_files import write_remarks, written_whole
 _SETTINGS = "settings.json"  # name of the saved settings of buckets
 WHAT = ("all", "data", "metadata")
 _MOST_THREADS = 128
+_STILL = {  # why something may be left to do after a restore without failures
+    WRITE: "it is not listed afterwards: somebody removed it, or it lies below another object, which MinIO hides",
+}
 _AS_ASKED = (KEEP, SKIP, CONFLICT, REFUSE)  # what is left to be done about a key after a restore
 
 
@@ -204,7 +207,8 @@ def _planned(request: RestoreRequest, copies: tuple[Candidate, ...], notes: t.Se
         with written_whole(request.plan_file) as file:
             tally = work.tally(copy, file)
     changes = plan_settings(request.destination, names, settings)
-    return RestorePlan(request, copies, names, work, tally, changes, tuple(notes))
+    lacking = unknown_settings({name: each for name, each in settings.items() if name in names})
+    return RestorePlan(request, copies, names, work, tally, changes, (*notes, *lacking))
 
 
 def _chosen(request: RestoreRequest, manifest: Manifest, there: t.Sequence[str]) -> list[str]:
@@ -335,7 +339,7 @@ def _differences(work: Work, copy: StoredCopy, remarks: Remarks, notes: list[str
                 described += 1
             elif step.action not in _AS_ASKED:
                 count += 1
-                remarks.add(name, step.key, "differs", f"after the restore there is still to do: {step.action}")
+                remarks.add(name, step.key, "differs", _STILL.get(step.action, f"there is still to do: {step.action}"))
     if described:
         notes.append(
             f"{described:,} objects have other properties than in the backup: the target did not take them over"

@@ -76,6 +76,12 @@ def plan_settings(
     return SettingsPlan(tuple(changes), made, overwritten)
 
 
+def unknown_settings(kept: t.Mapping[str, t.Mapping[str, t.Any]]) -> list[str]:
+    """Return a line for each bucket of whose settings a backup lacks some: its access key might not read them."""
+    lacking = {name: bucket_documents.unseen(each) for name, each in kept.items()}
+    return [f"the backup lacks of the settings of {name}: {', '.join(some)}" for name, some in lacking.items() if some]
+
+
 def make_buckets(destination: Destination, plan: SettingsPlan) -> None:
     """Make the buckets that are not there: whether objects can be locked is decided then."""
     if isinstance(destination, Server):

@@ -58,7 +58,8 @@ def prove(
         outcome = _objects_drill(store, manifest, scratch or ScratchFolder(place.folder), source, place.folder)
     else:
         outcome = _outcome(store, manifest, level, place, own_only, sample)
-    for owner, verdicts in outcome.verdicts.items():
+    # The backup's own record comes last: it says that the others are there, and a run may be killed between them.
+    for owner, verdicts in sorted(outcome.verdicts.items(), key=lambda each: each[0] == manifest.id):
         report: dict[str, t.Any] = dict(outcome.report) if owner == manifest.id else {}
         if report and manifest.kind in OBJECT_KINDS and level == "content" and outcome.is_good and sample == EVERYTHING:
             report[_WHOLE] = True

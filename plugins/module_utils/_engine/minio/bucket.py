@@ -112,7 +112,7 @@ def described(api: BucketApi, name: str | None, settings: t.Collection[str]) -> 
 
     A setting that the server does not have is None. Raises LifeboatError.
     """
-    names = sorted(api.names()) if name is None else [name]
+    names = api.client.list_buckets() if name is None else [name]
     rows = []
     for bucket in names:
         presence = api.presence(bucket)

@@ -46,12 +46,6 @@ class BucketApi:
     def __init__(self, client: S3Client) -> None:
         self.client = client
 
-    def names(self) -> list[str]:
-        """Return the names of all buckets that the access key may see. Raises S3Error."""
-        answer = self.client.transport.whole(Request("Cannot list the buckets", "GET", ""))
-        root = xml_document.parse(answer.body, "ListAllMyBucketsResult")
-        return [name.text or "" for name in root.findall("Buckets/Bucket/Name")]
-
     def presence(self, bucket: str) -> Presence:
         """Say whether there is such a bucket. Raises S3Error, also when it belongs to somebody else."""
         try:

@@ -15,6 +15,7 @@ from ..minio.admin import AdminError
 from ..minio.bucket_api import BucketApi
 from ..s3.client import S3Client
 from ..s3.failure import S3Error
+from .remarks import SKIPPED, UNSEEN
 
 Documents = t.Mapping[str, t.Any]  # by name: text as the server sent it; of the policy its JSON; of the quota bytes
 
@@ -35,6 +36,18 @@ NAMES = (*XML_DOCUMENTS, QUOTA, POLICY)
 _REMOVABLE = ("encryption", "tagging", "lifecycle", "replication", POLICY)
 _UNKNOWN = ("NotImplemented", "MethodNotAllowed")
 DENIED = ("AccessDenied", "AllAccessDisabled")
+_RIGHTS = {  # to read a document; names as MinIO writes them, AWS takes any case
+    "versioning": "s3:GetBucketVersioning",
+    "object-lock": "s3:GetBucketObjectLockConfiguration",
+    "encryption": "s3:GetEncryptionConfiguration",
+    "tagging": "s3:GetBucketTagging",
+    "lifecycle": "s3:GetLifecycleConfiguration",
+    "cors": "s3:GetBucketCors",
+    "notification": "s3:GetBucketNotification",
+    "replication": "s3:GetReplicationConfiguration",
+    POLICY: "s3:GetBucketPolicy",
+    QUOTA: "admin:GetBucketQuota",
+}
 _READ_BACKS = 6  # clusters may answer with the old document for a moment
 _PAUSE_S = 0.1  # doubled after each
 
@@ -72,6 +85,32 @@ def changes(wanted: Documents, found: Documents) -> tuple[str, ...]:
         if name not in wanted or name not in found or not _means_same(name, wanted[name], found[name]):
             names.append(name)
     return tuple(names)
+
+
+def unseen(documents: Documents) -> tuple[str, ...]:
+    """Return the names of the documents that may not be read, in the order of NAMES."""
+    return tuple(name for name in NAMES if documents.get(name, "") is None)
+
+
+def remarks(documents: Documents) -> t.Iterator[tuple[str, str]]:
+    """Yield what is to be said of the documents of a bucket that may not be read, and why: `remarks.Remarks` has words.
+
+    A quota is only skipped: the right to read it is one of administrators, which few give to a key for backups.
+    """
+    names = unseen(documents)
+    by_word = {UNSEEN: [name for name in names if name != QUOTA], SKIPPED: [name for name in names if name == QUOTA]}
+    for what, some in by_word.items():
+        if some:
+            rights = ", ".join(_RIGHTS[name] for name in some)
+            yield what, f"of its settings these are not backed up: {', '.join(some)} (the right is missing: {rights})"
+
+
+def are_same(some: Documents, others: Documents) -> bool:
+    """Say whether two buckets have the same documents; servers write one document in several ways."""
+    return some.keys() == others.keys() and all(
+        value == others[name] or (None not in (value, others[name]) and _means_same(name, value, others[name]))
+        for name, value in some.items()
+    )
 
 
 def write(client: S3Client, bucket: str, name: str, value: t.Any) -> None:
@@ -161,4 +200,6 @@ def _sorted(value: t.Any) -> t.Any:
 
 def _canonical(text: str) -> str:
     root = xml_document.parse(text.encode("utf-8"), ET.fromstring(text).tag.rpartition("}")[2])
+    for tags in root.iter("TagSet"):  # MinIO returns them in any order
+        tags[:] = sorted(tags, key=lambda tag: tag.findtext("Key") or "")
     return ET.tostring(root, encoding="unicode")

@@ -10,7 +10,7 @@ import fnmatch
 import typing as t
 
 from .. import clock
-from ..errors import GuardRefusal
+from ..errors import GuardRefusal, LifeboatError
 from ..minio.bucket_api import BucketApi
 from ..s3 import failure, flight, object_properties
 from ..s3.client import S3Client
@@ -23,7 +23,7 @@ from . import bucket_documents
 from .mirror_bucket import of_object
 from .remarks import SKIPPED
 from .rows import Item, Properties, order
-from .source import ChangedError, Described, ObjectError, Order, Outcome, Take, VanishedError
+from .source import ChangedError, Described, Order, Outcome, Take, VanishedError
 
 Report = t.Callable[[str, str, str, str], None]  # collection, key (empty: all), what, why
 
@@ -115,7 +115,7 @@ class BucketSource:
                     return order.token, (found, b"")
                 outcome = yield from self._read_task(order.collection, order.item)
                 return order.token, outcome
-            except ObjectError as error:
+            except LifeboatError as error:
                 return order.token, error
 
         def take_task(may_wait: bool) -> flight.Task[tuple[t.Any, Outcome]] | None:

@@ -82,6 +82,10 @@ class BucketTarget:
             self._shadows.see(_own_key(row))
         return self._placed(row)
 
+    def key_beside(self, collection: str, row: Row) -> str:
+        """Return nothing: only names that are seen before (`key_for`) stand in each other's way."""
+        return ""
+
     def is_same(self, row: Row, item: Item) -> bool:
         """Compare by size and ETag, and by what MinIO's listing shows of the properties."""
         if file_properties.is_file_row(row.properties):

@@ -22,7 +22,7 @@ from .rows import Item, Properties, Row, order
 from .source import ObjectError
 from .target import Written
 from .tree_names import is_temporary, parts_of, shown, tree_names
-from .tree_walk import Found, directory_of, open_root, walk
+from .tree_walk import Found, directory_of, open_root, place_now, walk
 
 _MOST_LEFTOVERS = 10_000
 # Where the next object would fail as well.
@@ -143,6 +143,20 @@ class DirectoryTarget:
             return tree_names(row.key, fp.is_file_row(row.properties))
         except ValueError as error:
             raise ObjectError(f"Cannot restore {shown(row.key)}", "it is no key") from error
+
+    def key_beside(self, collection: str, row: Row) -> str:
+        """Return the path beside its own under which a row lies, or would lie now; nothing where its own is free."""
+        names = self._names(row)
+        if not names or fp.file_type(self._trusted(row).properties) == fp.DIRECTORY:
+            return ""
+        with contextlib.suppress(OSError):  # there is no directory yet, or it says why not when it is written
+            root = open_root(self._path(collection))
+            try:
+                there = place_now(root, names)
+            finally:
+                os.close(root)
+            return "/".join(there) if there != names else ""
+        return ""
 
     def is_same(self, row: Row, item: Item) -> bool:
         """Compare type, size, time, and of files owner, mode and where links lead to."""

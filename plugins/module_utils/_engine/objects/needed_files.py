@@ -43,5 +43,14 @@ class NeededFiles:
         return tuple(Need(owner, known[owner], _ranges(self._bits[owner])) for owner in owners)
 
 
+def also(needs: t.Sequence[Need], owner: str, files_sha256: str, number: int) -> tuple[Need, ...]:
+    """Return the lines of needs.jsonl with one more file of an earlier backup, ordered by id."""
+    found = {need.owner: need for need in needs}
+    had = found[owner].ranges if owner in found else ()
+    numbers = {number, *(each for first, last in had for each in range(first, last + 1))}
+    found[owner] = Need(owner, files_sha256, ranges(sorted(numbers)))
+    return tuple(found[each] for each in sorted(found))
+
+
 def _ranges(bits: bytearray) -> Ranges:
     return ranges(number for number in range(len(bits) * 8) if bits[number // 8] >> number % 8 & 1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import typing as t
 
+from ..errors import LifeboatError
 from .changes import Wanted
 from .rows import Item, Location, Row
 from .source import ChangedError, Described, ObjectError, Order, Outcome, Source, VanishedError
@@ -89,7 +90,7 @@ def fetched(source: Source, collection: str, wanted: Wanted, outcome: Outcome) -
 def _fetched(source: Source, collection: str, wanted: Wanted, outcome: Outcome) -> Fetched:
     item, tries, why = wanted.item, TRIES, ""
     try:
-        if isinstance(outcome, ObjectError):
+        if isinstance(outcome, LifeboatError):
             raise outcome
         found, data = outcome
         if wanted.base is None or not wanted.only_properties:

@@ -108,9 +108,16 @@ def _step(
         key = target.key_for(row)
     except ObjectError as error:
         return Step(REFUSE, row.key, row, None, error.cause or error.problem), item
-    if key == row.key:
-        return _decided(row, key, item, target, collection, policy, judge), None
-    return _decided(row, key, look_up(target, collection, key), target, collection, policy, judge), item
+    there, beside = (item, None) if key == row.key else (look_up(target, collection, key), item)
+    if there is None and (other := target.key_beside(collection, row)):
+        return _decided_beside(row, other, target, collection, policy, judge), beside
+    return _decided(row, key, there, target, collection, policy, judge), beside
+
+
+def _decided_beside(row: Row, key: str, target: Target, collection: str, policy: Policy, judge: Judge) -> Step:
+    """Return what becomes of a row in whose place something else stands: all of it is written, or nothing."""
+    step = _decided(row, key, look_up(target, collection, key), target, collection, policy, judge)
+    return step._replace(action=OVERWRITE) if step.action == PROPERTIES else step
 
 
 def _decided(

@@ -33,8 +33,9 @@ class Described:
     has_bytes: bool = True  # False for what has no content of its own: directories, symbolic links, later hard links
 
 
-# An object as it is now, and its bytes, none where only its properties were asked for; or why it cannot be had.
-Outcome = t.Union[t.Tuple[Described, bytes], ObjectError]  # noqa: UP006 - evaluated at run time on Python 3.9 as well
+# An object as it is now, and its bytes, none where only its properties were asked for; or why it cannot be had: an
+# ObjectError, or what concerns the whole source.
+Outcome = t.Union[t.Tuple[Described, bytes], LifeboatError]  # noqa: UP006 - evaluated at run time on Python 3.9 as well
 
 
 class Order(t.NamedTuple):
@@ -95,7 +96,4 @@ class ReadsSeveral(Source, t.Protocol):
     """A source that one thread can ask for the next objects before the first has arrived."""
 
     def read_through(self, take: Take, at_once: int) -> t.Iterator[tuple[t.Any, Outcome]]:
-        """Yield the token of each order with its outcome as these come, `at_once` of them on their way.
-
-        Raises what concerns the whole source.
-        """
+        """Yield the token of each order with its outcome as these come, `at_once` of them on their way."""

@@ -48,6 +48,12 @@ class Target(t.Protocol):
     def key_for(self, row: Row) -> str:
         """Return the key under which a row is written: the mangled one where the target refuses the true one."""
 
+    def key_beside(self, collection: str, row: Row) -> str:
+        """Return the key under which a row is written because something else stands where it should lie; else nothing.
+
+        Only for a row under whose own key (`key_for`) nothing is listed.
+        """
+
     def is_same(self, row: Row, item: Item) -> bool:
         """Say whether what is there has the content and the properties of the row, as far as a listing tells."""
 

@@ -10,7 +10,7 @@ import stat
 import typing as t
 
 from .rows import order
-from .tree_names import parts_of
+from .tree_names import directory_beside, file_beside, parts_of
 
 # Links are refused at every step; O_PATH needs the right to pass through a directory, not to list it.
 _PASS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -64,6 +64,28 @@ def directory_of(root: int, names: t.Sequence[bytes]) -> t.Iterator[tuple[int, b
         yield at, (names[-1] if names else b".")
     finally:
         os.close(at)
+
+
+def place_now(root: int, names: t.Sequence[str]) -> list[str]:
+    """Return the names under which a file that should have `names` would be written, by what is there (`TreeWriter`).
+
+    Raises OSError.
+    """
+    at, actual = os.dup(root), list(names)
+    try:
+        for depth, name in enumerate(names[:-1]):
+            if not stat.S_ISDIR(os.stat(order(name), dir_fd=at, follow_symlinks=False).st_mode):
+                actual[depth] = directory_beside(name)
+            below = os.open(order(actual[depth]), _PASS, dir_fd=at)
+            os.close(at)
+            at = below
+        if stat.S_ISDIR(os.stat(order(names[-1]), dir_fd=at, follow_symlinks=False).st_mode):
+            actual[-1] = file_beside(names[-1])
+    except FileNotFoundError:  # from there on nothing stands in the way
+        pass
+    finally:
+        os.close(at)
+    return actual
 
 
 def walk(root: int, chooser: Chooser) -> t.Iterator[Found]:

@@ -14,6 +14,8 @@ from ..errors import DamagedError
 from ..stream.pipeline import StreamFacts
 from . import json_document, layout
 
+_LEFT_OUT_IF_EMPTY = ("flags", "taken_over")  # as in manifests that were written before there were such
+
 
 @dataclasses.dataclass(frozen=True)
 class StoredFile:
@@ -40,6 +42,27 @@ class StoredFile:
 
 
 @dataclasses.dataclass(frozen=True)
+class TakenFile:
+    """A stored file that an earlier backup wrote, and that a later one has as its own; its needs name it, too."""
+
+    owner: str  # id of the backup that wrote it
+    number: int  # of its line in the owner's files.jsonl, from 0
+    file: StoredFile
+
+    def fields(self) -> dict[str, t.Any]:
+        return {"owner": self.owner, "number": self.number, **self.file.fields()}
+
+    @classmethod
+    def from_fields(cls, fields: t.Mapping[str, t.Any]) -> TakenFile:
+        owner, number = fields["owner"], fields["number"]
+        if not isinstance(owner, str) or not clock.is_backup_id(owner):
+            raise ValueError(f"{owner!r} is not a backup id")
+        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            raise ValueError(f"{number!r} is not the number of a file")
+        return cls(owner, number, StoredFile.from_fields(fields))
+
+
+@dataclasses.dataclass(frozen=True)
 class Manifest:
     """The commit mark of a backup: it exists if and only if this does."""
 
@@ -56,6 +79,18 @@ class Manifest:
     statistics: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()  # why nobody should trust it unseen: "mass_delete: 1,200 of 4,000 objects are gone"
+    taken_over: tuple[TakenFile, ...] = ()  # what would have been written once more as it was
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """Return the roles of the stored files that the backup has, but packs."""
+        return frozenset(file.role for file in (*self.files, *(each.file for each in self.taken_over)))
+
+    def find(self, role: str) -> tuple[str, StoredFile] | None:
+        """Return the stored file of a role that a backup has once, with the id of the backup that wrote it."""
+        own = ((self.id, file) for file in self.files)
+        others = ((each.owner, each.file) for each in self.taken_over)
+        return next((found for found in (*own, *others) if found[1].role == role), None)
 
     def file(self, role: str) -> StoredFile:
         """Return the stored file of a role that a backup has once. Raises DamagedError."""
@@ -75,9 +110,11 @@ class Manifest:
             statistics=dict(self.statistics),
             warnings=list(self.warnings),
             flags=list(self.flags),
+            taken_over=[each.fields() for each in self.taken_over],
         )
-        if not self.flags:
-            del fields["flags"]  # as in manifests that were written before there were flags
+        for name in _LEFT_OUT_IF_EMPTY:
+            if not fields[name]:
+                del fields[name]
         return json_document.encoded(fields)
 
     @classmethod
@@ -102,6 +139,7 @@ class Manifest:
                 statistics=dict(fields["statistics"]),
                 warnings=tuple(str(each) for each in fields["warnings"]),
                 flags=tuple(str(each) for each in fields.get("flags", ())),
+                taken_over=tuple(TakenFile.from_fields(each) for each in fields.get("taken_over", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedError(f"Cannot read {what}", f"damaged: {error}", "use another copy of it") from error

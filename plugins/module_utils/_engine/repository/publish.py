@@ -16,7 +16,7 @@ from ..stream.framed import FramedStream
 from ..stream.pipeline import StreamFacts, store_stream
 from . import layout
 from .intent import Intent, LiveIntent, host_name, machine_id
-from .manifest import Manifest, Need, StoredFile, file_list, need_list, sums
+from .manifest import Manifest, Need, StoredFile, TakenFile, file_list, need_list, sums
 from .store import Entry, ExistsError, ExpiredError, Store, UnavailableError, Upload
 
 _PAUSES_S = (0, 1, 5, 20, 60)  # before each attempt to publish: servers that restart must not cost a backup
@@ -41,6 +41,7 @@ class Contents:
     statistics: t.Mapping[str, t.Any]
     warnings: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
+    taken_over: tuple[TakenFile, ...] = ()  # stored files of earlier backups; the run's needs name them
 
 
 class FramedFile:

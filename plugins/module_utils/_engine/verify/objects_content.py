@@ -80,6 +80,7 @@ class _Check:
 
     def outcome(self) -> Outcome:
         self._read_small_files()
+        self._check_taken_over()
         for place, found in self._segments_by_index().items():
             self._read_index(place, found)
         self._read_packs()
@@ -116,6 +117,16 @@ class _Check:
                 if each.file.role not in ("files", "needs"):
                     self._read_document(each)
 
+    def _check_taken_over(self) -> None:
+        """Blame needs.jsonl unless it names what the manifest has of earlier backups: prune goes by it."""
+        for taken in self._manifest.taken_over:
+            with self._judging(NeededFile(self._manifest.id, self._manifest.file("needs"))):
+                self._require_named(taken.owner, taken.number, taken.number)
+                listed = self._numbered.get((taken.owner, taken.number))
+                if listed is not None and listed.file != taken.file:
+                    cause = f"file {taken.number} of {taken.owner} is not the {taken.file.name} that it has taken over"
+                    raise DamagedError(f"Cannot use backup {self._manifest.id} of {self._manifest.job}", cause)
+
     def _read_document(self, each: NeededFile) -> None:
         """Read settings (one JSON document) or remarks (one JSON line each), and whatever else there may be."""
         chunks = plain_chunks(self._store, self._manifest.job, each.owner, each.file)
@@ -150,9 +161,12 @@ class _Check:
         named = [(segment.owner, segment.file, segment.file)]
         named += [(owner, first, last) for owner, pairs in segment.needs for first, last in pairs]
         for owner, first, last in named:
-            if not self._names(owner, first, last):
-                cause = f"it needs files {first} to {last} of {owner}, which needs.jsonl does not name"
-                raise DamagedError(f"Cannot use backup {self._manifest.id} of {self._manifest.job}", cause)
+            self._require_named(owner, first, last)
+
+    def _require_named(self, owner: str, first: int, last: int) -> None:
+        if not self._names(owner, first, last):
+            cause = f"it needs files {first} to {last} of {owner}, which needs.jsonl does not name"
+            raise DamagedError(f"Cannot use backup {self._manifest.id} of {self._manifest.job}", cause)
 
     def _names(self, owner: str, first: int, last: int) -> bool:
         if owner == self._manifest.id:

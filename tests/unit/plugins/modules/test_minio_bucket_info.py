@@ -10,17 +10,22 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.minio.bu
 from ansible_collections.lifeboat.recovery.plugins.modules import minio_bucket_info
 
 
+class Client:
+    """Stands for S3Client, which lists buckets in the order of their names."""
+
+    def list_buckets(self):
+        return ["first", "second"]
+
+
 class Api:
     """Stands for BucketApi."""
 
     def __init__(self):
+        self.client = Client()
         self.read = []
 
-    def names(self):
-        return ["second", "first"]
-
     def presence(self, name):
-        return Presence(name in self.names(), True)
+        return Presence(name in self.client.list_buckets(), True)
 
     def read_what_there_is(self, name, settings, is_minio):
         self.read.append((name, tuple(settings)))

@@ -43,6 +43,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     identity,
     intent,
     layout,
+    proof,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.manifest import Manifest
@@ -535,6 +536,34 @@ def test_the_first_repository_builds_on_what_was_copied_into_it(world: World) ->
     assert newest_good(here) == second.id
 
 
+@pytest.mark.parametrize("written", range(3))
+def test_a_run_that_ends_while_it_records_its_proof_never_keeps_the_next_from_being_proved(
+    world: World, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    here = world.place("here")
+    for number in range(2):
+        world.write(f"new{number}")
+        world.back_up(here, proof="none")
+    world.write("new2")
+    records = []
+
+    def write(store: t.Any, record: proof.ProofRecord) -> None:
+        if len(records) == written:
+            raise LifeboatError("Cannot write", "the run was ended")
+        records.append(record)
+        put(store, record)
+
+    put = proof.write
+    with monkeypatch.context() as patched:
+        patched.setattr(proof, "write", write)
+        with pytest.raises(LifeboatError):
+            world.back_up(here)
+    assert len(records) == written
+    world.write("new3")
+    last = world.back_up(here)
+    assert newest_good(here) == last.id
+
+
 def test_a_killed_run_is_cleaned_up_by_the_next(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     here = world.place("here")
     world.back_up(here)
@@ -551,6 +580,12 @@ def test_names_that_a_killed_run_may_have_been_writing_follow_those_that_it_fini
     assert {"pack-0001.tar.zst", "pack-0003.tar.zst", "pack-0010.tar.zst", "pack-0003.tar"} <= names
     assert "pack-0002.tar.zst" not in names and "pack-0011.tar.zst" not in names
     assert {"index.jsonl.zst", "segments.jsonl.zst", "settings.json.gz", "remarks.jsonl"} <= names
+
+
+def test_names_of_packs_from_the_ten_thousandth_on_have_more_digits() -> None:
+    names = set(objects_backup.unfinished_names({"pack-9999.tar.zst", "pack-12004.tar.zst", "pack-x.tar", "pack-"}))
+    assert {"pack-0000.tar.gz", "pack-12003.tar.zst", "pack-12005.tar.zst", "pack-12012.tar.zst"} <= names
+    assert "pack-12004.tar.zst" not in names and "pack-12013.tar.zst" not in names
 
 
 def test_a_plan_counts_what_a_run_would_find_and_writes_nothing(world: World) -> None:

@@ -63,6 +63,9 @@ class Shelf:
             raise ObjectError(f"Cannot write {row.key!r}", "no name holds it")
         return row.key.replace(self.mangled, "~")
 
+    def key_beside(self, collection: str, row: Row) -> str:
+        return ""
+
     def is_same(self, row: Row, item: Item) -> bool:
         return (row.size, row.etag, row.attributes) == (item.size, item.etag, item.attributes)
 

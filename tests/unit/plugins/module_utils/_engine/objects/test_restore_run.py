@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
 import typing as t
 from pathlib import Path
@@ -199,6 +201,54 @@ def test_no_row_leads_out_of_a_directory(tmp_path: Path) -> None:
         "secret": "mine",
     }
     assert (tmp_path / "secret").stat().st_nlink == 1 and not Path("/etc/lifeboat-x").exists()
+
+
+CROWDED = ["p", "p/", "p/c", "p/c/d", "q/", "q", "r//s", "r"]  # each stands in the way of another one in a folder
+
+
+def in_folder(folder: Path, policy: Policy | None = None, keys: t.Collection[str] = CROWDED) -> Work:
+    target = DirectoryTarget({"shop-again": str(folder)}, objects_only=True)
+    return Work(target, {"shop": "shop-again"}, policy or Policy(), lambda key: key in keys, threads=3)
+
+
+def crowded() -> Stored:
+    return Stored([row(key, f"content of {key}")._replace(modified="2026-11-20T02:00:00.000000Z") for key in CROWDED])
+
+
+@pytest.mark.parametrize("first", [[], ["p"], ["p/c"], ["p/c/d", "q"], ["q/", "r//s"], ["p", "q", "r"]])
+def test_objects_that_stand_in_each_others_way_in_a_folder_lie_beside_each_other_and_are_found_there(
+    tmp_path: Path, first: t.Sequence[str]
+) -> None:
+    folder, copy = tmp_path / "folder", crowded()
+    remarks = Remarks()
+    for key in [[key] for key in first]:
+        restored(in_folder(folder, keys=key), copy)
+    done = restored(in_folder(folder), copy, remarks)
+    assert (done.failed, done.kept, done.written) == (0, len(first), len(CROWDED) - len(first))
+    found = sorted(path.read_text() for path in folder.rglob("*") if path.is_file())
+    assert found == sorted(f"content of {key}" for key in CROWDED)
+    told = [json.loads(line)[1] for line in b"".join(remarks.chunks()).splitlines()]
+    assert set(told) <= set(CROWDED)
+    before = {path: path.lstat().st_ino for path in folder.rglob("*")}
+
+    for policy in (Policy(), Policy(exact=True), Policy("refuse")):
+        again = restored(in_folder(folder, policy), copy)
+        assert (again.kept, again.written, again.removed, again.failed) == (len(CROWDED), 0, 0, 0)
+    assert {path: path.lstat().st_ino for path in folder.rglob("*")} == before
+
+
+def test_what_lies_beside_its_place_and_was_changed_is_written_again_there(tmp_path: Path) -> None:
+    folder, copy = tmp_path / "folder", crowded()
+    for keys in (["p"], ["p", "p/c"]):
+        restored(in_folder(folder, keys=keys), copy)
+    beside = folder / "%lb-below-p" / "c"
+    for change in (lambda: beside.write_text("another"), lambda: os.utime(beside, (1, 1))):
+        change()
+        counts = in_folder(folder, keys=keys).tally(copy).counts
+        assert (counts["overwrite"], counts["keep"]) == (1, 1)
+        assert in_folder(folder, Policy("skip"), keys).tally(copy).counts["skip"] == 1
+        assert restored(in_folder(folder, keys=keys), copy).written == 1
+        assert beside.read_text() == "content of p/c"
 
 
 def test_the_bytes_of_many_objects_are_held_within_bounds_and_all_arrive() -> None:

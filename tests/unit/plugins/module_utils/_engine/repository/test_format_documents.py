@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -25,11 +26,13 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     copy,
     deletion_plan,
     identity,
+    json_document,
     layout,
     lease,
     proof,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.manifest import Manifest, TakenFile
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.publish import Contents, Run
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.checksum import check_sums
 
@@ -50,7 +53,7 @@ HEADINGS = {  # of the tables in docs/format.md that describe the members of a d
     "deletion_plan": "Deletion plan",
     "acknowledgement": "Acknowledgement",
 }
-OPTIONAL = {"flags"}  # members that a document may lack
+OPTIONAL = {"flags", "taken_over"}  # members that a document may lack
 KINDS = (  # of documents, by their keys
     (r"lifeboat\.json", "identity"),
     (r"jobs/[^/]+\.json", "binding"),
@@ -146,6 +149,36 @@ def test_the_schemas_describe_the_golden_repository():
     for key, data in found.items():
         check(kind_of(key), data)
     assert {kind_of(key) for key in found} == {"identity", "binding", "manifest", "proof_record"}
+
+
+def golden_manifest() -> Manifest:
+    found = catalog.backups(DirectoryStore(str(GOLDEN / "v1")), "db1-shop", with_proof=False)[0].manifest
+    assert found is not None
+    return found
+
+
+def test_files_that_a_manifest_has_taken_over_are_found_like_its_own_and_need_no_more_than_the_schema_allows():
+    golden = golden_manifest()
+    dump = golden.file("dump")
+    taken = TakenFile("20260101T000000Z-00000a", 3, dataclasses.replace(dump, name="settings.json", role="settings"))
+    made = dataclasses.replace(golden, taken_over=(taken,))
+    check("manifest", made.to_bytes())
+    again = Manifest.from_bytes(made.to_bytes(), made.job, made.id)
+    assert again == made
+    assert (again.find("dump"), again.find("settings")) == ((made.id, dump), (taken.owner, taken.file))
+    assert again.roles == golden.roles | {"settings"} and golden.find("settings") is None
+    assert b"taken_over" not in golden.to_bytes()
+
+
+@pytest.mark.parametrize("wrong", [{"owner": "../x"}, {"owner": 1}, {"number": -1}, {"number": True}, {"name": "a/b"}])
+def test_a_manifest_that_takes_over_what_is_no_stored_file_is_damaged(wrong):
+    golden = golden_manifest()
+    taken = TakenFile("20260101T000000Z-00000a", 3, golden.file("dump"))
+    fields = json.loads(dataclasses.replace(golden, taken_over=(taken,)).to_bytes())
+    fields["taken_over"][0].update(wrong)
+    data = json_document.encoded({name: value for name, value in fields.items() if name not in ("digest", "format")})
+    with pytest.raises(DamagedError):
+        Manifest.from_bytes(data, golden.job, golden.id)
 
 
 @pytest.mark.parametrize("kind", HEADINGS)

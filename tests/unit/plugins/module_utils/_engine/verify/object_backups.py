@@ -18,6 +18,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     Manifest,
     Need,
     StoredFile,
+    TakenFile,
     file_list,
     need_list,
 )
@@ -100,7 +101,11 @@ class Writer:
         self.others.append(file)
 
     def finish(
-        self, needs: t.Sequence[Need] = (), segment_rows: int = 2, lie: t.Callable[[Segment], Segment] | None = None
+        self,
+        needs: t.Sequence[Need] = (),
+        segment_rows: int = 2,
+        lie: t.Callable[[Segment], Segment] | None = None,
+        taken_over: tuple[TakenFile, ...] = (),
     ) -> Manifest:
         """Write everything and return the manifest; `lie` may change what the segment list says."""
         written = self._index(segment_rows)
@@ -114,7 +119,7 @@ class Writer:
         listed = [file.listed for file in files]
         lists = [self._list("files", file_list(listed)), self._list("needs", need_list(needs))]
         in_manifest = [file for file in [*listed, *lists] if file.role != "pack"]
-        made = manifest(self.id, in_manifest, kind="bucket")
+        made = manifest(self.id, in_manifest, kind="bucket", taken_over=taken_over)
         self.store.put_new(layout.manifest(JOB, self.id), made.to_bytes())
         return made
 

@@ -17,7 +17,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.rows import Location, Row
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.segments import Segment
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import layout
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.manifest import Manifest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.manifest import Manifest, TakenFile
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify import row_spill
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.checksum import check_sums
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.objects_content import check_objects
@@ -135,6 +135,35 @@ def test_an_incremental_backup_is_judged_with_what_it_needs(store: Store) -> Non
     assert set(outcome.verdicts) == {base.id, made.id}
     assert {verdict.name for verdict in outcome.verdicts[base.id]} == {PACK, "pack-0001.tar.zst", INDEX, "files.jsonl"}
     assert outcome.report["objects"] == 4
+
+
+def taking_over(store: Store, base: Manifest, number: int, *ranges: tuple[int, int]) -> Manifest:
+    """Return a backup that has the settings of its base, as file `number` of the base."""
+    writer = Writer(store, 1)
+    writer.taken = segments_of(store, base)
+    taken = TakenFile(base.id, number, base.file("settings"))
+    return writer.finish([need_of(base, (0, 1), (4, 4), *ranges)], taken_over=(taken,))
+
+
+def test_settings_that_were_taken_over_are_read_with_what_the_backup_needs(store: Store) -> None:
+    base = first(store)
+    made = taking_over(store, base, 2, (2, 2))
+    assert check_objects(store, made).problems == ()
+    change(store, base.id, "settings.json.zst", flipped)
+    found = judged(check_objects(store, made))
+    assert [each for each, is_good in found.items() if not is_good] == ["0000/settings.json.zst"]
+
+
+@pytest.mark.parametrize(
+    ("number", "ranges", "words"),
+    [(2, (), "needs.jsonl does not name"), (3, ((2, 3),), "is not the settings.json.zst that it has taken over")],
+)
+def test_needs_that_do_not_name_what_was_taken_over_are_blamed(
+    store: Store, number: int, ranges: tuple[tuple[int, int], ...], words: str
+) -> None:
+    made = taking_over(store, first(store), number, *ranges)
+    (problem,) = check_objects(store, made).problems
+    assert problem.startswith(f"{made.id}/needs.jsonl: ") and words in problem
 
 
 def test_a_run_reads_only_what_it_wrote_itself(store: Store) -> None:

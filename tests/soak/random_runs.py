@@ -1,0 +1,34 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How endless tests choose what they do, and how long they go on.
+
+make soak SOAK_S=3600 runs for an hour, SOAK_SEED=… repeats the choices of a run that failed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+import typing as t
+
+FAULTS = ("kill", "terminate")
+MOST_CRASHES = 4  # in a row, before a run is left alone
+_TESTS = 2  # that share the time
+_SECONDS = float(os.environ.get("SOAK_S") or 600) / _TESTS
+_SEED = int(os.environ.get("SOAK_SEED") or random.SystemRandom().randrange(1_000_000))
+
+Work = t.Callable[[random.Random], int]  # makes its choices, and returns how many runs it killed
+
+
+def repeated(works: t.Sequence[Work]) -> None:
+    """Do some of the works, each as often as it is named, until the time is over."""
+    chance, until, killed, rounds = random.Random(_SEED), time.monotonic() + _SECONDS, 0, 0
+    print(f"SOAK_SEED={_SEED}", flush=True)
+    while not rounds or time.monotonic() < until:
+        killed += chance.choice(works)(chance)
+        rounds += 1
+        print(f"{rounds} rounds, {killed} runs killed or ended", flush=True)
+    assert killed
