@@ -40,7 +40,8 @@ def role_problems(role: pathlib.Path) -> list[str]:
                 f"{role.name}: {name} is {defaults[name]!r}, and {option['default']!r} in its specification"
             )
     prefix = f"{role.name}_"
-    problems += [f"{role.name}: {name} does not begin with {prefix}" for name in defaults if not name.startswith(prefix)]
+    foreign = [name for name in defaults if not name.startswith(prefix)]
+    problems += [f"{role.name}: {name} does not begin with {prefix}" for name in foreign]
     return problems + _page_problems(role, documented)
 
 
