@@ -10,6 +10,7 @@ import pathlib
 import typing as t
 
 import pytest
+import yaml
 from ansible_collections.lifeboat.recovery.tests.unit.contracts import collection
 
 PARTS_OF_A_ROLE = ("README.md", "meta/main.yml", "meta/argument_specs.yml", "defaults/main.yml", "tasks/main.yml")
@@ -39,9 +40,37 @@ def role_problems(role: pathlib.Path) -> list[str]:
                 f"{role.name}: {name} is {defaults[name]!r}, and {option['default']!r} in its specification"
             )
     prefix = f"{role.name}_"
-    return problems + [
-        f"{role.name}: {name} does not begin with {prefix}" for name in defaults if not name.startswith(prefix)
-    ]
+    foreign = [name for name in defaults if not name.startswith(prefix)]
+    problems += [f"{role.name}: {name} does not begin with {prefix}" for name in foreign]
+    return problems + _page_problems(role, documented)
+
+
+def _page_problems(role: pathlib.Path, options: t.Iterable[str]) -> list[str]:
+    """Return what the page of a role does not say."""
+    text = (role / "README.md").read_text(encoding="utf-8")
+    problems = [f"{role.name}: its README does not name {name}" for name in sorted(options) if f"`{name}`" not in text]
+    if "\n## Idempotence\n" not in text:
+        problems.append(f"{role.name}: its README has no section Idempotence")
+    return problems
+
+
+def scenario_problems(root: pathlib.Path, role: str) -> list[str]:
+    """Return what a role's scenario lacks: it has the role's name, converges and verifies."""
+    folder = root / "extensions" / "molecule" / role
+    parts = ("molecule.yml", "converge.yml", "verify.yml")
+    return [f"{role} has no scenario with a {part}" for part in parts if not (folder / part).is_file()]
+
+
+def phase_problems(role: pathlib.Path) -> list[str]:
+    """Return the phases of a role that cannot be run alone: each has a tag, and the preflight has those of all."""
+    tasks = _yaml(role / "tasks" / "main.yml") or []
+    tags = [task.get("tags", []) for task in tasks]
+    every = sorted({tag for each in tags for tag in each})
+    problems = [f"{role.name}: {task['name']} has no tag" for task, each in zip(tasks, tags) if not each]
+    problems += [f"{role.name}: {tag} does not begin with its name" for tag in every if not tag.startswith(role.name)]
+    if tasks and sorted(tags[0]) != every:
+        problems.append(f"{role.name}: the first phase has not the tags of all")
+    return problems
 
 
 def _yaml(path: pathlib.Path) -> t.Any:
@@ -60,6 +89,13 @@ def test_every_role_documents_the_defaults_that_it_has():
     folder = collection.ROOT / "roles"
     roles = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     assert [problem for role in roles for problem in role_problems(role)] == []
+
+
+def test_every_role_has_a_scenario_and_phases_that_can_be_run_alone():
+    folder = collection.ROOT / "roles"
+    roles = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    problems = [problem for role in roles for problem in scenario_problems(collection.ROOT, role.name)]
+    assert problems + [problem for role in roles for problem in phase_problems(role)] == []
 
 
 def test_every_disaster_playbook_has_a_runbook():
@@ -89,6 +125,7 @@ argument_specs:
       minio_server_title:
         type: str
 """
+PAGE = "`minio_server_port` `minio_server_tls` `minio_server_user` `minio_server_title`\n\n## Idempotence\n\nYes.\n"
 
 
 @pytest.fixture
@@ -99,6 +136,7 @@ def role(tmp_path):
         (folder / part).write_text("---\n")
     (folder / "defaults" / "main.yml").write_text(DEFAULTS)
     (folder / "meta" / "argument_specs.yml").write_text(SPECIFICATION)
+    (folder / "README.md").write_text(PAGE)
     return folder
 
 
@@ -128,6 +166,29 @@ def test_a_default_that_differs_from_the_specification_is_found(role, defaults, 
 def test_a_role_that_lacks_a_part_is_found(role, part):
     (role / part).unlink()
     assert role_problems(role) == [f"minio_server has no {part}"]
+
+
+@pytest.mark.parametrize("words", ["`minio_server_tls`", "## Idempotence\n"])
+def test_a_page_of_a_role_that_does_not_say_everything_is_found(role, words):
+    (role / "README.md").write_text(PAGE.replace(words, ""))
+    assert len(role_problems(role)) == 1
+
+
+def test_a_role_without_scenario_is_found(tmp_path):
+    assert len(scenario_problems(tmp_path, "minio_server")) == 3
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [
+        [{"name": "Check", "tags": ["minio_server_check"]}, {"name": "Start"}],
+        [{"name": "Check", "tags": ["minio_server_check"]}, {"name": "Start", "tags": ["minio_server_start"]}],
+        [{"name": "Check", "tags": ["check"]}],
+    ],
+)
+def test_a_phase_that_cannot_be_run_alone_is_found(role, tasks):
+    (role / "tasks" / "main.yml").write_text(yaml.safe_dump(tasks))
+    assert phase_problems(role)
 
 
 def test_a_playbook_without_runbook_and_a_runbook_without_playbook_are_found(tmp_path):
