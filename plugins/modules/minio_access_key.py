@@ -81,7 +81,7 @@ options:
   expires:
     description:
       - When the access key ends, in UTC, such as V(2027-01-31T12:00:00Z). V(never) removes the end.
-      - MinIO takes only times that are some minutes ahead.
+      - MinIO takes only times between 15 minutes and 365 days from now.
     type: str
   status:
     description:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import typing as t
 
 from .. import clock
@@ -18,6 +19,8 @@ _LONGEST_LABEL = 32  # characters; these limits are the server's
 _LONGEST_DESCRIPTION = 256
 _KEY_ID = range(3, 21)
 _SECRET = range(8, 41)
+_SHORTEST = dt.timedelta(minutes=15)  # of what lies between now and the end
+_LONGEST = dt.timedelta(days=365)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,8 +206,12 @@ def _check(wanted: WantedKey, before: AccessKey, after: AccessKey) -> None:
         fault = f"label has at most {_LONGEST_LABEL} characters"
     elif len(after.description) > _LONGEST_DESCRIPTION:
         fault = f"description has at most {_LONGEST_DESCRIPTION} characters"
-    elif after.expires is not None and after.expires != before.expires and after.expires <= clock.now():
-        fault = "it would have expired already"
+    elif after.expires is not None and after.expires != before.expires:
+        if not _SHORTEST < after.expires - clock.now() <= _LONGEST:
+            fault = "MinIO takes only ends between 15 minutes and 365 days from now"
+    for name in ("label", "description"):
+        if getattr(before, name) and not getattr(after, name):
+            fault = f"MinIO takes another {name}, and cannot remove it"
     if fault:
         raise UsageError(problem, fault, "correct it")
 

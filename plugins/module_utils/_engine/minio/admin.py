@@ -39,8 +39,15 @@ class AdminError(LifeboatError):
         self.status = status
         self.code = code
         said = f"{code}, HTTP {status}" if code else f"HTTP {status}"
-        remedy = "check that endpoint_url is a MinIO server: other S3 servers have no admin API"
-        super().__init__(problem, f"{message} ({said})" if message else said, _REMEDIES.get(code, remedy))
+        super().__init__(problem, f"{message} ({said})" if message else said, _remedy(code))
+
+
+def _remedy(code: str) -> str:
+    if code in _REMEDIES:
+        return _REMEDIES[code]
+    if code.startswith("XMinio"):
+        return "correct what the server names, or look at its log"
+    return "check that endpoint_url is a MinIO server: other S3 servers have no admin API"
 
 
 class AdminClient:
@@ -101,14 +108,13 @@ class AdminClient:
 
     def send_secret(
         self, problem: str, method: str, verb: str, query: Query, fields: t.Mapping[str, t.Any]
-    ) -> dict[str, t.Any]:
-        """Send a JSON object encrypted, and return the object that comes back likewise, if one does.
+    ) -> None:
+        """Send a JSON object encrypted; what comes back repeats it and is not looked at.
 
-        Raises AdminError, MissingPartError, DamagedError.
+        Raises AdminError, MissingPartError.
         """
-        secret = self._source().secret_key
-        answer = self.send(problem, method, verb, query, admin_cipher.encrypted(secret, json.dumps(fields).encode()))
-        return _json(problem, admin_cipher.decrypted(secret, answer)) if answer else {}
+        body = admin_cipher.encrypted(self._source().secret_key, json.dumps(fields).encode("ascii"))
+        self.send(problem, method, verb, query, body)
 
     def send(self, problem: str, method: str, verb: str, query: Query = (), body: bytes = b"") -> bytes:
         """Send a request and return the answer's body. Raises AdminError, S3Error."""

@@ -141,10 +141,12 @@ class IdentityApi:
         found = self._found(_NO_GROUP, lambda: self._admin.document(f"Cannot look at group {name}", "group", query))
         if found is None:
             return None
-        return Group(found.get("status") == "enabled", _sorted(found.get("members")), self._policies_of_group(name))
+        is_enabled = found.get("status") == "enabled"
+        policies = _names(found.get("policy")) if is_enabled else self._policies_of_disabled(name)
+        return Group(is_enabled, _sorted(found.get("members")), policies)
 
-    def _policies_of_group(self, name: str) -> tuple[str, ...]:
-        # The group itself shows none while it is disabled.
+    def _policies_of_disabled(self, name: str) -> tuple[str, ...]:
+        # Such a group does not show them itself.
         found = self._entities(f"Cannot read the policies of group {name}", "group", name)
         return _sorted(item for each in found.get("groupMappings") or () for item in each.get("policies") or ())
 
