@@ -206,14 +206,17 @@ def _check(wanted: WantedKey, before: AccessKey, after: AccessKey) -> None:
         fault = f"label has at most {_LONGEST_LABEL} characters"
     elif len(after.description) > _LONGEST_DESCRIPTION:
         fault = f"description has at most {_LONGEST_DESCRIPTION} characters"
-    elif after.expires is not None and after.expires != before.expires:
-        if not _SHORTEST < after.expires - clock.now() <= _LONGEST:
-            fault = "MinIO takes only ends between 15 minutes and 365 days from now"
+    elif after.expires != before.expires and not _is_takeable(after.expires):
+        fault = "MinIO takes only ends between 15 minutes and 365 days from now"
     for name in ("label", "description"):
         if getattr(before, name) and not getattr(after, name):
             fault = f"MinIO takes another {name}, and cannot remove it"
     if fault:
         raise UsageError(problem, fault, "correct it")
+
+
+def _is_takeable(moment: dt.datetime | None) -> bool:
+    return moment is None or _SHORTEST < moment - clock.now() <= _LONGEST
 
 
 def _check_known(wanted: WantedKey, found: AccessKey) -> None:

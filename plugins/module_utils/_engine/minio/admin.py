@@ -106,9 +106,7 @@ class AdminClient:
         """Ask for a JSON object that comes encrypted. Raises AdminError, MissingPartError, DamagedError."""
         return _json(problem, admin_cipher.decrypted(self._source().secret_key, self.send(problem, "GET", verb, query)))
 
-    def send_secret(
-        self, problem: str, method: str, verb: str, query: Query, fields: t.Mapping[str, t.Any]
-    ) -> None:
+    def send_secret(self, problem: str, method: str, verb: str, query: Query, fields: t.Mapping[str, t.Any]) -> None:
         """Send a JSON object encrypted; what comes back repeats it and is not looked at.
 
         Raises AdminError, MissingPartError.
