@@ -52,7 +52,7 @@ options:
     description:
       - Names of the policies that are attached to the user itself. Those of its groups come on top.
       - They replace all that are attached, unless O(append=true). The empty list detaches all.
-      - If the option is not set, policies are left as they are.
+      - If the option is not set, policies are left as they are. MinIO changes none of a disabled user.
     type: list
     elements: str
   append:

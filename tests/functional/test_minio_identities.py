@@ -162,6 +162,19 @@ def test_policies_replace_others_or_come_beside_them(api, name):
     assert api.user(name).policies == ()
 
 
+def test_a_disabled_user_keeps_its_policies_and_takes_no_others(api, name):
+    made = WantedUser(name, SECRET, False, ("readonly",))
+    assert done(users.plan_present(api, made), api) and not users.plan_present(api, made).changed
+    assert api.user(name) == User(False, ("readonly",))
+    with pytest.raises(UsageError, match="disabled"):
+        users.plan_present(api, WantedUser(name, policies=("writeonly",)))
+    with pytest.raises(AdminError, match="XMinioAdminNoSuchUser"):
+        api.attach(["writeonly"], user=name)
+    assert done(users.plan_present(api, WantedUser(name, SECRET, True, ("writeonly",))), api)
+    assert done(users.plan_present(api, WantedUser(name, SECRET, False, ("readonly",))), api)
+    assert api.user(name) == User(False, ("readonly",))
+
+
 def test_a_missing_policy_is_told_before_anything_is_written(api, name):
     plan = users.plan_present(api, WantedUser(name, SECRET, policies=("not-there", "readonly")))
     assert "not-there" in plan.result()["warnings"][0]

@@ -270,6 +270,10 @@ def test_an_application_uses_its_bucket_and_keeps_old_versions(api, s3_server, s
         assert application.status("PUT", key, (("versionId", row.version_id),), body=b"forged") == 403
     assert denied(lambda: client.document("PUT", bucket, "versioning", b"<VersioningConfiguration/>"))
     assert application.status("DELETE", "") == 403
+    # The limit that docs/minio.md names.
+    assert (
+        application.status("DELETE", f"{prefix or 'picture'}/", headers={"x-minio-force-delete": "true"}.items()) == 204
+    )
     if prefix:
         assert denied(lambda: client.put_object(bucket, "elsewhere", b""))
         assert denied(lambda: list(client.list_objects(bucket)))

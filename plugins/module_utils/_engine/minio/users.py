@@ -55,17 +55,23 @@ class PresentUser:
         return {"user": self.name, **_described(self.after), "warnings": warnings}
 
     def apply(self, api: IdentityApi) -> dict[str, t.Any]:
-        """Write what differs, read it back, and prove a secret that was written. Raises LifeboatError."""
+        """Write what differs, read it back, and prove a secret that was written. Raises LifeboatError.
+
+        The policies are written while the user is enabled: to the server a disabled one is none that could have any.
+        """
         problem = f"Cannot write user {self.name}"
         identity_plan.require_policies(self.missing_policies, problem)
         before = self.before or User()
+        is_awake = self.after.is_enabled or before.policies != self.after.policies
         if self.secret:
-            api.write_user(self.name, self.secret, self.after.is_enabled)
-        elif before.is_enabled != self.after.is_enabled:
-            api.set_user_status(self.name, self.after.is_enabled)
+            api.write_user(self.name, self.secret, is_awake)
+        elif self.after.is_enabled and not before.is_enabled:
+            api.set_user_status(self.name, True)
         # New rights come before old ones go: a user that works is never without.
         api.attach(_without(self.after.policies, before.policies), user=self.name)
         api.detach(_without(before.policies, self.after.policies), user=self.name)
+        if not self.after.is_enabled and (is_awake if self.secret else before.is_enabled):
+            api.set_user_status(self.name, False)
         found = read_back(problem, lambda: api.user(self.name), lambda found: found == self.after)
         if self.secret and self.after.is_enabled:
             prove(api, self.name, self.secret)
@@ -137,6 +143,12 @@ def plan(wanted: WantedUser, found: User | None, proof: Proof) -> PresentUser:
         if not wanted.secret:
             raise UsageError(f"Cannot create user {wanted.name}", "it needs a secret key", "give user_secret")
         return PresentUser(wanted.name, None, after, wanted.secret)
+    if not is_enabled and not found.is_enabled and policies != found.policies:
+        raise UsageError(
+            f"Cannot change the policies of user {wanted.name}",
+            "it is disabled, and MinIO changes no policies of a disabled user",
+            "set status to enabled, or leave policies out",
+        )
     is_woken = is_enabled and not found.is_enabled
     writes = wanted.secret is not None and (is_woken or (is_enabled and proof is not Proof.WORKS))
     return PresentUser(wanted.name, found, after, (wanted.secret or "") if writes else "", warnings=())

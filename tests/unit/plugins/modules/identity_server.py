@@ -111,7 +111,7 @@ class IdentityServer:
             return
         found = self.users if user else self.groups
         each = found[user or group] if self.keeps else User()
-        assert user or each.is_enabled, "MinIO changes no policies of a disabled group"
+        assert each.is_enabled, "MinIO changes no policies of who is disabled"
         changed = dataclasses.replace(each, policies=tuple(sorted({*each.policies, *more} - {*fewer})))
         self._write(f"policies of {user or group}", lambda: found.update({user or group: changed}))
 

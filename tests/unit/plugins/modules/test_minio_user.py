@@ -68,6 +68,21 @@ def test_the_secret_of_a_disabled_user_waits_until_the_user_is_enabled(server, r
     assert server.secrets["shop"] == OTHER and server.users["shop"].is_enabled
 
 
+@pytest.mark.parametrize("before, after", [("enabled", "disabled"), ("disabled", "enabled")])
+def test_policies_change_while_the_user_is_enabled(server, run, before, after):
+    server.policies["other"] = {}
+    run(user_secret=SECRET, policies=["readonly"], status=before)
+    run(policies=["other"], status=after)
+    assert server.users["shop"] == User(after == "enabled", ("other",))
+
+
+def test_policies_of_a_user_that_stays_disabled_are_not_changed(server, run):
+    run(user_secret=SECRET, policies=["readonly"], status="disabled")
+    with nothing_written(server):
+        end = run(policies=[])
+    assert end.failed and "disabled" in end["cause"]
+
+
 def test_what_is_not_set_stays(server, run):
     run(user_secret=SECRET, policies=["readonly"])
     assert not run()["changed"]
