@@ -26,7 +26,7 @@ LAYERS = (
     ("errors", "clock", "child", "steps"),
 )
 RANK = {part: number for number, layer in enumerate(LAYERS) for part in layer}
-LIBRARIES = frozenset(("psycopg2", "zstandard", "backports", "boto3", "botocore", "cryptography"))
+LIBRARIES = frozenset(("psycopg2", "zstandard", "backports", "boto3", "botocore", "cryptography", "argon2"))
 STANDARD = frozenset(sys.stdlib_module_names) if sys.version_info >= (3, 10) else frozenset()
 CHILDREN = frozenset(("subprocess", "multiprocessing", "pty", "asyncio"))
 CHILD_CALLS = ("os.system", "os.popen", "os.fork", "os.exec", "os.spawn", "os.posix_spawn", "os.forkpty")

@@ -17,6 +17,7 @@ from ..s3.endpoint import Endpoint
 from ..s3.response import LeanResponse
 from ..s3.signature import Query, Signer, encoded_query
 from ..s3.transport import pause_s
+from . import admin_cipher
 
 _PREFIX = "/minio/admin/v3/"
 _MOST_BYTES = 16 * 1024 * 1024  # bytes of an answer
@@ -38,12 +39,22 @@ class AdminError(LifeboatError):
         self.status = status
         self.code = code
         said = f"{code}, HTTP {status}" if code else f"HTTP {status}"
-        remedy = "check that endpoint_url is a MinIO server: other S3 servers have no admin API"
-        super().__init__(problem, f"{message} ({said})" if message else said, _REMEDIES.get(code, remedy))
+        super().__init__(problem, f"{message} ({said})" if message else said, _remedy(code))
+
+
+def _remedy(code: str) -> str:
+    if code in _REMEDIES:
+        return _REMEDIES[code]
+    if code.startswith("XMinio"):
+        return "correct what the server names, or look at its log"
+    return "check that endpoint_url is a MinIO server: other S3 servers have no admin API"
 
 
 class AdminClient:
-    """Talks to the admin API of a MinIO server, which is signed like S3 and answers in JSON."""
+    """Talks to the admin API of a MinIO server, which is signed like S3 and answers in JSON.
+
+    A request must be one that may be repeated without harm: it is, after a lost answer.
+    """
 
     def __init__(self, endpoint: Endpoint, source: credentials.Source | None = None) -> None:
         self._endpoint = endpoint
@@ -63,7 +74,7 @@ class AdminClient:
         """
         problem = "Cannot ask for the admin API"
         try:
-            return "AccountName" in self._json(problem, self._request(problem, "GET", "accountinfo", ()))
+            return "AccountName" in self.document(problem, "accountinfo")
         except AdminError as error:
             if error.status >= http.client.INTERNAL_SERVER_ERROR and error.status != http.client.NOT_IMPLEMENTED:
                 raise
@@ -72,7 +83,7 @@ class AdminClient:
     def quota(self, bucket: str) -> int:
         """Return the hard quota of a bucket in bytes, 0 when there is none. Raises AdminError."""
         problem = f"Cannot read the quota of bucket {bucket}"
-        answer = self._json(problem, self._request(problem, "GET", "get-bucket-quota", (("bucket", bucket),)))
+        answer = self.document(problem, "get-bucket-quota", (("bucket", bucket),))
         # `size` is the newer name of `quota`; servers that know it prefer it.
         return int(answer.get("size") or answer.get("quota") or 0)
 
@@ -81,19 +92,30 @@ class AdminClient:
         # With `size` alone the older field stays 0, and `quota` alone is not what newer servers read.
         body = json.dumps({"quota": size_bytes, "size": size_bytes, "quotatype": "hard"}).encode("ascii")
         problem = f"Cannot set the quota of bucket {bucket}"
-        self._request(problem, "PUT", "set-bucket-quota", (("bucket", bucket),), body)
+        self.send(problem, "PUT", "set-bucket-quota", (("bucket", bucket),), body)
 
-    def _json(self, problem: str, data: bytes) -> dict[str, t.Any]:
-        try:
-            answer = json.loads(data)
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
-            raise AdminError(problem, http.client.OK, failure.BAD_ANSWER, "the answer is no JSON object")
-        return answer
+    def caller(self) -> str:
+        """Return the access key that requests are signed with. Raises LifeboatError."""
+        return self._source().access_key
 
-    def _request(self, problem: str, method: str, verb: str, query: Query, body: bytes = b"") -> bytes:
-        """Send a request that may be repeated without harm, and return the answer's body."""
+    def document(self, problem: str, verb: str, query: Query = ()) -> dict[str, t.Any]:
+        """Ask for a JSON object that holds no secrets. Raises AdminError."""
+        return _json(problem, self.send(problem, "GET", verb, query))
+
+    def secret_document(self, problem: str, verb: str, query: Query = ()) -> dict[str, t.Any]:
+        """Ask for a JSON object that comes encrypted. Raises AdminError, MissingPartError, DamagedError."""
+        return _json(problem, admin_cipher.decrypted(self._source().secret_key, self.send(problem, "GET", verb, query)))
+
+    def send_secret(self, problem: str, method: str, verb: str, query: Query, fields: t.Mapping[str, t.Any]) -> None:
+        """Send a JSON object encrypted; what comes back repeats it and is not looked at.
+
+        Raises AdminError, MissingPartError.
+        """
+        body = admin_cipher.encrypted(self._source().secret_key, json.dumps(fields).encode("ascii"))
+        self.send(problem, method, verb, query, body)
+
+    def send(self, problem: str, method: str, verb: str, query: Query = (), body: bytes = b"") -> bytes:
+        """Send a request and return the answer's body. Raises AdminError, S3Error."""
         tries = 0
         while True:
             tries += 1
@@ -142,6 +164,16 @@ class AdminClient:
         else:
             self._connections.give_back(wire)
         return response.status, data
+
+
+def _json(problem: str, data: bytes) -> dict[str, t.Any]:
+    try:
+        answer = json.loads(data)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise AdminError(problem, http.client.OK, failure.BAD_ANSWER, "the answer is no JSON object")
+    return answer
 
 
 def _whole(response: LeanResponse) -> bytes:

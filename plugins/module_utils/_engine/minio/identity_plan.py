@@ -1,0 +1,51 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What plans of users, groups and access keys share: wanted lists, secrets, and what must be there."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..errors import GuardRefusal, UsageError
+
+ABSENT: dict[str, t.Any] = {"state": "absent"}
+
+
+def wanted_names(given: t.Collection[str] | None, found: t.Collection[str], appends: bool) -> tuple[str, ...]:
+    """Return the names that shall be there: those that are given, beside or instead of those that are found."""
+    if given is None:
+        return tuple(sorted(found))
+    return tuple(sorted({*given, *(found if appends else ())}))
+
+
+def secret_shown(is_written: bool) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what a difference says of a secret, before and after, without saying the secret."""
+    return ({"secret": "another one"}, {"secret": "the given one"}) if is_written else ({}, {})
+
+
+def refuse_own(callers: t.Collection[str], names: t.Collection[str], problem: str) -> None:
+    """Refuse to take away what the request itself is signed with. Raises GuardRefusal."""
+    if set(callers) & set(names):
+        raise GuardRefusal(
+            "own_key",
+            problem,
+            "this task signs its requests with it, and would lock itself out",
+            "use another access_key for the task, such as that of the server's root user",
+        )
+
+
+def require_policies(missing: t.Collection[str], problem: str) -> None:
+    """Refuse to attach policies that are not there. Raises UsageError."""
+    if missing:
+        raise UsageError(
+            problem,
+            f"there is no policy {' and no policy '.join(missing)}",
+            "make it first, with the module minio_policy",
+        )
+
+
+def missing_warnings(what: str, missing: t.Collection[str]) -> list[str]:
+    """Return what a plan says of names that must be there when it is applied."""
+    return [f"There is no {what} {name} yet: it must be there when this is done" for name in missing]
