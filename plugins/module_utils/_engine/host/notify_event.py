@@ -104,7 +104,7 @@ class Event:
     def _reason(self) -> str:
         if not self.problem:
             return ""
-        return "\n".join(_line(line) for line in str(LifeboatError(self.problem, self.cause, self.remedy)).splitlines())
+        return str(LifeboatError(_line(self.problem), _line(self.cause), _line(self.remedy)))
 
     def _facts(self) -> str:
         facts = [
