@@ -65,6 +65,7 @@ class Subject:
     kind: str = ""
     objective_s: float | None = None
     next_run: float | None = None  # seconds since 1970
+    channels: tuple[str, ...] = ()  # whose failures are counted from 0 on: an increase from nothing is none
 
 
 def samples(subject: Subject, history: History, moment: float) -> list[Sample]:
@@ -80,10 +81,9 @@ def samples(subject: Subject, history: History, moment: float) -> list[Sample]:
         found += _of_backup({**label, "kind": subject.kind}, history)
     for each in history.repositories:
         found += _of_repository({**label, "repository": each.name}, dataclasses.asdict(each))
-    for name, channel in history.channels.items():
-        found.append(
-            Sample("lifeboat_notification_failures_total", {**label, "channel": name}, float(channel.failures))
-        )
+    for name in sorted({*subject.channels, *history.channels}):
+        failures = history.channels[name].failures if name in history.channels else 0
+        found.append(Sample("lifeboat_notification_failures_total", {**label, "channel": name}, float(failures)))
     return found
 
 

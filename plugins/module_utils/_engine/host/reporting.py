@@ -19,6 +19,7 @@ from .config import Config
 from .job_settings import JobSettings
 from .mirror_config import MirrorSettings
 from .notify_channel import COMMANDS
+from .notify_config import Reporting
 from .notify_delivery import Delivery, Outbox, begun
 from .notify_event import Event, outcome_of, with_result
 from .run_history import BackupFacts, History, HistoryFile
@@ -118,7 +119,7 @@ class Report:
             with self._file.changed() as kept:
                 kept.history = change(kept.history)
                 if self._reporting.metrics_dir:
-                    write_metrics(self._reporting.metrics_dir, self._settings, kept.history)
+                    write_metrics(self._reporting, self._settings, kept.history)
         except LifeboatError as error:
             self._remark(f"{error.problem}: {error.cause}")
 
@@ -144,21 +145,27 @@ def section_of(settings: JobSettings | MirrorSettings) -> str:
     return "job" if isinstance(settings, JobSettings) else "mirror"
 
 
-def write_metrics(folder: str, settings: JobSettings | MirrorSettings, history: History) -> None:
+def write_metrics(reporting: Reporting, settings: JobSettings | MirrorSettings, history: History) -> None:
     """Write the metrics of a job or mirror. Raises LifeboatError."""
     moment = clock.now()
-    metrics.write(folder, subject_of(settings, moment), history, moment.timestamp())
+    metrics.write(reporting.metrics_dir, subject_of(reporting, settings, moment), history, moment.timestamp())
 
 
-def subject_of(settings: JobSettings | MirrorSettings, moment: dt.datetime) -> metrics.Subject:
+def subject_of(
+    reporting: Reporting, settings: JobSettings | MirrorSettings, moment: dt.datetime
+) -> metrics.Subject:
     """Return what metrics say about a job or mirror whether it ever ran or not."""
     section = section_of(settings)
     following = settings.schedule.next_after(moment).timestamp() if settings.schedule else None
-    if not isinstance(settings, JobSettings):
-        return metrics.Subject(section, settings.name, _SHOWN_COMMANDS[section], next_run=following)
-    objective = settings.rpo_hours * 3600 if settings.rpo_hours is not None else None
+    hours = settings.rpo_hours if isinstance(settings, JobSettings) else None
     return metrics.Subject(
-        section, settings.name, _SHOWN_COMMANDS[section], settings.kind, objective_s=objective, next_run=following
+        section,
+        settings.name,
+        _SHOWN_COMMANDS[section],
+        kind=settings.kind if isinstance(settings, JobSettings) else "",
+        objective_s=hours * 3600 if hours is not None else None,
+        next_run=following,
+        channels=tuple(channel.name for channel in reporting.channels_of(settings.notify)),
     )
 
 

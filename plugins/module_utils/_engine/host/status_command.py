@@ -80,7 +80,7 @@ def _kept(
     try:
         with file.changed() as kept:
             kept.history = seen(kept.history)
-            write_metrics(config.reporting.metrics_dir, settings, kept.history)
+            write_metrics(config.reporting, settings, kept.history)
     except LifeboatError as error:
         return (f"{error.problem}: {error.cause}",)
     return ()
@@ -88,8 +88,8 @@ def _kept(
 
 def _host_metrics(config: Config, folder: str) -> list[str]:
     now = clock.now()
-    subjects = [subject_of(each, now) for each in config.jobs.values()]
-    subjects += [subject_of(each, now) for each in config.mirrors.values()]
+    subjects = [subject_of(config.reporting, each, now) for each in config.jobs.values()]
+    subjects += [subject_of(config.reporting, each, now) for each in config.mirrors.values()]
     try:
         metrics.write_host(folder, now.timestamp(), subjects)
     except LifeboatError as error:

@@ -63,6 +63,13 @@ def test_all_that_is_known_is_there():
     assert found['lifeboat_notification_failures_total{channel="mail",lifeboat_job="db1-shop"}'] == "7"
 
 
+def test_failures_of_a_channel_are_counted_from_zero_on():
+    subject = Subject("job", "x", ("run",), "files", channels=("mail", "hook"))
+    found = values(FULL, subject)
+    assert found['lifeboat_notification_failures_total{channel="hook",lifeboat_job="x"}'] == "0"
+    assert found['lifeboat_notification_failures_total{channel="mail",lifeboat_job="x"}'] == "7"
+
+
 def test_times_are_moments_and_no_label_grows_with_every_run():
     for name, value in values(FULL).items():
         labels = re.findall(r'(\w+)="', name)
