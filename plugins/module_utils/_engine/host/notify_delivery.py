@@ -16,6 +16,7 @@ from .notify_channel import Channel, NotSent, Opened, hears_begin, without
 from .notify_event import START, Event
 
 DEADLINE_S = 60.0  # for all channels together
+_BEGIN_S = 15.0  # the same for a begin: the run waits for it
 _PAUSES_S = (1.0, 4.0)  # before the second try, and before each later one
 
 
@@ -48,9 +49,9 @@ class Outbox:
                 self._refused[channel.name] = f"{error.problem}: {error.cause}"
 
     def begin(self, event: Event) -> tuple[Delivery, ...]:
-        """Tell of a begin whoever wants that: one short try, because the run waits for it."""
+        """Tell of a begin whoever wants that, by one try."""
         wanted = [channel for channel in self._channels if hears_begin(channel) and channel.wants(event)]
-        return self._sent([dataclasses.replace(channel, attempts=1) for channel in wanted], event, DEADLINE_S)
+        return self._sent([dataclasses.replace(channel, attempts=1) for channel in wanted], event, _BEGIN_S)
 
     def send(self, event: Event, deadline_s: float = DEADLINE_S) -> tuple[Delivery, ...]:
         """Tell everybody who wants to hear of it; returns when all have answered, or when the time is over."""

@@ -151,9 +151,7 @@ def write_metrics(reporting: Reporting, settings: JobSettings | MirrorSettings, 
     metrics.write(reporting.metrics_dir, subject_of(reporting, settings, moment), history, moment.timestamp())
 
 
-def subject_of(
-    reporting: Reporting, settings: JobSettings | MirrorSettings, moment: dt.datetime
-) -> metrics.Subject:
+def subject_of(reporting: Reporting, settings: JobSettings | MirrorSettings, moment: dt.datetime) -> metrics.Subject:
     """Return what metrics say about a job or mirror whether it ever ran or not."""
     section = section_of(settings)
     following = settings.schedule.next_after(moment).timestamp() if settings.schedule else None
