@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import typing as t
 
 from .._engine import clock
-from .._engine.errors import DONE, FAILED, GuardRefusal, LifeboatError, UsageError
+from .._engine.errors import DONE, FAILED, REFUSED, LifeboatError, UsageError
 from .._engine.host.notify_channel import USUAL, WORDS, Channel, Secret
 from .._engine.host.notify_event import FLAGGED, SUCCESS, Event, outcome_of, with_result
 from .._engine.host.notify_http import Ping, Webhook
@@ -73,14 +74,14 @@ def event_from(job: str, command: str, host: str, result: t.Mapping[str, t.Any])
     error = _error_of(result)
     exit_code = DONE if error is None else int(result.get("exit_code", FAILED))
     outcome = outcome_of(exit_code, error)
-    if outcome != SUCCESS and result.get("flags") and result.get("id") and exit_code == GuardRefusal.exit_code:
+    if outcome != SUCCESS and result.get("flags") and result.get("id") and exit_code == REFUSED:
         outcome = FLAGGED
     finished = clock.now()
     seconds = result.get("seconds")
     span = float(seconds) if isinstance(seconds, (int, float)) else 0.0
     started = finished - dt.timedelta(seconds=span)
     event = Event(command, job, host or host_name(), outcome, started, finished, exit_code)
-    return with_result(event, result, error)
+    return dataclasses.replace(with_result(event, result, error), guard=str(result.get("guard") or ""))
 
 
 def _error_of(result: t.Mapping[str, t.Any]) -> LifeboatError | None:
@@ -88,8 +89,7 @@ def _error_of(result: t.Mapping[str, t.Any]) -> LifeboatError | None:
         return None
     problem = str(result.get("problem") or result.get("msg") or "the task failed without a word")
     words = (problem, str(result.get("cause") or ""), str(result.get("remedy") or ""))
-    guard = result.get("guard")
-    return GuardRefusal(str(guard), *words) if guard else LifeboatError(*words)
+    return LifeboatError(*words)
 
 
 def _channel(given: t.Mapping[str, t.Any]) -> Channel:

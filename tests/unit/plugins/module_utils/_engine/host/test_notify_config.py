@@ -32,7 +32,7 @@ CHANNELS = {
     },
     "local": {"type": "sendmail", "to": ["root"], "program": "/usr/lib/sendmail"},
     "chat": {"type": "webhook", "url_file": "/etc/lifeboat/chat.url", "token_file": "/etc/lifeboat/chat.token"},
-    "ping": {"type": "ping", "url": "https://ping.example.com/{job}", "proxy": "http://proxy.example.com:3128"},
+    "ping": {"type": "ping", "url": "https://ping.example.com/{job}", "proxy": "http://outgoing.example.com:3128"},
 }
 BASE = {
     "repositories": {"local": {"path": "/srv/backup"}},
@@ -79,7 +79,7 @@ def test_every_key_of_a_channel_reaches_it():
     assert isinstance(hook, Webhook)
     assert (hook.url, hook.token) == (Secret("/etc/lifeboat/chat.url"), Secret("/etc/lifeboat/chat.token"))
     ping = found["ping"]
-    assert isinstance(ping, Ping) and ping.proxy == "http://proxy.example.com:3128"
+    assert isinstance(ping, Ping) and ping.proxy == "http://outgoing.example.com:3128"
     assert (ping.on[0], ping.commands) == ("start", ("run", "mirror"))
     assert {"success", "failure"} <= set(ping.on)
 
