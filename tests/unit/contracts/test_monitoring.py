@@ -26,7 +26,7 @@ def metric_names(text):
     return set(re.findall(r"\blifeboat_[a-z0-9_]+", text)) - LABELS
 
 
-def tests_of_rules():
+def cases_of_rules():
     paths = sorted((collection.ROOT / "tests" / "prometheus").glob("*.test.yml"))
     return [test for path in paths for test in collection.load_yaml(path.read_text(encoding="utf-8"))["tests"]]
 
@@ -54,16 +54,16 @@ def test_every_alert_says_how_bad_it_is_what_happened_and_what_to_do():
 
 def test_every_alert_is_seen_to_come_and_to_stay_away():
     comes, stays = set(), set()
-    for test in tests_of_rules():
+    for test in cases_of_rules():
         for case in test["alert_rule_test"]:
             (comes if case["exp_alerts"] else stays).add(case["alertname"])
     names = {rule["alert"] for rule in rules()}
     assert comes == names
-    # These are shown beside something that alarms them not, in one case.
+    # Their series that are no reason for an alert stand beside one that is.
     assert names - stays <= {"LifeboatFailed", "LifeboatFlagged", "LifeboatRepositoryFilling"}
 
 
 def test_tests_of_alerts_use_metrics_that_there_are():
-    for test in tests_of_rules():
+    for test in cases_of_rules():
         for series in test["input_series"]:
             assert metric_names(series["series"]) <= set(metrics.FAMILIES), test["name"]

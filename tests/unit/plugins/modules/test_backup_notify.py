@@ -123,7 +123,15 @@ def test_every_option_reaches_a_mail(notify, monkeypatch):
             "server": "mail",
             "port": 26,
         },
-        **{"port": 26, "security": "tls", "user": "u", "password": "p", "ca_cert": "/x.pem", "timeout_s": 3, "attempts": 2},
+        **{
+            "port": 26,
+            "security": "tls",
+            "user": "u",
+            "password": "p",
+            "ca_cert": "/x.pem",
+            "timeout_s": 3,
+            "attempts": 2,
+        },
     }
     notify(FAILED, channel)
     (mail,) = seen
