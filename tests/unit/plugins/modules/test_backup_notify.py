@@ -114,26 +114,9 @@ def test_two_channels_of_one_name_are_refused(notify):
 def test_every_option_reaches_a_mail(notify, monkeypatch):
     seen = []
     monkeypatch.setattr(notify_mail.SmtpMail, "opened", lambda self: seen.append(self) or Opened(lambda _event: None))
-    channel = {
-        **{
-            "name": "m",
-            "type": "smtp",
-            "to": ["ops@example.com"],
-            "from": "a@example.com",
-            "server": "mail",
-            "port": 26,
-        },
-        **{
-            "port": 26,
-            "security": "tls",
-            "user": "u",
-            "password": "p",
-            "ca_cert": "/x.pem",
-            "timeout_s": 3,
-            "attempts": 2,
-        },
-    }
-    notify(FAILED, channel)
+    more = {"security": "tls", "user": "u", "password": "p", "ca_cert": "/x.pem", "timeout_s": 3, "attempts": 2}
+    mail = {"name": "m", "type": "smtp", "to": ["ops@example.com"], "from": "a@example.com", "server": "mail"}
+    notify(FAILED, {**mail, **more, "port": 26})
     (mail,) = seen
     assert (mail.to, mail.sender, mail.server, mail.port) == (("ops@example.com",), "a@example.com", "mail", 26)
     assert (mail.security, mail.user, mail.password.read(), mail.ca_cert) == ("tls", "u", "p", "/x.pem")
