@@ -12,6 +12,7 @@ import re
 import typing as t
 
 from ..errors import LifeboatError
+from .notify_event import FLAGGED
 from .report_files import replaced_whole
 from .run_history import History
 from .version import VERSION
@@ -27,6 +28,7 @@ FAMILIES: t.Mapping[str, str] = {
     "lifeboat_last_success_timestamp_seconds": "When the command last ended with 0; 0 if it never did.",
     "lifeboat_last_failure_timestamp_seconds": "When the command last ended otherwise; 0 if it never did.",
     "lifeboat_last_exit_code": "What the command ended with the last time.",
+    "lifeboat_last_flagged": "1 if the command ended with 3 because the backup that it made is flagged.",
     "lifeboat_last_duration_seconds": "How long the command took the last time.",
     "lifeboat_backup_timestamp_seconds": "When the newest backup began; 0 if there is none.",
     "lifeboat_backup_proved_timestamp_seconds": "When the newest proved backup was last read back; 0 if none was.",
@@ -94,6 +96,7 @@ def _of_ends(label: Labels, subject: Subject, history: History) -> t.Iterator[Sa
         yield Sample("lifeboat_last_failure_timestamp_seconds", labels, end.failed if end else 0.0)
         if end is not None:
             yield Sample("lifeboat_last_exit_code", labels, float(end.exit_code))
+            yield Sample("lifeboat_last_flagged", labels, float(end.outcome == FLAGGED))
             yield Sample("lifeboat_last_duration_seconds", labels, end.seconds)
 
 

@@ -47,6 +47,8 @@ class Outbox:
                 self._opened[channel.name] = channel.opened()
             except LifeboatError as error:
                 self._refused[channel.name] = f"{error.problem}: {error.cause}"
+            except Exception as error:  # noqa: BLE001 - a bug here must not cost a backup; its words may hold a secret
+                self._refused[channel.name] = f"it cannot be opened: {type(error).__name__}"
 
     def begin(self, event: Event) -> tuple[Delivery, ...]:
         """Tell of a begin whoever wants that, by one try."""

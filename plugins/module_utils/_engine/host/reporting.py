@@ -122,6 +122,8 @@ class Report:
                     write_metrics(self._reporting, self._settings, kept.history)
         except LifeboatError as error:
             self._remark(f"{error.problem}: {error.cause}")
+        except Exception as error:  # noqa: BLE001 - whoever is to be told is told all the same
+            self._remark(f"Cannot remember the end of {self._command} {self._name}: {type(error).__name__}")
 
     def _guarded(self, work: t.Callable[[], None]) -> None:
         """Do something that must not cost a backup, not even by a bug."""

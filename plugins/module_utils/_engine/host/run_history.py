@@ -25,6 +25,7 @@ _MOST = 1024 * 1024  # bytes of a file that is read
 _PATIENCE_S = 10.0  # for another process that writes at this moment
 _POLL_S = 0.02
 _LONGEST = 500  # characters of a problem that is kept
+_TEXTS = ("outcome", "problem", "name")  # all other values are numbers or truth values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +125,7 @@ class HistoryFile:
 
     def read(self) -> History:
         """Return what is remembered; nothing when there is no file, or none that can be understood."""
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
             with open(descriptor, "rb") as file:
                 return _from_document(json.loads(file.read(_MOST)))
@@ -194,9 +195,23 @@ def _from_document(found: t.Any) -> History:
     """Return the history of a document. Raises ValueError, KeyError, TypeError for what is none."""
     if found.pop("format") != _FORMAT:
         raise ValueError("another format")
-    return History(
+    history = History(
         ends={str(name): End(**each) for name, each in found["ends"].items()},
         backup=BackupFacts(**found["backup"]) if found["backup"] else None,
         repositories=tuple(RepositoryFacts(**each) for each in found["repositories"]),
         channels={str(name): ChannelFacts(**each) for name, each in found["channels"].items()},
     )
+    _require_kinds(_to_document(history))
+    return history
+
+
+def _require_kinds(found: t.Any, name: str = "") -> None:
+    """Raise ValueError when a value is not of its kind: other users than this one may have written the file."""
+    if isinstance(found, dict):
+        for key, value in found.items():
+            _require_kinds(value, str(key))
+    elif isinstance(found, (list, tuple)):
+        for value in found:
+            _require_kinds(value)
+    elif found is not None and isinstance(found, str) != (name in _TEXTS):
+        raise ValueError(f"{name} is of another kind")

@@ -10,7 +10,7 @@ import datetime as dt
 import typing as t
 
 from . import tables
-from .notify_event import SUCCESS
+from .notify_event import FLAGGED, SUCCESS
 from .run_history import History
 
 _JUDGED = ("run", "verify", "copy", "mirror")  # a restore is somebody's own matter, and has no next time
@@ -20,7 +20,8 @@ def of_ends(history: History, newest: float, now: dt.datetime) -> t.Iterator[str
     """Yield the commands that ended badly, and not before the newest backup began (`newest`, seconds since 1970)."""
     for command in _JUDGED:
         end = history.ends.get(command)
-        if end is None or end.outcome == SUCCESS or end.finished < newest:
+        # Whether a backup is flagged is known by the backup itself, and somebody may have acknowledged it since.
+        if end is None or end.outcome in (SUCCESS, FLAGGED) or end.finished < newest:
             continue
         why = f": {end.problem}" if end.problem else ""
         yield f"the last {command} ended with {end.exit_code} {_ago(end.finished, now)}{why}"

@@ -63,6 +63,12 @@ def test_all_that_is_known_is_there():
     assert found['lifeboat_notification_failures_total{channel="mail",lifeboat_job="db1-shop"}'] == "7"
 
 
+@pytest.mark.parametrize(("outcome", "value"), [("flagged", "1"), ("failure", "0")])
+def test_an_end_with_3_is_a_refusal_or_a_flag(outcome, value):
+    found = values(History(ends={"run": End(outcome, 3, NOW, 1.0)}))
+    assert found['lifeboat_last_flagged{command="run",lifeboat_job="db1-shop"}'] == value
+
+
 def test_failures_of_a_channel_are_counted_from_zero_on():
     subject = Subject("job", "x", ("run",), "files", channels=("mail", "hook"))
     found = values(FULL, subject)

@@ -236,6 +236,30 @@ def test_what_is_wrong_is_in_the_status_until_it_works_again(host, capsys):
     assert "the last run ended" not in capsys.readouterr().out
 
 
+def test_a_flag_that_was_acknowledged_leaves_nothing_in_the_status(host, capsys):
+    host.raises(FlaggedError("mass_delete", "It", "is", "so", result(flags=("mass_delete: 4",))))
+    assert host.run() == 3
+    capsys.readouterr()
+    host.run("status")
+    assert "the last run ended" not in capsys.readouterr().out, "a flag is seen in the repository, as long as it counts"
+
+
+def test_a_history_that_cannot_be_kept_by_a_bug_keeps_nobody_from_being_told(host, monkeypatch, capsys):
+    monkeypatch.setattr(reporting, "write_metrics", lambda *_words: 1 / 0)
+    host.raises(LifeboatError("No"))
+    assert host.run() == 1
+    assert host.words() == ["start", "failure", "failure"]
+    assert "Cannot remember the end of run etc: ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_channel_that_cannot_be_opened_by_a_bug_is_a_remark(host, monkeypatch, capsys):
+    monkeypatch.setattr(notify_http.Webhook, "opened", lambda _channel: 1 / 0)
+    host.raises(LifeboatError("No"))
+    assert host.run() == 1
+    assert host.words() == ["start", "failure"]
+    assert "channel hook was not reached: it cannot be opened: ZeroDivisionError" in capsys.readouterr().err
+
+
 def test_the_status_writes_metrics_of_all_jobs_and_removes_those_of_others(host, capsys):
     host.document["jobs"]["srv"] = {**host.document["jobs"]["etc"], "schedule": {"cron": "17 2 * * *"}}
     host.document["mirrors"] = {"near": {"source": {"path": "/srv"}, "targets": {"far": {"bucket": "b"}}}}

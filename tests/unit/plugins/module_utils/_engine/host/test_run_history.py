@@ -22,6 +22,8 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.run
     RepositoryFacts,
 )
 
+ODD = """{"format": 1, "ends": {}, "repositories": [], "backup": null,
+"channels": {"mail": {"failures": "many", "failed": 0, "problem": ""}}}"""
 MOMENT = dt.datetime(2026, 11, 20, 2, 0, tzinfo=dt.timezone.utc)
 
 
@@ -83,7 +85,9 @@ def test_what_is_remembered_is_read_again(tmp_path):
     assert (path.name, stat.S_IMODE(path.stat().st_mode)) == ("job.db1-shop.json", 0o640)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"format": 2}', '{"format": 1, "ends": 3}', "\xff", "null", "3"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"format": 2}', '{"format": 1, "ends": 3}', "\xff", "null", "3", "[" * 100_000, ODD]
+)
 def test_a_file_that_cannot_be_understood_is_no_history_and_is_replaced(tmp_path, text):
     path = tmp_path / "job.db1-shop.json"
     path.write_bytes(text.encode("latin-1"))
