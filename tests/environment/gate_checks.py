@@ -68,6 +68,13 @@ def docs(place: Workplace) -> str:
     return f"{len(list((collection / 'plugins' / 'modules').glob('*.py')))} modules"
 
 
+def rules(place: Workplace) -> str:
+    """The rules for Prometheus are valid and alarm when they should; promtool is of the Debian package prometheus."""
+    place.run("promtool", "check", "rules", CHECKOUT / "extensions" / "prometheus" / "lifeboat.rules.yml")
+    place.run("promtool", "test", "rules", *sorted((CHECKOUT / "tests" / "prometheus").glob("*.test.yml")))
+    return ""
+
+
 def changelog(place: Workplace) -> str:
     """The changelog is valid, was rendered, and names every module."""
     collection = collection_root.copied(place.scratch)

@@ -56,6 +56,7 @@ def every_gate() -> list[Gate]:
         Gate("unit", "unit tests", checks.unit, "unit"),
         Gate("tooling", "tests of this tooling", checks.tooling, "unit"),
         Gate("changelog", "antsibull-changelog", checks.changelog, "lint"),
+        Gate("rules", "promtool: alerts on the metrics", checks.rules, "lint"),
         Gate("molecule", "hosts with systemd in containers", hosts.molecule, "molecule", needs=("minio",)),
         Gate("sanity", "ansible-test sanity", ansible_test.sanity, "sanity"),
         Gate("functional", "tests on real servers", checks.functional, "functional", on_servers, cores=2),

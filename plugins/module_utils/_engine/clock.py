@@ -78,6 +78,11 @@ def new_backup_id(moment: dt.datetime) -> str:
     return f"{compact(moment)}-{secrets.token_hex(3)}"
 
 
+def from_backup_id(text: str) -> dt.datetime:
+    """Return when a backup began, by its id, to the second. Raises ValueError."""
+    return dt.datetime.strptime(text.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
 def is_backup_id(text: str) -> bool:
     """Say whether `text` has the form of a backup id."""
     return _ID.fullmatch(text) is not None

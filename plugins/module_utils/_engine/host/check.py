@@ -20,11 +20,12 @@ from .config import Config
 from .database_backup import KIND, Source, inspect
 from .database_settings import DatabaseSettings
 from .job_settings import JobSettings
+from .notify_channel import Channel
 from .objects_job import inspect as inspect_objects
 from .objects_job_settings import ObjectsSettings
 from .place import Place
 from .repository_settings import RepositorySettings
-from .run_as import Document
+from .run_as import Document, user_name
 
 _SKEW = dt.timedelta(minutes=5)  # S3 servers refuse requests from 15 minutes on
 
@@ -65,7 +66,19 @@ def check_job(config: Config, job: JobSettings) -> Document:
         findings += _of_database(job, opened, reached)
     elif isinstance(job, ObjectsSettings):
         findings += _of_objects(job, opened, reached)
+    for key, folder in (("state_dir", config.reporting.state_dir), ("metrics.directory", config.reporting.metrics_dir)):
+        if folder:
+            findings.append(_found(key, functools.partial(_writable, folder)))
     return {"job": job.name, "findings": [finding.document() for finding in findings]}
+
+
+def check_reporting(config: Config) -> Document:
+    """Look whether all notification channels can be used, as far as that shows without sending; raises nothing."""
+    findings = [
+        _found(f"notification channel {channel.name}", functools.partial(_ready, channel))
+        for channel in config.reporting.channels.values()
+    ]
+    return {"job": None, "findings": [finding.document() for finding in findings]}
 
 
 def lines(found: t.Sequence[Document]) -> list[str]:
@@ -86,6 +99,18 @@ def exit_code(found: t.Sequence[Document]) -> int:
     """Return the exit code of the first thing that is wrong."""
     codes = [int(finding["exit_code"]) for each in found for finding in each["findings"]]
     return next((code for code in codes if code != DONE), DONE)
+
+
+def _ready(channel: Channel) -> str:
+    channel.opened()
+    return f"tells of {', '.join(channel.on)}; lifeboat notify --test sends a trial"
+
+
+def _writable(folder: str) -> str:
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK):
+        cause = f"user {user_name()} cannot write there" if os.path.isdir(folder) else "there is no such folder"
+        raise LifeboatError(f"Cannot use {folder}", cause, "make it, writable by the users of all jobs")
+    return f"{folder} can be written to"
 
 
 def _found(subject: str, look: t.Callable[[], str]) -> Finding:

@@ -15,7 +15,7 @@ import typing as t
 from ..errors import GuardRefusal, LifeboatError, UsageError
 from ..objects.reread import Share
 from ..repository.proof import LEVELS
-from . import commands, mirror_command, restore_command
+from . import commands, mirror_command, notify_command, reporting, restore_command
 from .config import DEFAULT_FILE, Config, load
 from .place import Say
 from .progress import Progress
@@ -47,10 +47,23 @@ def main(argv: t.Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     try:
         config = load(options.config)
-        with Progress(sys.stderr, sys.stderr.isatty()) as say:
-            shown: Shown = options.work(config, options, say)
     except LifeboatError as error:
-        shown = Shown({}, (), error.exit_code, error=error)
+        return _tell(Shown({}, (), error.exit_code, error=error), options)
+    return _tell(reporting.watched(config, options, lambda: _done(config, options), _complain), options)
+
+
+def _done(config: Config, options: argparse.Namespace) -> Shown:
+    """Do the work of a subcommand. A signal ends it, its children first; then it can still be told that it ended."""
+    try:
+        with unwinding(), Progress(sys.stderr, sys.stderr.isatty()) as say:
+            shown: Shown = options.work(config, options, say)
+            return shown
+    except LifeboatError as error:
+        return Shown({}, (), error.exit_code, error=error)
+
+
+def _tell(shown: Shown, options: argparse.Namespace) -> int:
+    """Write what there is to say, and return the exit code."""
     if options.json:
         document = {**shown.document, "exit_code": shown.exit_code, "error": _document_of(shown.error)}
         _print(json.dumps(document, indent=2, sort_keys=True))
@@ -154,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, work: _Work, words: str, job: str = "JOB") -> argparse.ArgumentParser:
         added = subparsers.add_parser(name, parents=[shared], help=words, description=words, allow_abbrev=False)
-        added.set_defaults(work=work)
+        added.set_defaults(work=work, command=name)
         if job == "JOB":
             added.add_argument("job", metavar="JOB")
         else:
@@ -170,13 +183,19 @@ def _parser() -> argparse.ArgumentParser:
     _add_restore(add("restore", commands.restore, "bring a backup back"))
     _add_history(add("history", commands.history, "show the states of one object over all backups"))
     mirror_command.add_options(add("mirror", _mirror, "make targets equal to a source, and destroy nothing"))
-    add("status", commands.show_status, "say how jobs stand; exit code 1 when something is wrong", "[JOB]")
+    standing = add("status", commands.show_status, "say how jobs stand; exit code 1 when something is wrong", "[JOB]")
+    standing.add_argument("--metrics", action="store_true", help="write them to the folder of the configuration, too")
+    notify_command.add_options(add("notify", _notify, "send a trial message on the channels of the host", "[JOB]"))
     add("check", commands.check_all, "look whether runs have all that they need; changes nothing", "[JOB]")
     return parser
 
 
 def _mirror(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     return mirror_command.mirror(config.mirrors, config.file, options, say)
+
+
+def _notify(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
+    return notify_command.notify(config, options)
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:

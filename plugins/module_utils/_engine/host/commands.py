@@ -15,13 +15,23 @@ from ..postgres.archive import ScriptOptions
 from ..postgres.restore import RestoreOptions
 from ..verify.sample import parse_sample
 from ..verify.scratch import ScratchBucket
-from . import catalog_view, check, copy_jobs, restore_command, restore_run, run_command, status, tables, verify_run
+from . import (
+    catalog_view,
+    check,
+    copy_jobs,
+    restore_command,
+    restore_run,
+    run_command,
+    status_command,
+    tables,
+    verify_run,
+)
 from .config import Config
 from .database_settings import DatabaseSettings
 from .job_settings import JobSettings
 from .objects_job_settings import ObjectsSettings
 from .place import Place, Say
-from .run_as import Document, as_user, become, is_other, is_root
+from .run_as import as_user, become, is_other, is_root
 from .shown import Shown
 
 
@@ -222,18 +232,10 @@ def _restored(result: restore_run.RestoreResult) -> Shown:
 def show_status(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
     """Say how jobs stand."""
     jobs, remarks = _accessible(config, options.job)
-    found = [as_user(job.run_as, job.name, functools.partial(_status_of, config, job)) for job in jobs]
-    is_healthy = all(each["healthy"] for each in found)
-    return Shown(
-        {"healthy": is_healthy, "jobs": found},
-        status.lines(found, clock.now()),
-        DONE if is_healthy else FAILED,
-        remarks,
+    mirrors = (
+        [] if options.job else [each for each in config.mirrors.values() if is_root() or not is_other(each.run_as)]
     )
-
-
-def _status_of(config: Config, job: JobSettings) -> Document:
-    return status.look(config, job).document()
+    return status_command.show(config, options, jobs, mirrors, remarks)
 
 
 def check_all(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
@@ -244,6 +246,7 @@ def check_all(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
     if not options.job:
         unused = [each for name, each in config.repositories.items() if name not in used]
         found += [check.check_repository(each) for each in unused]
+        found += [check.check_reporting(config)] if config.reporting.channels else []
     found += [as_user(job.run_as, job.name, functools.partial(check.check_job, config, job)) for job in jobs]
     code = check.exit_code(found)
     shown = [f"configuration {config.file}: {len(config.repositories)} repositories, {len(config.jobs)} jobs"]

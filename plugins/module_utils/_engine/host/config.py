@@ -16,6 +16,7 @@ from .database_settings import database_from
 from .fields import Fields
 from .job_settings import JobSettings
 from .mirror_config import MirrorSettings, mirrors_from
+from .notify_config import Notify, Reporting, check_channels, reporting_from
 from .objects_job_settings import bucket_from, files_from
 from .place import Place
 from .repository_settings import RepositorySettings, check_name, refuse_twins, repository_from
@@ -36,6 +37,7 @@ class Config:
     repositories: t.Mapping[str, RepositorySettings]
     jobs: t.Mapping[str, JobSettings]
     mirrors: t.Mapping[str, MirrorSettings] = dataclasses.field(default_factory=dict)
+    reporting: Reporting = dataclasses.field(default_factory=Reporting)
 
     def job(self, name: str) -> JobSettings:
         """Return a job. Raises UsageError that names those that there are."""
@@ -73,8 +75,12 @@ def parse(data: bytes, source: str) -> Config:
     refuse_twins(repositories.values(), document)
     jobs = {name: _job(name, each, repositories) for name, each in document.sections("jobs").items()}
     mirrors = mirrors_from(document)
+    reporting = reporting_from(document)
+    owners: dict[str, Notify | None] = {f"jobs.{name}": each.notify for name, each in jobs.items()}
+    owners.update({f"mirrors.{name}": each.notify for name, each in mirrors.items()})
+    check_channels(document, reporting, owners)
     document.finish()
-    return Config(source, repositories, jobs, mirrors)
+    return Config(source, repositories, jobs, mirrors, reporting)
 
 
 def _read(path: str) -> bytes:

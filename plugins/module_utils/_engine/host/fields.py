@@ -89,6 +89,13 @@ class Fields:
             raise self.refuse(key, "has a name twice", "name each once")
         return tuple(found)
 
+    def names(self, key: str) -> tuple[str, ...] | None:
+        """Return a list of different texts, which may be empty; None when it is not set."""
+        if not self.has(key):
+            self._known.append(key)
+            return None
+        return self.texts(key) if self._take(key, list, None) else ()
+
     def section(self, key: str) -> Fields:
         """Return an object inside this one, an empty one when it is not set."""
         return Fields(self.source, self._path(key), self._take(key, dict, {}))

@@ -9,7 +9,9 @@ import typing as t
 
 from ..stream.compression import SUFFIXES
 from ..verify.restore import DrillPlace
+from .cron_time import Schedule
 from .fields import Fields
+from .notify_config import Notify, notify_from, schedule_from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +26,8 @@ class JobSettings:
     allow_partial: bool = False
     run_as: str = ""  # user of this host; empty: whoever runs the command
     rpo_hours: float | None = None  # objective: how old the newest backup may be; None: no objective
+    notify: Notify | None = None  # None: as for all jobs
+    schedule: Schedule | None = None  # None: not known here
 
     @property
     def drill(self) -> DrillPlace:
@@ -50,6 +54,8 @@ def shared_from(
         "allow_partial": fields.flag("allow_partial", False),
         "run_as": fields.text("run_as"),
         "rpo_hours": objectives.hours("rpo_hours"),
+        "notify": notify_from(fields),
+        "schedule": schedule_from(fields),
     }
     objectives.finish()
     return found

@@ -9,8 +9,10 @@ import typing as t
 
 from ..errors import UsageError
 from ..minio.bucket_settings import bytes_from
+from .cron_time import Schedule
 from .fields import Fields
 from .mirror_run import MOST_THREADS, MirrorJob, Side
+from .notify_config import Notify, notify_from, schedule_from
 from .repository_settings import check_name
 from .s3_login import S3Login, login_from
 
@@ -44,6 +46,8 @@ class MirrorSettings:
     keeps_overwritten: bool = True
     compares_properties: bool = False
     run_as: str = ""  # user of this host; empty: whoever runs the command
+    notify: Notify | None = None  # None: as for all
+    schedule: Schedule | None = None  # None: not known here
 
     def job(self, allowed: t.Collection[str] = (), plan_file: str = "") -> MirrorJob:
         """Return what a run works with. Raises UsageError when a secret cannot be read."""
@@ -78,6 +82,8 @@ def _mirror(name: str, fields: Fields) -> MirrorSettings:
         keeps_overwritten=fields.flag("keep_overwritten", True),
         compares_properties=fields.flag("compare_properties", False),
         run_as=fields.text("run_as"),
+        notify=notify_from(fields),
+        schedule=schedule_from(fields),
     )
     fields.finish()
     return settings

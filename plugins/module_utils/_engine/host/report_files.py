@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files with whole plans and remarks, which results only have samples of."""
+"""Files that are written as a whole or not at all: plans and remarks, and what the host remembers."""
 
 from __future__ import annotations
 
@@ -44,3 +44,22 @@ def write_remarks(path: str, remarks: Remarks) -> None:
         if file is not None:
             for chunk in remarks.chunks():
                 file.write(chunk)
+
+
+def replaced_whole(path: str, data: bytes, mode: int) -> None:
+    """Put a file in the place of another one, or of nothing, at one moment. Raises OSError.
+
+    A link that lies there is replaced, and not followed.
+    """
+    descriptor, temporary = tempfile.mkstemp(prefix=".lifeboat-", dir=os.path.dirname(path))
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise

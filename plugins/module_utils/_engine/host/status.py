@@ -16,7 +16,11 @@ from .candidates import Holdings, holdings
 from .config import Config
 from .job_settings import JobSettings
 from .place import Place
+from .reporting import history_file
+from .repository_use import of_repository
 from .run_as import Document
+from .run_history import BackupFacts, History, RepositoryFacts
+from .status_remarks import of_channels, of_ends
 
 _SKEW = dt.timedelta(minutes=5)  # more than this, and somebody's clock is wrong
 
@@ -36,18 +40,43 @@ class JobStatus:
     copies: tuple[str, ...]  # repositories that have the newest backup
     repositories: tuple[str, ...]  # repositories that are to have it
     problems: tuple[str, ...]
+    next_run: dt.datetime | None = None  # None: no schedule is known
+    is_flagged: bool = False  # a guard doubts the newest backup
+    source_bytes: int | None = None  # of all that the newest backup holds
+    stored_bytes: int | None = None  # of what was written for it
+    used: tuple[RepositoryFacts, ...] = ()
 
     @property
     def is_healthy(self) -> bool:
         return not self.problems
 
     def document(self) -> Document:
+        fields = dataclasses.asdict(self)
         return {
-            **dataclasses.asdict(self),
+            **fields,
             "healthy": self.is_healthy,
+            "flagged": fields.pop("is_flagged"),
             "time": clock.to_text(self.time) if self.time else None,
             "proved_at": clock.to_text(self.proved_at) if self.proved_at else None,
+            "next_run": clock.to_text(self.next_run) if self.next_run else None,
+            "used": [{**each, "reachable": each.pop("is_reachable")} for each in fields["used"]],
         }
+
+    def remembered(self, history: History) -> History:
+        """Return a history with what was seen. Backups are forgotten only where all repositories answered."""
+        if not self.id and not all(each.is_reachable for each in self.used):
+            return dataclasses.replace(history, repositories=self.used)
+        facts = BackupFacts(
+            time=self.time.timestamp() if self.time else 0.0,
+            proved=self.proved_at.timestamp() if self.proved_at else 0.0,
+            is_flagged=self.is_flagged,
+            source_bytes=self.source_bytes,
+            stored_bytes=self.stored_bytes,
+            copies=len(self.copies),
+            wanted=len(self.repositories),
+            problems=len(self.problems),
+        )
+        return dataclasses.replace(history, backup=facts, repositories=self.used)
 
 
 def look(config: Config, job: JobSettings) -> JobStatus:
@@ -55,11 +84,20 @@ def look(config: Config, job: JobSettings) -> JobStatus:
     places, refused = config.usable_places(job)
     known = holdings(job.name, places)
     known = dataclasses.replace(known, unreachable={**known.unreachable, **refused})
-    return judge(job, known, _now(places))
+    file = history_file(config, job)
+    judged = judge(job, known, _now(places), file.read() if file else None)
+    used = tuple(of_repository(config.repositories[name], known.found.get(name)) for name in job.repositories)
+    return dataclasses.replace(judged, used=used)
 
 
-def judge(job: JobSettings, known: Holdings, now: dt.datetime) -> JobStatus:
-    """Say how a job stands by what its repositories hold at the moment `now`."""
+def unseen(job: JobSettings, problem: str) -> JobStatus:
+    """Return the status of a job that could not be looked at."""
+    known = Holdings(job.name, {}, {})
+    return dataclasses.replace(judge(job, known, clock.now()), problems=(problem,))
+
+
+def judge(job: JobSettings, known: Holdings, now: dt.datetime, history: History | None = None) -> JobStatus:
+    """Say how a job stands by what its repositories hold at the moment `now`, and by what the host remembers."""
     rows = known.merged()
     newest = next((row for row in reversed(rows) if row.manifest is not None), None)
     proved = next((row for row in reversed(rows) if row.is_trusted), None)
@@ -73,6 +111,10 @@ def judge(job: JobSettings, known: Holdings, now: dt.datetime) -> JobStatus:
         *_of_copies(job, known, newest),
         *_of_damage(rows),
     ]
+    if history is not None:
+        problems += of_ends(history, manifest.started.timestamp() if manifest else 0.0, clock.now())
+        problems += of_channels(history, clock.now())
+    statistics = manifest.statistics if manifest else {}
     return JobStatus(
         job=job.name,
         kind=job.kind,
@@ -85,7 +127,15 @@ def judge(job: JobSettings, known: Holdings, now: dt.datetime) -> JobStatus:
         copies=tuple(name for name, _copy in newest.copies) if newest else (),
         repositories=job.repositories,
         problems=tuple(problems),
+        next_run=job.schedule.next_after(now) if job.schedule else None,
+        is_flagged=newest.is_flagged if newest else False,
+        source_bytes=_number(statistics.get("bytes", statistics.get("plain_bytes"))),
+        stored_bytes=_number(statistics.get("stored_bytes")),
     )
+
+
+def _number(value: t.Any) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def _now(places: t.Sequence[Place]) -> dt.datetime:
@@ -157,14 +207,14 @@ def _proved_at(row: MergedBackup | None) -> dt.datetime | None:
     return max((moment for moment in times if moment is not None), default=None)
 
 
-HEAD = ("JOB", "LAST BACKUP", "AGE", "OBJECTIVE", "PROVED", "COPIES", "STATE")
-_WIDTHS = (28, 23, 8, 9, 12, 8, 0)
+HEAD = ("JOB", "LAST BACKUP", "AGE", "OBJECTIVE", "PROVED", "COPIES", "NEXT", "STATE")
+_MOST = (23, 8, 9, 12, 8, 10, 5)  # columns of all but the name, which gets what is left
 
 
 def lines(found: t.Sequence[Document], now: dt.datetime) -> list[str]:
     """Return the documents of jobs as a table for people, what is wrong below each row."""
     rows = [_row(each, now) for each in found]
-    aligned = tables.table(HEAD, rows, _WIDTHS)
+    aligned = tables.table(HEAD, rows, (tables.room(HEAD, rows, _MOST), *_MOST))
     shown = aligned[:1]
     for line, each in zip(aligned[1:], found):
         shown.append(line)
@@ -182,5 +232,6 @@ def _row(each: Document, now: dt.datetime) -> list[str]:
         f"{float(each['rpo_hours']):g} h" if each["rpo_hours"] else "-",
         f"{tables.duration((now - clock.from_text(str(proved_at))).total_seconds())} ago" if proved_at else "never",
         f"{len(each['copies'])} of {len(each['repositories'])}",
+        tables.until(each["next_run"], now),
         "ok" if each["healthy"] else "WRONG",
     ]

@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import textwrap
 import typing as t
+
+from .. import clock
 
 WIDTH = 100  # columns
 _GAP = "  "
@@ -40,6 +43,11 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if 0 <= seconds < 10 else f"{int(seconds)} s"
 
 
+def until(moment: str | None, now: dt.datetime) -> str:
+    """Return how long it is until a time (as `clock.to_text` writes it), such as `in 3 h`; a dash for none."""
+    return f"in {duration((clock.from_text(moment) - now).total_seconds())}" if moment else "-"
+
+
 def table(head: t.Sequence[str], rows: t.Sequence[t.Sequence[str]], widths: t.Sequence[int]) -> list[str]:
     """Return aligned lines; `widths` are the most columns of each, 0 for the last one: what is left of 100."""
     cells = [[printable(cell) for cell in row] for row in (head, *rows)]
@@ -50,6 +58,12 @@ def table(head: t.Sequence[str], rows: t.Sequence[t.Sequence[str]], widths: t.Se
         columns.append(min(needed, most or left, left))
         left -= columns[-1] + len(_GAP)
     return [_GAP.join(cut(cell, width).ljust(width) for cell, width in zip(row, columns)).rstrip() for row in cells]
+
+
+def room(head: t.Sequence[str], rows: t.Sequence[t.Sequence[str]], widths: t.Sequence[int]) -> int:
+    """Return the columns that are left for the first cell, when the others get as many as they need."""
+    needed = [max(len(printable(row[number])) for row in (head, *rows)) for number in range(1, len(head))]
+    return WIDTH - sum(min(*pair) + len(_GAP) for pair in zip(needed, widths))
 
 
 def note(text: str, mark: str = "! ") -> list[str]:

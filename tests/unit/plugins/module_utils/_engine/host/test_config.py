@@ -213,7 +213,7 @@ def test_every_key_of_a_bucket_reaches_its_endpoint():
         ("jobs/db1-shop/objectives/rpo_hours", 0, "objectives.rpo_hours is 0", "above 0"),
         ("jobs/db1-shop/objectives/rpo_hours", True, "objectives.rpo_hours is true", "above 0"),
         ("jobs/db1-shop/objectives/rpo_hour", 3, "objectives.rpo_hour is not known", "did you mean rpo_hours?"),
-        ("jobs/db1-shop/schedule", "daily", "jobs.db1-shop.schedule is not known", "known here"),
+        ("jobs/db1-shop/schedule", "daily", "jobs.db1-shop.schedule is a text", "an object"),
     ],
 )
 def test_a_mistake_is_named_by_its_key_with_what_is_allowed(path, value, key, allowed):

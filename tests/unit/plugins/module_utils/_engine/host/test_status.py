@@ -119,11 +119,11 @@ def test_the_status_fits_into_100_columns_whatever_the_names():
     found = judged([backup(2)], None, {"site": "words " * 60}, name="x" * 128)
     lines = status.lines([found.document()], NOW)
     assert max(map(len, lines)) <= tables.WIDTH
-    assert lines[0].split() == ["JOB", "LAST", "BACKUP", "AGE", "OBJECTIVE", "PROVED", "COPIES", "STATE"]
-    assert lines[1].endswith("1 of 2  WRONG")
+    assert lines[0].split() == ["JOB", "LAST", "BACKUP", "AGE", "OBJECTIVE", "PROVED", "COPIES", "NEXT", "STATE"]
+    assert lines[1].endswith("1 of 2  -     WRONG")
     assert lines[2].startswith("  ! site cannot be used: words")
 
 
 def test_a_job_that_never_ran_has_a_row():
     (_head, row, _problem) = status.lines([judged([], []).document()], NOW)
-    assert row.split() == ["db1-shop", "none", "-", "26", "h", "never", "0", "of", "2", "WRONG"]
+    assert row.split() == ["db1-shop", "none", "-", "26", "h", "never", "0", "of", "2", "-", "WRONG"]

@@ -1,0 +1,97 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The subcommand `status`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import typing as t
+
+from .. import clock
+from ..errors import DONE, FAILED, LifeboatError, UsageError
+from . import metrics, mirror_status, status, tables
+from .config import Config
+from .job_settings import JobSettings
+from .mirror_config import MirrorSettings
+from .reporting import history_file, subject_of, write_metrics
+from .run_as import Document, as_user
+from .run_history import History
+from .shown import Shown
+
+_Look = t.Callable[[bool], Document]
+
+
+def show(
+    config: Config,
+    options: argparse.Namespace,
+    jobs: t.Sequence[JobSettings],
+    mirrors: t.Sequence[MirrorSettings],
+    remarks: t.Sequence[str],
+) -> Shown:
+    """Say how jobs and mirrors stand; what cannot be looked at is wrong, and hides nothing else."""
+    folder = config.reporting.metrics_dir
+    if options.metrics and not folder:
+        raise UsageError("Cannot write metrics", f"{config.file} has no folder for them", "set metrics.directory there")
+    found = [_looked(job, functools.partial(_of_job, config, job, options.metrics)) for job in jobs]
+    mirrored = [_looked(each, functools.partial(_of_mirror, config, each, options.metrics)) for each in mirrors]
+    more = [*remarks, *(_host_metrics(config, folder) if options.metrics else ())]
+    is_healthy = all(each["healthy"] for each in (*found, *mirrored)) and len(more) == len(remarks)
+    now = clock.now()
+    shown = status.lines(found, now) if found or not mirrored else []
+    if mirrored:
+        shown += ([""] if shown else []) + mirror_status.lines(mirrored, now)
+    document = {"healthy": is_healthy, "jobs": found, "mirrors": mirrored}
+    return Shown(document, shown, DONE if is_healthy else FAILED, more)
+
+
+def _looked(settings: JobSettings | MirrorSettings, look: t.Callable[[], Document]) -> Document:
+    try:
+        return as_user(settings.run_as, settings.name, look)
+    except LifeboatError as error:
+        problem = f"{error.problem}: {error.cause}" if error.cause else error.problem
+        if isinstance(settings, JobSettings):
+            return status.unseen(settings, problem).document()
+        return mirror_status.judge(settings, History(), (problem,)).document()
+
+
+def _of_job(config: Config, job: JobSettings, writes: bool) -> Document:
+    looked = status.look(config, job)
+    problems = _kept(config, job, looked.remembered, writes)
+    return dataclasses.replace(looked, problems=(*looked.problems, *problems)).document()
+
+
+def _of_mirror(config: Config, mirror: MirrorSettings, writes: bool) -> Document:
+    file = history_file(config, mirror)
+    problems = _kept(config, mirror, lambda history: history, writes)
+    return mirror_status.judge(mirror, file.read() if file else History(), problems).document()
+
+
+def _kept(
+    config: Config, settings: JobSettings | MirrorSettings, seen: t.Callable[[History], History], writes: bool
+) -> tuple[str, ...]:
+    """Remember what was seen and write the metrics, if that is asked for; return what was wrong with it."""
+    file = history_file(config, settings)
+    if not writes or file is None:
+        return ()
+    try:
+        with file.changed() as kept:
+            kept.history = seen(kept.history)
+            write_metrics(config.reporting, settings, kept.history)
+    except LifeboatError as error:
+        return (f"{error.problem}: {error.cause}",)
+    return ()
+
+
+def _host_metrics(config: Config, folder: str) -> list[str]:
+    now = clock.now()
+    subjects = [subject_of(config.reporting, each, now) for each in config.jobs.values()]
+    subjects += [subject_of(config.reporting, each, now) for each in config.mirrors.values()]
+    try:
+        metrics.write_host(folder, now.timestamp(), subjects)
+    except LifeboatError as error:
+        return tables.note(f"{error.problem}: {error.cause}")
+    return []
