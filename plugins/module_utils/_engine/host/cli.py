@@ -15,7 +15,7 @@ import typing as t
 from ..errors import GuardRefusal, LifeboatError, UsageError
 from ..objects.reread import Share
 from ..repository.proof import LEVELS
-from . import commands, mirror_command, restore_command
+from . import commands, mirror_command, restore_command, scheduled
 from .config import DEFAULT_FILE, Config, load
 from .place import Say
 from .progress import Progress
@@ -35,6 +35,8 @@ def main(argv: t.Sequence[str] | None = None) -> int:
     _open_missing_streams()
     try:
         options = _parser().parse_args(argv)
+        if "work" not in options:
+            return _run_scheduled(options)
         with unwinding():
             return _run(options)
     except Interrupted as end:
@@ -61,6 +63,15 @@ def _run(options: argparse.Namespace) -> int:
     if shown.error is not None:
         _complain(str(shown.error))
     return shown.exit_code
+
+
+def _run_scheduled(options: argparse.Namespace) -> int:
+    # Outside of `unwinding`: what is scheduled runs by this same command, which has its own.
+    try:
+        return scheduled.run(options, lambda words: main(["--config", options.config, *words]))
+    except LifeboatError as error:
+        _complain(str(error))
+        return error.exit_code
 
 
 def _document_of(error: LifeboatError | None) -> Document | None:
@@ -172,6 +183,9 @@ def _parser() -> argparse.ArgumentParser:
     mirror_command.add_options(add("mirror", _mirror, "make targets equal to a source, and destroy nothing"))
     add("status", commands.show_status, "say how jobs stand; exit code 1 when something is wrong", "[JOB]")
     add("check", commands.check_all, "look whether runs have all that they need; changes nothing", "[JOB]")
+    words = "do what a schedule says: wait, keep a log and how it ended; for cron and timers"
+    waiting = subparsers.add_parser("scheduled", parents=[shared], help=words, description=words, allow_abbrev=False)
+    scheduled.add_options(waiting)
     return parser
 
 
