@@ -54,9 +54,13 @@ def _page_problems(role: pathlib.Path, options: t.Iterable[str]) -> list[str]:
     return problems
 
 
+# What a schedule runs is made by the agent: one scenario sets both up, and waits for cron and timers.
+TOGETHER = {"backup_schedule": "backup_agent"}
+
+
 def scenario_problems(root: pathlib.Path, role: str) -> list[str]:
     """Return what a role's scenario lacks: it has the role's name, converges and verifies."""
-    folder = root / "extensions" / "molecule" / role
+    folder = root / "extensions" / "molecule" / TOGETHER.get(role, role)
     parts = ("molecule.yml", "converge.yml", "verify.yml")
     return [f"{role} has no scenario with a {part}" for part in parts if not (folder / part).is_file()]
 

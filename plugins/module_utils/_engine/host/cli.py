@@ -15,7 +15,7 @@ import typing as t
 from ..errors import GuardRefusal, LifeboatError, UsageError
 from ..objects.reread import Share
 from ..repository.proof import LEVELS
-from . import commands, mirror_command, notify_command, reporting, restore_command
+from . import commands, mirror_command, notify_command, reporting, restore_command, scheduled
 from .config import DEFAULT_FILE, Config, load
 from .place import Say
 from .progress import Progress
@@ -35,6 +35,8 @@ def main(argv: t.Sequence[str] | None = None) -> int:
     _open_missing_streams()
     try:
         options = _parser().parse_args(argv)
+        if "work" not in options:
+            return _run_scheduled(options)
         with unwinding():
             return _run(options)
     except Interrupted as end:
@@ -74,6 +76,15 @@ def _tell(shown: Shown, options: argparse.Namespace) -> int:
     if shown.error is not None:
         _complain(str(shown.error))
     return shown.exit_code
+
+
+def _run_scheduled(options: argparse.Namespace) -> int:
+    # Outside of `unwinding`: what is scheduled runs by this same command, which has its own.
+    try:
+        return scheduled.run(options, lambda words: main(["--config", options.config, *words]))
+    except LifeboatError as error:
+        _complain(str(error))
+        return error.exit_code
 
 
 def _document_of(error: LifeboatError | None) -> Document | None:
@@ -187,6 +198,9 @@ def _parser() -> argparse.ArgumentParser:
     standing.add_argument("--metrics", action="store_true", help="write them to the folder of the configuration, too")
     notify_command.add_options(add("notify", _notify, "send a trial message on the channels of the host", "[JOB]"))
     add("check", commands.check_all, "look whether runs have all that they need; changes nothing", "[JOB]")
+    words = "do what a schedule says: wait, keep a log and how it ended; for cron and timers"
+    waiting = subparsers.add_parser("scheduled", parents=[shared], help=words, description=words, allow_abbrev=False)
+    scheduled.add_options(waiting)
     return parser
 
 

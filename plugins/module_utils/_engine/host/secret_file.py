@@ -8,15 +8,19 @@ import os
 import stat
 
 from ..errors import UsageError
+from .run_as import user_name
 
+_USER = "{user}"  # in a path: who runs the job, so that several users can have a file each
 _MOST = 64 * 1024  # bytes; a key or password is far smaller, and a wrong path may lead to anything
 
 
 def read_secret(path: str) -> str:
-    """Return the secret in a file, without the line feed at its end.
+    """Return the secret in a file, without the line feed at its end; `{user}` in its path is the name of the user
+    who this process runs as.
 
     Raises UsageError when it cannot be read, and when others than its owner may read it.
     """
+    path = path.replace(_USER, user_name())
     problem = f"Cannot use the secret file {path}"
     try:
         with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:

@@ -75,7 +75,7 @@ def check_source(server: Server, database: str, *, with_subscriptions: bool = Tr
     with connect(server, database) as session:
         is_standby = bool(session.value("SELECT pg_is_in_recovery()"))
         unlogged = session.names(_UNLOGGED)
-        problems = list(_problems(session, with_subscriptions))
+        problems = list(problems_of(session, with_subscriptions=with_subscriptions))
         return Preflight(
             size_bytes=int(session.value("SELECT pg_database_size(current_database())")),
             is_standby=is_standby,
@@ -110,7 +110,8 @@ def _refuse_closed(session: Session, database: str) -> None:
         )
 
 
-def _problems(session: Session, with_subscriptions: bool) -> t.Iterator[str]:
+def problems_of(session: Session, *, with_subscriptions: bool = True) -> t.Iterator[str]:
+    """Yield what the current role of a session could not dump of its database."""
     if session.value("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"):
         return
     questions = (

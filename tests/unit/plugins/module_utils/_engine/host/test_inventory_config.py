@@ -1,0 +1,194 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import UsageError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import config, secret_file
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.inventory_config import (
+    database_roles,
+    host_files,
+)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.run_as import user_name
+
+LOCAL = {"name": "local", "path": "/srv/backup"}
+SITE = {
+    "name": "site",
+    "bucket": "backups",
+    "prefix": "databases",
+    "endpoint_url": "https://minio.example.com",
+    "access_key": "writer",
+    "secret_key": "site-secret",
+}
+SHOP = {"name": "shop", "kind": "pg_database", "database": "shop", "repositories": ["local", "site"]}
+PHOTOS = {
+    "name": "photos",
+    "kind": "bucket",
+    "buckets": ["photos"],
+    "repositories": ["site"],
+    "endpoint_url": "https://minio.example.com",
+    "access_key": "reader",
+    "secret_key": "photos-secret",
+}
+ETC = {"name": "etc", "kind": "files", "roots": ["/etc"], "repositories": ["site"]}
+MIRROR = {
+    "name": "photos",
+    "source": {"bucket": "photos", "endpoint_url": "https://a.example.com", "access_key": "a", "secret_key": "from"},
+    "targets": [
+        {"bucket": "photos", "endpoint_url": "https://b.example.com", "access_key": "b", "secret_key": "to"},
+        {"name": "disk", "path": "/srv/photos"},
+    ],
+    "bandwidth": "20MB",
+    "schedule": "daily",
+    "verify": "weekly",
+}
+
+
+def made(jobs=(SHOP,), repositories=(LOCAL, SITE), **more):
+    return host_files("db1", jobs, repositories, **more)
+
+
+def parsed(found):
+    return config.parse(json.dumps(found.document).encode(), "test")
+
+
+def test_what_an_inventory_says_is_what_the_host_command_reads():
+    job = {**SHOP, "login_port": "5433", "on_shrink": "warn", "objectives": {"rpo_hours": 26}, "bin_dir": ""}
+    found = parsed(made([job]))
+    settings = found.jobs["db1-shop"]
+    assert settings.repositories == ("local", "site")
+    assert (settings.database, settings.server.port, settings.on_shrink) == ("shop", 5433, "warn")
+    assert (settings.rpo_hours, settings.run_as) == (26.0, "lifeboat")
+    assert found.repositories["site"].location == "https://minio.example.com/backups/databases"
+
+
+def test_a_job_goes_to_all_repositories_unless_it_names_some():
+    job = {key: value for key, value in SHOP.items() if key != "repositories"}
+    assert made([job]).document["jobs"]["db1-shop"]["repositories"] == ["local", "site"]
+
+
+def test_a_job_can_have_a_name_of_its_own():
+    assert list(made([{**SHOP, "job": "main-shop"}]).document["jobs"]) == ["main-shop"]
+
+
+def test_the_configuration_holds_no_secret_and_names_a_file_for_each():
+    found = made([SHOP, PHOTOS, {**SHOP, "name": "wiki", "login_password": "wiki-secret"}], mirrors=[MIRROR])
+    text = json.dumps(found.document)
+    assert not [word for word in ("site-secret", "photos-secret", "wiki-secret", '"from"', '"to"') if word in text]
+    assert {secret.path: secret.value for secret in found.secrets} == {
+        "/etc/lifeboat/secrets/lifeboat/job-db1-photos.secret_key": "photos-secret",
+        "/etc/lifeboat/secrets/lifeboat/job-db1-wiki.login_password": "wiki-secret",
+        "/etc/lifeboat/secrets/lifeboat/mirror-photos-source.secret_key": "from",
+        "/etc/lifeboat/secrets/lifeboat/mirror-photos-to-1.secret_key": "to",
+        "/etc/lifeboat/secrets/lifeboat/repository-site.secret_key": "site-secret",
+    }
+    assert found.document["repositories"]["site"]["secret_key_file"].endswith("/{user}/repository-site.secret_key")
+    assert "secret" not in repr(found.secrets[0]).replace("secrets", "").replace("secret_key", "")
+
+
+def test_each_user_of_a_repository_has_a_file_of_its_secret():
+    found = made([{**SHOP, "repositories": ["site"]}, {**ETC, "run_as": "root"}, {**PHOTOS, "run_as": "www-data"}])
+    owners = {secret.owner: secret.path for secret in found.secrets if "repository-site" in secret.path}
+    assert sorted(owners) == ["lifeboat", "root", "www-data"]
+    assert all(f"/{owner}/" in path for owner, path in owners.items())
+    assert found.users == ("lifeboat", "root", "www-data")
+    assert found.repository_users == {"site": ("lifeboat", "root", "www-data")}
+
+
+def test_the_secret_of_a_repository_without_jobs_is_for_root_who_checks_it():
+    found = made([{**SHOP, "repositories": ["local"]}])
+    assert [secret.owner for secret in found.secrets] == ["root"]
+
+
+def test_each_user_reads_the_file_of_its_own(tmp_path):
+    folder = tmp_path / user_name()
+    folder.mkdir()
+    (folder / "key").write_text("mine\n")
+    (folder / "key").chmod(0o600)
+    assert secret_file.read_secret(f"{tmp_path}/{{user}}/key") == "mine"
+
+
+def test_a_directory_of_two_users_is_refused():
+    with pytest.raises(UsageError, match="lifeboat and root") as refused:
+        made([SHOP, {**ETC, "repositories": ["local"], "run_as": "root"}])
+    assert "a directory belongs to one user" in refused.value.cause
+
+
+def test_a_mirror_is_translated():
+    found = parsed(made(mirrors=[{**MIRROR, "keep_overwritten": "no", "threads": "4"}])).mirrors["photos"]
+    assert [target.name for target in found.targets] == ["photos", "disk"]
+    assert (found.bytes_per_s, found.keeps_overwritten, found.threads, found.run_as) == (
+        20_000_000,
+        False,
+        4,
+        "lifeboat",
+    )
+
+
+def test_schedules_are_in_the_configuration_only_if_they_are_handed_over(monkeypatch):
+    monkeypatch.setattr(config, "parse", lambda data, source: None)  # whether readers know the key is their matter
+    job = {**SHOP, "schedule": "daily", "verify": "weekly", "copy": {"schedule": "daily"}}
+    assert not {"schedule", "verify", "copy"} & set(made([job]).document["jobs"]["db1-shop"])
+    timing = {"cron": "17 2 * * *", "timezone": "UTC", "kind": "run"}
+    document = made([job], timings={"db1-shop": timing}).document
+    assert document["jobs"]["db1-shop"]["schedule"] == {"cron": "17 2 * * *", "timezone": "UTC"}
+
+
+def test_secrets_of_channels_become_files_of_every_user_and_of_root(monkeypatch):
+    monkeypatch.setattr(config, "parse", lambda data, source: None)  # whether readers know the key is their matter
+    channels = {
+        "mail": {"type": "smtp", "to": ["a@example.com"], "password": "mail-secret"},
+        "ping": {"type": "ping", "url": "https://ping.example.com/secret"},
+    }
+    found = made(
+        [{**SHOP, "repositories": ["local"]}], settings={"notifications": {"channels": channels}, "metrics": {}}
+    )
+    made_channels = found.document["notifications"]["channels"]
+    assert made_channels["mail"]["password_file"] == "/etc/lifeboat/secrets/{user}/channel-mail.password"
+    assert made_channels["ping"] == {"type": "ping", "url_file": "/etc/lifeboat/secrets/{user}/channel-ping.url"}
+    owners = [(secret.owner, secret.value) for secret in found.secrets if "channel-mail" in secret.path]
+    assert owners == [("lifeboat", "mail-secret"), ("root", "mail-secret")]
+    assert "metrics" not in found.document
+
+
+@pytest.mark.parametrize(
+    ("jobs", "words"),
+    [
+        ([{**SHOP, "databse": "x"}], "did you mean database"),
+        ([{**SHOP, "repositories": ["nas"]}], "there are: local, site"),
+        ([{**SHOP, "kind": "pg"}], "pg_database"),
+        ([SHOP, SHOP], "db1-shop is there twice"),
+        ([{"kind": "files"}], "has no name"),
+        ([{**SHOP, "name": "a b"}], "'db1-a b'"),
+        ([{**SHOP, "login_port": "many"}], "login_port"),
+    ],
+)
+def test_a_mistake_is_refused_in_the_words_of_the_host_command(jobs, words):
+    with pytest.raises(UsageError) as refused:
+        made(jobs)
+    assert words in str(refused.value)
+
+
+def test_a_secret_is_in_no_message():
+    with pytest.raises(UsageError) as refused:
+        made([{**PHOTOS, "secret_keys": "top-secret"}])
+    assert "secret_keys" in str(refused.value)
+    assert "top-secret" not in str(refused.value)
+
+
+def test_one_role_serves_all_databases_of_a_server():
+    jobs = [SHOP, {**SHOP, "name": "wiki", "database": "wiki"}, {**SHOP, "name": "again"}, ETC]
+    far = {**SHOP, "login_host": "db2", "login_user": "backup", "login_password": "x", "login_port": 5433}
+    assert database_roles([*jobs, far], "lifeboat") == [
+        {"name": "lifeboat", "password": "", "databases": ["shop", "wiki"], "server": {}},
+        {
+            "name": "backup",
+            "password": "x",
+            "databases": ["shop"],
+            "server": {"login_host": "db2", "login_port": 5433},
+        },
+    ]

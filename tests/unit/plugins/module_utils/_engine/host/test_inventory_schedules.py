@@ -1,0 +1,131 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import shlex
+
+import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import UsageError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import cli
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.inventory_schedules import (
+    Settings,
+    schedules,
+)
+
+TODAY = dt.datetime(2026, 11, 20, tzinfo=dt.timezone.utc)
+SHOP = {"name": "shop", "kind": "pg_database"}
+
+
+def made(*jobs, **more):
+    return schedules("db1", jobs, **more)
+
+
+def line(schedule, host_zone="UTC", settings=None):
+    return schedule.line(settings or Settings(), host_zone, TODAY)
+
+
+def test_a_job_without_schedule_is_not_scheduled():
+    assert made(SHOP, {**SHOP, "name": "wiki", "verify": {"level": "content"}}) == ()
+
+
+def test_runs_verifications_and_copies_are_scheduled_the_same_way():
+    job = {
+        **SHOP,
+        "run_as": "postgres",
+        "schedule": "hourly",
+        "verify": {"schedule": "weekly", "level": "restore", "backup": "all"},
+        "copy": "daily",
+    }
+    mirror = {"name": "photos", "schedule": "daily", "verify": {"schedule": "monthly"}}
+    found = made(job, mirrors=[mirror], status={"cron": "0 8 * * *"})
+    assert [(each.name, " ".join(each.words), each.user) for each in found] == [
+        ("db1-shop", "run db1-shop", "postgres"),
+        ("db1-shop.verify", "verify db1-shop --level restore --backup all", "postgres"),
+        ("db1-shop.copy", "copy db1-shop", "postgres"),
+        ("mirror.photos", "mirror photos", "lifeboat"),
+        ("mirror.photos.verify", "mirror photos --verify", "lifeboat"),
+        ("status", "status", "root"),
+    ]
+
+
+def test_the_host_command_understands_every_line():
+    job = {
+        **SHOP,
+        "schedule": "* * * * *",
+        "verify": {"schedule": "weekly", "sample": "1/7"},
+        "copy": {"schedule": "daily"},
+    }
+    common = Settings(timezone="Europe/Berlin", random_delay_s=60, random_delay_kind="random")
+    mirrors = [{"name": "photos", "schedule": "daily", "verify": "daily"}]
+    for each in made(job, mirrors=mirrors, status="hourly", settings=common):
+        command, *words = shlex.split(line(each, settings=common)[1])
+        assert command == "/usr/local/bin/lifeboat"
+        options = cli._parser().parse_args(words)
+        assert (options.name, options.command, options.timezone) == (each.name, list(each.words), "Europe/Berlin")
+        assert isinstance(cli._parser().parse_args(options.command), argparse.Namespace)
+
+
+def test_cron_decides_itself_where_it_lives_in_the_time_zone_of_the_schedule():
+    (found,) = made({**SHOP, "schedule": {"cron": "17 2 * * 1-5", "timezone": "Europe/Berlin"}})
+    time, command = line(found, "Europe/Berlin")
+    assert time == "17 2 * * 1-5"
+    assert "--cron" not in command
+    time, command = line(found, "Etc/UTC")
+    assert time == "17 * * * *"
+    assert "--cron '17 2 * * 1-5' --timezone Europe/Berlin" in command
+
+
+def test_a_stable_delay_is_in_the_line_and_a_random_one_is_left_to_the_command():
+    (stable,) = made({**SHOP, "schedule": {"every": "daily", "random_delay": 600}})
+    assert f" --wait {stable.wait_s} " in line(stable)[1]
+    assert (stable,) == made({**SHOP, "schedule": {"every": "daily", "random_delay": 600}})
+    (random,) = made({**SHOP, "schedule": {"every": "daily", "random_delay": 600, "random_delay_kind": "random"}})
+    assert " --wait-up-to 600 " in line(random)[1]
+    (none,) = made({**SHOP, "schedule": "daily"})
+    assert "--wait" not in line(none)[1]
+
+
+def test_percent_signs_are_no_line_feeds_for_cron():
+    (found,) = made({**SHOP, "schedule": "daily"})
+    assert line(found, settings=Settings(command="/opt/100%/lifeboat"))[1].startswith("'/opt/100\\%/lifeboat' ")
+
+
+@pytest.mark.parametrize(
+    ("given", "is_enabled"), [(False, False), ("no", False), ("False", False), (True, True), ("yes", True)]
+)
+def test_a_schedule_can_be_disabled(given, is_enabled):
+    (found,) = made({**SHOP, "schedule": {"every": "daily", "enabled": given}})
+    assert found.is_enabled is is_enabled
+
+
+def test_what_is_common_is_said_once():
+    common = Settings(timezone="Europe/Berlin", random_delay_s=5)
+    own, other = made(
+        {**SHOP, "schedule": "daily"},
+        {**SHOP, "name": "wiki", "schedule": {"every": "daily", "timezone": "UTC", "random_delay": 0}},
+        settings=common,
+    )
+    assert (own.timing.timezone, own.delay_s) == ("Europe/Berlin", 5)
+    assert (other.timing.timezone, other.delay_s) == ("UTC", 0)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"schedule": "sometimes"}, "the interval is 'sometimes'"),
+        ({"schedule": {"every": "daily", "time": "02:00"}}, "it has time"),
+        ({"schedule": {"every": "daily", "timezone": "Berlin"}}, "'Berlin'"),
+        ({"schedule": {"every": "daily", "random_delay": "10m"}}, "random_delay is '10m'"),
+        ({"schedule": {"every": "daily", "random_delay_kind": "odd"}}, "random_delay_kind"),
+        ({"verify": {"schedule": "daily", "levle": "content"}}, "it has levle"),
+        ({"copy": {"schedule": "never"}}, "db1-shop.copy"),
+    ],
+)
+def test_a_mistake_is_refused_with_the_name_of_the_job(keys, words):
+    with pytest.raises(UsageError, match="db1-shop") as refused:
+        made({**SHOP, **keys})
+    assert words in str(refused.value)
