@@ -46,15 +46,19 @@ class CronExpression:
 
     @property
     def is_by_the_hour(self) -> bool:
-        """Say whether it runs in every or every n-th hour: such a schedule follows real time, not the wall clock."""
-        return self.text.split()[1].startswith("*")
+        """Say whether it runs in every or every n-th hour or minute, which changes of the clocks do not touch: cron(8)
+        of Debian, "Daylight Saving Time".
+        """
+        return any(word.startswith("*") for word in self.text.split()[:2])
+
+    def has_day(self, day: dt.date) -> bool:
+        """Say whether it runs on a day."""
+        by_day, by_weekday = day.day in self.days, day.isoweekday() % 7 in self.weekdays
+        return day.month in self.months and (by_day or by_weekday if self.either_day else by_day and by_weekday)
 
     def matches(self, moment: dt.datetime) -> bool:
         """Say whether the minute that a wall clock shows is one of those."""
-        if moment.minute not in self.minutes or moment.hour not in self.hours or moment.month not in self.months:
-            return False
-        by_day, by_weekday = moment.day in self.days, moment.isoweekday() % 7 in self.weekdays
-        return by_day or by_weekday if self.either_day else by_day and by_weekday
+        return moment.minute in self.minutes and moment.hour in self.hours and self.has_day(moment.date())
 
     def calendar(self, timezone: str) -> tuple[str, ...]:
         """Return the same as values of OnCalendar (systemd.time(7)); two where either kind of day is enough."""

@@ -9,43 +9,16 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import typing as t
-import zoneinfo
 
 from ..errors import UsageError
+from .cron_expression import CronExpression, parse_cron
+from .timing import zone_of
 
 _UTC = dt.timezone.utc
 _MINUTE = dt.timedelta(minutes=1)
 _DAY = dt.timedelta(days=1)
 # The longest pause between two days of a calendar that an expression can name: 29 February, from 2096 to 2104.
 _MOST_DAYS = 8 * 366 + 1
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_FIELDS: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
-    ("minute", 0, 59, ()),
-    ("hour", 0, 23, ()),
-    ("day of the month", 1, 31, ()),
-    ("month", 1, 12, _MONTHS),
-    ("day of the week", 0, 7, _WEEKDAYS),  # 0 and 7 are Sunday
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Expression:
-    """The values of each field, and which of them begin with a star."""
-
-    minutes: frozenset[int]
-    hours: frozenset[int]
-    days: frozenset[int]
-    months: frozenset[int]
-    weekdays: frozenset[int]  # 0 is Sunday
-    is_fixed: bool  # neither minute nor hour begins with a star
-    takes_either_day: bool  # both fields of days are limited: one of them is enough
-
-    def has_day(self, day: dt.date) -> bool:
-        """Say whether something is to be done on a day."""
-        in_month, in_week = day.day in self.days, day.isoweekday() % 7 in self.weekdays
-        is_wanted = (in_month or in_week) if self.takes_either_day else (in_month and in_week)
-        return is_wanted and day.month in self.months
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +44,7 @@ def next_after(expression: str, zone: str, moment: dt.datetime) -> dt.datetime |
     they are put back, it begins the first time only. Runs with a star in the minute or hour follow the wall clock: they
     are not made up for, and begin in both hours (cron(8) on Debian, "Daylight Saving Time"). Raises UsageError.
     """
-    wanted, place = _parsed(expression), zone_of(zone)
+    wanted, place = parse_cron(expression), zone_of(zone)
     day = moment.astimezone(place).date() - _DAY
     for _count in range(_MOST_DAYS + 2):
         if wanted.has_day(day):
@@ -82,21 +55,7 @@ def next_after(expression: str, zone: str, moment: dt.datetime) -> dt.datetime |
     return None
 
 
-def zone_of(name: str) -> dt.tzinfo:
-    """Return a time zone; UTC is known also where the system has no database of them. Raises UsageError."""
-    if name == "UTC":
-        return _UTC
-    try:
-        return zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise UsageError(
-            f"Cannot use the time zone {name!r}",
-            "this host does not know it",
-            "write it like Europe/Berlin; install tzdata",
-        ) from error
-
-
-def _moments(wanted: _Expression, day: dt.date, place: dt.tzinfo) -> t.Iterator[dt.datetime]:
+def _moments(wanted: CronExpression, day: dt.date, place: dt.tzinfo) -> t.Iterator[dt.datetime]:
     """Yield the moments of a day, in UTC and in no order."""
     for hour in wanted.hours:
         for minute in wanted.minutes:
@@ -104,9 +63,9 @@ def _moments(wanted: _Expression, day: dt.date, place: dt.tzinfo) -> t.Iterator[
             first, second = (local.replace(tzinfo=place, fold=fold).astimezone(_UTC) for fold in (0, 1))
             if first.astimezone(place).replace(tzinfo=None) == local:
                 yield first
-                if not wanted.is_fixed:
+                if wanted.is_by_the_hour:
                     yield second
-            elif wanted.is_fixed:
+            elif not wanted.is_by_the_hour:
                 yield _end_of_gap(place, second, first)
 
 
@@ -123,52 +82,3 @@ def _end_of_gap(place: dt.tzinfo, before: dt.datetime, after: dt.datetime) -> dt
         else:
             after = middle
     return after
-
-
-def _parsed(expression: str) -> _Expression:
-    texts = expression.split()
-    if len(texts) != len(_FIELDS):
-        raise _refused(expression, f"it has {len(texts)} fields")
-    minutes, hours, days, months, weekdays = (_values(expression, text, *field) for text, field in zip(texts, _FIELDS))
-    return _Expression(
-        minutes,
-        hours,
-        days,
-        months,
-        frozenset(day % 7 for day in weekdays),
-        is_fixed=not any(text.startswith("*") for text in texts[:2]),
-        takes_either_day=not (texts[2].startswith("*") or texts[4].startswith("*")),
-    )
-
-
-def _values(expression: str, text: str, what: str, least: int, most: int, names: tuple[str, ...]) -> frozenset[int]:
-    found: set[int] = set()
-    for part in text.split(","):
-        values = _range(part, least, most, names)
-        if not values:
-            raise _refused(expression, f"{part!r} is no {what}")
-        found.update(values)
-    return frozenset(found)
-
-
-def _range(text: str, least: int, most: int, names: tuple[str, ...]) -> range:
-    """Return what one of the parts between commas means; nothing for what means nothing."""
-    span, slash, step_text = text.partition("/")
-    first_text, dash, last_text = (str(least), "-", str(most)) if span == "*" else span.partition("-")
-    first = _number(first_text, names, least)
-    last = _number(last_text, names, least) if dash else first
-    step = _number(step_text) if slash else 1
-    if first is None or last is None or not step or not least <= first <= last <= most or (slash and not dash):
-        return range(0)
-    return range(first, last + 1, step)
-
-
-def _number(text: str, names: tuple[str, ...] = (), least: int = 0) -> int | None:
-    if text.lower() in names:
-        return names.index(text.lower()) + least
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 2 else None
-
-
-def _refused(expression: str, cause: str) -> UsageError:
-    remedy = "write minute, hour, day, month and weekday, such as 17 2 * * *"
-    return UsageError(f"Cannot use the schedule {expression!r}", cause, remedy)

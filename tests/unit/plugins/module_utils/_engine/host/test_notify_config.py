@@ -143,7 +143,7 @@ def test_the_schedule_of_a_job_and_a_mirror_is_known():
         ({"job": {"notify": {"words": []}}}, "jobs.etc.notify.words is not known"),
         ({"job": {"schedule": {}}}, "jobs.etc.schedule.cron is missing"),
         ({"job": {"schedule": {"cron": "daily"}}}, "jobs.etc.schedule cannot be used: it has 1 fields"),
-        ({"job": {"schedule": {"cron": "0 0 * * *", "timezone": "Mars"}}}, "this host does not know it"),
+        ({"job": {"schedule": {"cron": "0 0 * * *", "timezone": "Mars"}}}, "there is none of this name here"),
         ({"job": {"schedule": {"cron": "0 0 * * *", "zone": "UTC"}}}, "jobs.etc.schedule.zone is not known"),
     ],
 )

@@ -123,7 +123,10 @@ def test_a_manifest_under_the_key_of_another_is_refused(job: str, backup_id: str
         Manifest.from_bytes(examples.manifest().to_bytes(), job, backup_id)
 
 
-@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Manifest) if f.name not in ("flags", "taken_over")])
+OPTIONAL = ("flags", "taken_over")
+
+
+@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Manifest) if f.name not in OPTIONAL])
 def test_a_manifest_without_one_of_its_fields_is_damaged(name: str) -> None:
     fields = json.loads(examples.manifest().to_bytes())
     del fields[name], fields["digest"]
