@@ -49,10 +49,12 @@ HARD = """
 def hard_database(found: PostgresServer) -> t.Iterator[PostgresServer]:
     """Make a database that is hard to read, which only superusers and its owner may connect to."""
     found.sql("CREATE ROLE hard_owner LOGIN")
-    with database(found, "hard", HARD):
-        found.sql("REVOKE CONNECT ON DATABASE hard FROM PUBLIC")
-        yield found
-    found.sql('DROP ROLE IF EXISTS "back""up"; DROP ROLE hard_owner')
+    try:
+        with database(found, "hard", HARD):
+            found.sql("REVOKE CONNECT ON DATABASE hard FROM PUBLIC")
+            yield found
+    finally:
+        found.sql('DROP ROLE IF EXISTS "back""up"; DROP ROLE hard_owner')
 
 
 @pytest.fixture(params=MAJORS)

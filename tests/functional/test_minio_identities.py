@@ -482,8 +482,7 @@ def test_a_new_key_belongs_to_the_caller_by_default(api, s3_server, name):
 @pytest.mark.parametrize("cipher", [admin_cipher.ARGON2_AES, admin_cipher.ARGON2_CHACHA, admin_cipher.PBKDF2_AES])
 def test_the_server_takes_a_body_in_each_cipher_and_of_several_chunks(api, s3_server, name, cipher, monkeypatch):
     encrypt = admin_cipher.encrypted
-    filled = lambda secret, data: encrypt(secret, data + b" " * 40_000, cipher)  # noqa: E731
-    monkeypatch.setattr(admin_cipher, "encrypted", filled)
+    monkeypatch.setattr(admin_cipher, "encrypted", lambda secret, data: encrypt(secret, data + b" " * 40_000, cipher))
     ensure(api, name)
     assert signs(api, name) is Proof.WORKS
     monkeypatch.setattr(admin_cipher, "encrypted", lambda _secret, data: encrypt("another-secret", data, cipher))

@@ -102,8 +102,7 @@ class BucketSource:
 
     def read_whole(self, collection: str, item: Item) -> tuple[Described, bytes]:
         """Read a small object with one request."""
-        found, data = flight.alone(self._read_task(collection, item))
-        return found, data
+        return flight.alone(self._read_task(collection, item))
 
     def read_through(self, take: Take, at_once: int) -> t.Iterator[tuple[t.Any, Outcome]]:
         """Read or describe objects as they are taken, with several requests on their way at once."""

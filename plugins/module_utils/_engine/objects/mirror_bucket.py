@@ -170,8 +170,7 @@ class BucketSource(BucketSide):
 
     def read_whole(self, item: Item) -> tuple[Subject, bytes]:
         """Read an object that has no parts with one request. Raises ChangedError where it has, or is larger now."""
-        subject, data = flight.alone(self.read_task(item))
-        return subject, data
+        return flight.alone(self.read_task(item))
 
     def read_task(self, item: Item) -> flight.Task[tuple[Subject, bytes]]:
         """Read an object, as `read_whole` does."""

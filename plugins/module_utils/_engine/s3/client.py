@@ -95,9 +95,7 @@ class S3Client(UploadCalls, BucketCalls, PropertyCalls):
 
     def get_bytes(self, bucket: str, key: str, most_bytes: int, *, version_id: str = "") -> tuple[bytes, Stored]:
         """Read a whole object of at most `most_bytes`, and compare it with the checksum that the server keeps."""
-        task = self.get_task(bucket, key, most_bytes, version_id=version_id)
-        body, found = flight.alone(task)
-        return body, found
+        return flight.alone(self.get_task(bucket, key, most_bytes, version_id=version_id))
 
     def get_task(
         self, bucket: str, key: str, most_bytes: int, *, version_id: str = ""

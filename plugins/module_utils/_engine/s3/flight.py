@@ -63,7 +63,7 @@ class Flight:
     def __init__(self, in_flight: int) -> None:
         self._in_flight = in_flight
         self._poll = select.poll()
-        self._waiting: dict[int, _Waiting] = {}  # by the number of the socket, the oldest first
+        self._waiting: dict[int, _Waiting] = {}  # by the number of the socket
 
     def run(self, take: t.Callable[[bool], Task[Result] | None]) -> t.Iterator[Result]:
         """Yield the results of tasks as they come.
@@ -87,8 +87,8 @@ class Flight:
                 one.wire.close()
             self._waiting.clear()
 
-    def _on(self, task: Task[Result], answer: Answer | S3Error | None) -> t.Iterator[Result]:
-        """Let a task go on until its next request is sent, or it is done."""
+    def _on(self, task: Task[Result], answer: Answer | S3Error | None) -> t.Sequence[Result]:
+        """Let a task go on until its next request is sent, or return its result."""
         try:
             while True:
                 if isinstance(answer, S3Error):
@@ -104,9 +104,9 @@ class Flight:
                 self._waiting[number] = _Waiting(
                     task, ask, wire, clock.monotonic() + ask.transport.endpoint.read_timeout_s
                 )
-                return
+                return ()
         except StopIteration as done:
-            yield done.value
+            return (done.value,)
 
     def _sent(self, ask: Ask) -> Wire | None:
         """Send a request, unless it must be watched alone."""
@@ -119,15 +119,11 @@ class Flight:
 
     def _arrived(self) -> t.Iterator[_Waiting]:
         """Yield the requests whose answers begin to arrive, and those that have waited too long for that."""
-        oldest = next(iter(self._waiting.values()))
-        ready = self._poll.poll(max(1.0, 1000 * (oldest.until_s - clock.monotonic())))
-        for number, _event in ready:
+        until_s = min(one.until_s for one in self._waiting.values())
+        for number, _event in self._poll.poll(max(1.0, 1000 * (until_s - clock.monotonic()))):
             yield self._taken(number)
         now_s = clock.monotonic()
-        while self._waiting:
-            number, first = next(iter(self._waiting.items()))
-            if first.until_s > now_s:
-                return
+        for number in [number for number, one in self._waiting.items() if one.until_s <= now_s]:
             yield self._taken(number)
 
     def _taken(self, number: int) -> _Waiting:

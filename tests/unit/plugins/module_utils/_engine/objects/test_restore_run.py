@@ -203,7 +203,7 @@ def test_no_row_leads_out_of_a_directory(tmp_path: Path) -> None:
     assert (tmp_path / "secret").stat().st_nlink == 1 and not Path("/etc/lifeboat-x").exists()
 
 
-CROWDED = ["p", "p/", "p/c", "p/c/d", "q/", "q", "r//s", "r"]  # each stands in the way of another one in a folder
+CROWDED = ("p", "p/", "p/c", "p/c/d", "q/", "q", "r//s", "r")  # each stands in the way of another one in a folder
 
 
 def in_folder(folder: Path, policy: Policy | None = None, keys: t.Collection[str] = CROWDED) -> Work:
