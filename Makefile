@@ -21,7 +21,7 @@ demo: ## Show a disaster and the way back, on servers of its own (KEEP=1 leaves 
 test: ## Run all tests and gates (SKIP=name,... leaves some out)
 	$(GATES) all
 
-.PHONY: lint unit functional integration sanity docs package molecule
+.PHONY: lint unit functional integration sanity docs package molecule molecule-all
 lint: ## Style, types, changelog, ansible-lint
 unit: ## Unit tests, by pytest and by ansible-test
 functional: ## Tests on real PostgreSQL and MinIO servers
@@ -30,7 +30,8 @@ sanity: ## ansible-test sanity on every supported Python, and on the oldest ansi
 docs: ## Documentation of modules and roles
 package: ## Build, install and use the archive; galaxy-importer
 molecule: ## Whole hosts with systemd, in containers
-lint unit functional integration sanity docs package molecule:
+molecule-all: ## The same with the scenarios that take long (not part of make test)
+lint unit functional integration sanity docs package molecule molecule-all:
 	$(GATES) $@
 
 .PHONY: gates

@@ -23,7 +23,7 @@ from processes import GuardedProcess
 LOGS = STATE / "logs"
 _TAIL_LINES = 60  # of a failed gate's log, on the terminal
 _SILENCE_S = 60.0  # after so long without a result, say what is running
-_COMMAND_TIMEOUT_S = 20 * 60.0  # a hanging test shall not outlive the patience of a build machine
+_COMMAND_TIMEOUT_S = 40 * 60.0  # a hanging test shall not outlive the patience of a build machine
 
 
 class GateFailure(Exception):
@@ -41,6 +41,7 @@ class Gate:
     needs: tuple[str, ...] = ()  # names of steps that must have ended well
     cores: int = 1  # how many it keeps busy
     is_step: bool = False  # sets something up: reported, but not counted as a check
+    is_long: bool = False  # runs only where it is named: what it adds to shorter gates is worth its time now and then
 
 
 @dataclasses.dataclass(frozen=True)

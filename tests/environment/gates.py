@@ -58,6 +58,7 @@ def every_gate() -> list[Gate]:
         Gate("changelog", "antsibull-changelog", checks.changelog, "lint"),
         Gate("rules", "promtool: alerts on the metrics", checks.rules, "lint"),
         Gate("molecule", "hosts with systemd in containers", hosts.molecule, "molecule", needs=("minio",)),
+        Gate("molecule-all", "all scenarios", hosts.molecule_all, "molecule-all", needs=("minio",), is_long=True),
         Gate("sanity", "ansible-test sanity", ansible_test.sanity, "sanity"),
         Gate("functional", "tests on real servers", checks.functional, "functional", on_servers, cores=2),
         Gate("demo", "make demo, to its end and interrupted", gate_demo.demo, "functional", on_servers, cores=2),
@@ -97,7 +98,9 @@ def _chosen(names: t.Sequence[str], skipped: t.Sequence[str], known: t.Sequence[
     unknown = sorted(({*names} | {*skipped}) - words)
     if unknown:
         raise SetupError(f"there is no gate {', '.join(unknown)}: see --list")
-    wanted = [gate for gate in known if "all" in names or gate.name in names or gate.group in names]
+    wanted = [
+        gate for gate in known if gate.name in names or gate.group in names or ("all" in names and not gate.is_long)
+    ]
     return [
         gate
         for gate in wanted
