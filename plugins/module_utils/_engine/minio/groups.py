@@ -128,8 +128,8 @@ def plan_present(api: IdentityApi, wanted: WantedGroup) -> PresentGroup:
         missing_members=tuple(
             name for name in made.after.members if name not in before.members and api.user(name) is None
         ),
-        missing_policies=tuple(
-            name for name in made.after.policies if name not in before.policies and api.policy(name) is None
+        missing_policies=identity_plan.missing_policies(
+            [name for name in made.after.policies if name not in before.policies], api.policy
         ),
     )
 

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import typing as t
 
+from .. import clock
 from ..errors import GuardRefusal, UsageError
+from . import iam_policy
 
 ABSENT: dict[str, t.Any] = {"state": "absent"}
+_START_S = 10.0  # how long a server may need for its built-in policies
+_LOOK_S = 0.2
 
 
 def wanted_names(given: t.Collection[str] | None, found: t.Collection[str], appends: bool) -> tuple[str, ...]:
@@ -34,6 +38,23 @@ def refuse_own(callers: t.Collection[str], names: t.Collection[str], problem: st
             "this task signs its requests with it, and would lock itself out",
             "use another access_key for the task, such as that of the server's root user",
         )
+
+
+def missing_policies(names: t.Iterable[str], find: t.Callable[[str], object]) -> tuple[str, ...]:
+    """Return the policies that are not there.
+
+    A server that has just started answers before it has its built-in ones: these are waited for.
+    """
+    return tuple(name for name in names if find(name) is None and not _comes(name, find))
+
+
+def _comes(name: str, find: t.Callable[[str], object]) -> bool:
+    deadline_s = clock.monotonic() + _START_S
+    while name in iam_policy.BUILT_IN and clock.monotonic() < deadline_s:
+        clock.sleep(_LOOK_S)
+        if find(name) is not None:
+            return True
+    return False
 
 
 def require_policies(missing: t.Collection[str], problem: str) -> None:

@@ -126,7 +126,7 @@ def plan_present(api: IdentityApi, wanted: WantedUser) -> PresentUser:
             problem, "it is the root user, which only the server's own settings can change", "choose another name"
         )
     new = _without(made.after.policies, found.policies if found else ())
-    return dataclasses.replace(made, missing_policies=tuple(name for name in new if api.policy(name) is None))
+    return dataclasses.replace(made, missing_policies=identity_plan.missing_policies(new, api.policy))
 
 
 def plan(wanted: WantedUser, found: User | None, proof: Proof) -> PresentUser:
