@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
-import queue
 import typing as t
 
 from . import object_fetch
 from .changes import Wanted
 from .member_names import MemberName
 from .object_fetch import Fetched, Read, Vanished
+from .order_queue import OrderQueue
 from .pack_frames import Frame, Span, build, header
 from .source import Order, Outcome, ReadsSeveral, Source
 
@@ -106,10 +106,10 @@ def read_batches(
 class ReadingThread:
     """Reads batches in a thread of this process."""
 
-    def __init__(self, source: Source, compress: Compress) -> None:
+    def __init__(self, source: ReadsSeveral, compress: Compress) -> None:
         self._source = source
         self._compress = compress
-        self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._batches: OrderQueue[Batch] = OrderQueue()
 
     def submit(self, collection: str, jobs: t.Sequence[Job]) -> concurrent.futures.Future[Built]:
         """Have some objects read."""
@@ -117,22 +117,17 @@ class ReadingThread:
         self._batches.put(Batch(self._source, collection, jobs, future))
         return future
 
-    def run(self, source: ReadsSeveral, at_once: int, require_going_on: t.Callable[[], None]) -> None:
+    def run(self, at_once: int, require_going_on: t.Callable[[], None]) -> None:
         """Read until `close`; `require_going_on` raises when nobody waits any more."""
 
         def take(may_wait: bool) -> Batch | None:
-            try:
-                batch = self._batches.get(may_wait)
-            except queue.Empty:
-                return None
-            if batch is None:
-                self._batches.put(None)
+            batch = self._batches.take(may_wait)
             require_going_on()
             return batch
 
-        for batch, built in read_batches(source, self._compress, at_once, take):
+        for batch, built in read_batches(self._source, self._compress, at_once, take):
             batch.token.set_result(built)
 
     def close(self) -> None:
         """Let `run` end."""
-        self._batches.put(None)
+        self._batches.close()

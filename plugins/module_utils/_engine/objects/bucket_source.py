@@ -117,11 +117,7 @@ class BucketSource:
             except LifeboatError as error:
                 return order.token, error
 
-        def take_task(may_wait: bool) -> flight.Task[tuple[t.Any, Outcome]] | None:
-            order = take(may_wait)
-            return None if order is None else task_of(order)
-
-        return flight.Flight(at_once).run(take_task)
+        return flight.through(take, task_of, at_once)
 
     def _look_task(self, collection: str, item: Item) -> flight.Task[Described]:
         with for_one_object():

@@ -110,12 +110,7 @@ class BucketTarget:
 
     def write_through(self, take: Take, at_once: int) -> t.Iterator[tuple[Bring, Written | ObjectError]]:
         """Write objects that had no parts, with one request each and several on their way at once."""
-
-        def take_task(may_wait: bool) -> flight.Task[tuple[Bring, Written | ObjectError]] | None:
-            order = take(may_wait)
-            return None if order is None else self._put_task(order)
-
-        return flight.Flight(at_once).run(take_task)
+        return flight.through(take, self._put_task, at_once)
 
     def write_properties(self, collection: str, row: Row) -> Written:
         """Copy an object onto itself with the properties of the row: servers change them in no other way."""

@@ -55,18 +55,20 @@ def gather(
     sizes.
     """
     give_back_large_blocks()
-    own = ReadingThread(source, packs.compress)
+    own: ReadingThread | None = None
+    if readers is None and isinstance(source, ReadsSeveral):
+        readers = own = ReadingThread(source, packs.compress)
     with Workers(1 + threads, "gather") as workers:
         try:
-            if readers is None and isinstance(source, ReadsSeveral):
-                workers.submit(functools.partial(own.run, source, threads, workers.require_going_on))
-                readers = own
+            if own is not None:
+                workers.submit(functools.partial(own.run, threads, workers.require_going_on))
             yield from _Gathering(workers, source, collection, packs, remark, readers).rows(steps)
         except BaseException:
             packs.abort()
             raise
         finally:
-            own.close()
+            if own is not None:
+                own.close()
 
 
 class _Batch:

@@ -54,6 +54,7 @@ class ReadingProcesses:
         self._last = 0
         self._futures: list[dict[int, concurrent.futures.Future[Built]]] = [{} for _child in range(count)]
         self._children: list[tuple[int, socket.socket]] = []
+        self._threads: list[threading.Thread] = []
         try:
             for _child in range(count):
                 self._children.append(_forked(open_source, compress, -(-threads // count)))
@@ -64,11 +65,9 @@ class ReadingProcesses:
             threading.Thread(target=self._listen, args=(number,), name=f"lifeboat-readers-{number}", daemon=True)
             for number in range(count)
         ]
-        self._begun: list[threading.Thread] = []
 
     def __enter__(self) -> ReadingProcesses:
         for thread in self._threads:
-            self._begun.append(thread)
             thread.start()
         return self
 
@@ -134,8 +133,8 @@ class ReadingProcesses:
                 os.kill(pid, signal.SIGKILL)  # it has nothing of its own to finish
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
-        for thread in getattr(self, "_begun", ()):
-            if thread.ident is not None:  # a signal may have come before it was started
+        for thread in self._threads:
+            if thread.ident is not None:  # a failure or a signal may have come before it was started
                 thread.join()
         for _pid, connection in self._children:
             connection.close()

@@ -5,16 +5,15 @@
 from __future__ import annotations
 
 import concurrent.futures
-import queue
 import threading
 import types
 import typing as t
 
+from .order_queue import OrderQueue
+
 In = t.TypeVar("In")
 Out = t.TypeVar("Out")
-# `take(True)` waits for the next order, and returns None in the end; `take(False)` returns None also where none is
-# there yet.
-Take = t.Callable[[bool], t.Any]
+Take = t.Callable[[bool], t.Any]  # `OrderQueue.take`
 SERVING = 2  # threads that have several requests on their way each
 
 
@@ -32,7 +31,7 @@ class Lanes:
         self._count = 0
         self._bytes = 0
         self._error: BaseException | None = None
-        self._orders: queue.SimpleQueue[t.Any] = queue.SimpleQueue()
+        self._orders: OrderQueue[t.Any] = OrderQueue()
 
     def serve(self, serve: t.Callable[[Take], t.Iterator[int]]) -> None:
         """Let `SERVING` more threads do what `order` brings: each calls `serve`, which takes the orders and yields the
@@ -50,7 +49,7 @@ class Lanes:
         if error is not None:
             with self._changed:
                 self._error = self._error or error
-        self._orders.put(None)
+        self._orders.close()
         self._pool.shutdown()
 
     def submit(self, work: t.Callable[[], None], size: int = 0) -> None:
@@ -100,12 +99,7 @@ class Lanes:
             self._fail(error)
 
     def _take(self, may_wait: bool) -> t.Any:
-        try:
-            order = self._orders.get(may_wait)
-        except queue.Empty:
-            return None
-        if order is None:
-            self._orders.put(None)  # for the other threads
+        order = self._orders.take(may_wait)
         return order if self._error is None else None
 
     def _fail(self, error: BaseException) -> None:

@@ -54,6 +54,18 @@ class _Waiting(t.NamedTuple):
     until_s: float  # how long to wait for its answer, on the monotonic clock
 
 
+def through(
+    take: t.Callable[[bool], t.Any], task_of: t.Callable[[t.Any], Task[Result]], in_flight: int
+) -> t.Iterator[Result]:
+    """Yield what becomes of orders as they are done, each by a task; `take` is as in `Flight.run`."""
+
+    def take_task(may_wait: bool) -> Task[Result] | None:
+        order = take(may_wait)
+        return None if order is None else task_of(order)
+
+    return Flight(in_flight).run(take_task)
+
+
 class Flight:
     """Does many small tasks in one thread, with several requests on their way at the same time.
 

@@ -43,13 +43,9 @@ class PropertyCalls(Calls):
     def tags_task(self, bucket: str, key: str, *, version_id: str = "") -> flight.Task[dict[str, str]]:
         """Find out the tags of an object."""
         problem = self.problem("read the tags of", bucket, key)
-        query = (*version_query(version_id), ("tagging", ""))
-        try:
-            answer = yield flight.Ask(self.transport, Request(problem, "GET", bucket, named(key), query))
-        except failure.S3Error as error:
-            if error.code in _NOT_SET:
-                return {}
-            raise
+        answer = yield from self._document_task(problem, bucket, key, "tagging", version_id)
+        if answer is None:
+            return {}
         root = _root(problem, answer, "Tagging")
         return {tag.findtext("Key") or "": tag.findtext("Value") or "" for tag in root.findall("TagSet/Tag")}
 
@@ -116,9 +112,14 @@ class PropertyCalls(Calls):
         return Put(values.get("ETag", "").strip('"'), answer.fields.get("x-amz-version-id", ""))
 
     def _document(self, problem: str, bucket: str, key: str, name: str, version_id: str) -> Answer | None:
+        return flight.alone(self._document_task(problem, bucket, key, name, version_id))
+
+    def _document_task(
+        self, problem: str, bucket: str, key: str, name: str, version_id: str
+    ) -> flight.Task[Answer | None]:
         query = (*version_query(version_id), (name, ""))
         try:
-            return self.transport.whole(Request(problem, "GET", bucket, named(key), query))
+            return (yield flight.Ask(self.transport, Request(problem, "GET", bucket, named(key), query)))
         except failure.S3Error as error:
             if error.code in _NOT_SET:
                 return None

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import hashlib
@@ -102,32 +103,17 @@ class Transport:
     def send(self, request: Request) -> Wire:
         """Send a request once, for `receive`; it must be one that may be repeated. Raises S3Error."""
         hostname, target, head = self._signed(request, self._payload(_allowed(request)))
-        try:
-            wire, _was_used = self._connections.take(hostname)
-        except OSError as error:
-            raise failure.from_exception(request.problem, error, was_sent=False) from error
-        try:
+        wire = self._connected(request, hostname)
+        with _closed_on_failure(request, wire):
             wire.send(request.method, target, head, request.body)
             if request.step:
                 reached(f"s3.{request.step}.sent")
-        except OSError as error:
-            wire.close()
-            raise failure.from_exception(request.problem, error, was_sent=True) from error
-        except BaseException:
-            wire.close()
-            raise
         return wire
 
     def receive(self, request: Request, wire: Wire, most_bytes: int = MOST_XML) -> Answer:
         """Read the whole answer to what `send` has sent. Raises S3Error."""
-        try:
+        with _closed_on_failure(request, wire):
             response = wire.answer(request.method)
-        except (OSError, http.client.HTTPException) as error:
-            wire.close()
-            raise failure.from_exception(request.problem, error, was_sent=True) from error
-        except BaseException:
-            wire.close()
-            raise
         exchange = self._accepted(request, response, wire)
         return self._read(request, exchange, most_bytes)
 
@@ -168,19 +154,16 @@ class Transport:
 
     def _exchange(self, request: Request, payload: str) -> Exchange:
         hostname, target, head = self._signed(request, payload)
+        wire = self._connected(request, hostname)
+        with _closed_on_failure(request, wire):
+            response = _sent(wire, request, target, head)
+        return self._accepted(request, response, wire)
+
+    def _connected(self, request: Request, hostname: str) -> Wire:
         try:
-            wire, _was_used = self._connections.take(hostname)
+            return self._connections.take(hostname)[0]
         except OSError as error:
             raise failure.from_exception(request.problem, error, was_sent=False) from error
-        try:
-            response = _sent(wire, request, target, head)
-        except (OSError, http.client.HTTPException) as error:
-            wire.close()
-            raise failure.from_exception(request.problem, error, was_sent=True) from error
-        except BaseException:
-            wire.close()
-            raise
-        return self._accepted(request, response, wire)
 
     def _accepted(self, request: Request, response: LeanResponse, wire: Wire) -> Exchange:
         exchange = Exchange(response, wire, self._connections)
@@ -269,6 +252,19 @@ class Transport:
             return False
         self._offset = offset
         return True
+
+
+@contextlib.contextmanager
+def _closed_on_failure(request: Request, wire: Wire) -> t.Iterator[None]:
+    """Close a connection on which something went wrong; what may have arrived is told as such."""
+    try:
+        yield
+    except (OSError, http.client.HTTPException) as error:
+        wire.close()
+        raise failure.from_exception(request.problem, error, was_sent=True) from error
+    except BaseException:
+        wire.close()
+        raise
 
 
 def _allowed(request: Request) -> Body:
