@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,11 @@ from cache import CHECKOUT, STATE, SetupError
 from processes import GuardedProcess
 
 LOGS = STATE / "logs"
-_TAIL_LINES = 60  # of a failed gate's log, on the terminal
+# Of a failed gate's log, on the terminal: its last lines, and before them what pytest calls errors, which lie far from
+# the end where several tests failed.
+_TAIL_LINES = 40
+_ERROR_LINES = 20
+_PYTEST_ERROR = re.compile(r"E  |FAILED |ERROR ")
 _SILENCE_S = 60.0  # after so long without a result, say what is running
 _COMMAND_TIMEOUT_S = 40 * 60.0  # a hanging test shall not outlive the patience of a build machine
 
@@ -174,8 +179,14 @@ class Runner:
         print(f"{word:5} {gate.name:20} {result.seconds:7.1f} s  {result.remark}".rstrip(), flush=True)
         if not result.is_passed and result.seconds:
             log = LOGS / f"{gate.name}.log"
-            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-            print("".join(f"      | {line}\n" for line in lines[-_TAIL_LINES:]) + f"      whole log: {log}", flush=True)
+            lines = worth_showing(log.read_text(encoding="utf-8", errors="replace").splitlines())
+            print("".join(f"      | {line}\n" for line in lines) + f"      whole log: {log}", flush=True)
+
+
+def worth_showing(lines: t.Sequence[str]) -> list[str]:
+    """Return the lines of a failed gate's log that tell most in few: what pytest found, then the end."""
+    errors = [line for line in lines[:-_TAIL_LINES] if _PYTEST_ERROR.match(line)]
+    return errors[-_ERROR_LINES:] + list(lines[-_TAIL_LINES:])
 
 
 def with_steps(chosen: t.Sequence[Gate], known: t.Sequence[Gate]) -> list[Gate]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gate_runner
 import pytest
-from gate_runner import Gate, GateFailure, Runner, Workplace, summary, with_steps
+from gate_runner import Gate, GateFailure, Runner, Workplace, summary, with_steps, worth_showing
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +30,14 @@ def test_gates_are_counted_and_the_end_of_a_failed_log_is_shown(capsys: pytest.C
     assert summary(results, []) == "1 passed, 1 failed"
     assert "| reason" in capsys.readouterr().out
     assert {result.gate.name: result.remark for result in results}["good"] == "fine"
+
+
+def test_what_pytest_found_is_shown_however_far_from_the_end_it_lies() -> None:
+    log = ["    def test():", "E   assert 1 == 2", *["frame"] * 200, "FAILED a.py::test - assert 1 == 2", "1 failed"]
+    shown = worth_showing(log)
+    assert shown[0] == "E   assert 1 == 2"
+    assert shown[-2:] == log[-2:]
+    assert len(shown) < 50
 
 
 def test_a_gate_is_not_run_but_failed_when_its_step_failed() -> None:
