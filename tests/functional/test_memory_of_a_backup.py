@@ -15,8 +15,8 @@ from ansible_collections.lifeboat.recovery.tests.functional.fault_fixtures impor
 __all__ = ["driver", "lab"]
 
 LIMIT_MIB = 160
-# What allocators and threads make differ from run to run. How many parts are on their way to a bucket at once depends on
-# which is slower just then, pg_dump or the server: the smaller database may meet only one part, the larger one all.
+# What allocators and threads make differ from run to run. How many parts are on their way to a bucket at once depends
+# on which is slower just then, pg_dump or the server: the smaller database may meet only one part, the larger one all.
 GROWTH_MIB = {"directory": 12, "bucket": 12 + multipart.IN_FLIGHT // multipart.MIB}
 # Plain bytes as pg_dump writes them. The smaller one has more than the parts of an upload that are in memory at once.
 SIZES_MB = (200, 600)

@@ -20,12 +20,13 @@ from ..objects.index_writer import IndexSummary, IndexWriter
 from ..objects.pack_reader import PackReader
 from ..objects.pack_writer import PackWriter
 from ..objects.patient_source import patient
-from ..objects.reading_processes import ReadingProcesses, Report, processes_for
+from ..objects.reading_processes import ReadingProcesses, Report
 from ..objects.remarks import SKIPPED, Remarks
 from ..objects.reread import Round
 from ..objects.rows import Row
 from ..objects.source import ReadsSeveral, Source
 from ..objects.tally import Tally
+from ..objects.worker_processes import processes_for
 from ..repository import catalog
 from ..repository.manifest import Manifest, Need, TakenFile
 from ..repository.publish import BaseGoneError, Contents, Run

@@ -80,7 +80,7 @@ class BucketTarget:
         """
         if not self._on_aws:
             self._shadows.see(_own_key(row))
-        return self._placed(row)
+        return self.place(row)
 
     def key_beside(self, collection: str, row: Row) -> str:
         """Return nothing: only names that are seen before (`key_for`) stand in each other's way."""
@@ -107,6 +107,16 @@ class BucketTarget:
             data = b"".join(chunks)
             _put, written = self._accepted(row, properties, functools.partial(self._put, collection, data))
         return dataclasses.replace(written, remarks=(*written.remarks, *notes))
+
+    def place(self, row: Row) -> str:
+        """Return the key of a row, or the mangled one where the server refuses that or would hide it."""
+        key = _own_key(row)
+        is_other = mangling.is_refused(key, self._on_aws) or self._shadows.hides(key)
+        return mangling.mangled(key) if is_other else key
+
+    def another(self) -> BucketTarget:
+        """Return the same target with connections of its own; it knows no other keys than those of its orders."""
+        return BucketTarget(self._client.another())
 
     def write_through(self, take: Take, at_once: int) -> t.Iterator[tuple[Bring, Written | ObjectError]]:
         """Write objects that had no parts, with one request each and several on their way at once."""
@@ -138,16 +148,11 @@ class BucketTarget:
                 self._has_lock[collection] = known
         return known
 
-    def _placed(self, row: Row) -> str:
-        key = _own_key(row)
-        is_other = mangling.is_refused(key, self._on_aws) or self._shadows.hides(key)
-        return mangling.mangled(key) if is_other else key
-
     def _accepted(
         self, row: Row, properties: ObjectProperties, attempt: t.Callable[[str, ObjectProperties], _T]
     ) -> tuple[_T, Written]:
         """Do something that names an object and gives it properties; once more without what the server refuses."""
-        form = self._first_form(row, properties)
+        form = _first_form(row, self.place(row), properties)
         while True:
             try:
                 return attempt(form.key, form.properties), form.written
@@ -158,7 +163,7 @@ class BucketTarget:
         try:
             with for_one_object():
                 properties, notes = self._possible(order.collection, order.row)
-                form = self._first_form(order.row, properties)
+                form = _first_form(order.row, order.key, properties)
                 while True:
                     fields = self._client.property_fields(form.properties)
                     try:
@@ -169,12 +174,6 @@ class BucketTarget:
         except ObjectError as error:
             return order, error
         return order, dataclasses.replace(form.written, remarks=(*form.written.remarks, *notes))
-
-    def _first_form(self, row: Row, properties: ObjectProperties) -> _Form:
-        key = self._placed(row)
-        return _Form(
-            key, properties, () if key == _own_key(row) else ("the server refuses its name, or would hide it",)
-        )
 
     def _possible(self, collection: str, row: Row) -> tuple[ObjectProperties, tuple[str, ...]]:
         """Return the properties that the bucket can take, and what it cannot."""
@@ -262,6 +261,12 @@ class _Form:
     @property
     def written(self) -> Written:
         return Written(self.key, self.remarks)
+
+
+def _first_form(row: Row, key: str, properties: ObjectProperties) -> _Form:
+    """Return how an object is written to its place `key`."""
+    why = () if key == _own_key(row) else ("the server refuses its name, or would hide it",)
+    return _Form(key, properties, why)
 
 
 def _other_form(row: Row, form: _Form, error: S3Error) -> _Form:

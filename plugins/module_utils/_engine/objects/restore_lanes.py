@@ -9,12 +9,8 @@ import threading
 import types
 import typing as t
 
-from .order_queue import OrderQueue
-
 In = t.TypeVar("In")
 Out = t.TypeVar("Out")
-Take = t.Callable[[bool], t.Any]  # `OrderQueue.take`
-SERVING = 2  # threads that have several requests on their way each
 
 
 class Lanes:
@@ -24,21 +20,13 @@ class Lanes:
     """
 
     def __init__(self, threads: int, most_bytes: int = 64 * 1024 * 1024) -> None:
-        self._pool = concurrent.futures.ThreadPoolExecutor(threads + SERVING, "lifeboat-restore")
+        self._pool = concurrent.futures.ThreadPoolExecutor(threads, "lifeboat-restore")
         self._changed = threading.Condition()
         self._most = 2 * threads  # pieces of work that were taken and are not done
         self._most_bytes = most_bytes  # that they hold in memory
         self._count = 0
         self._bytes = 0
         self._error: BaseException | None = None
-        self._orders: OrderQueue[t.Any] = OrderQueue()
-
-    def serve(self, serve: t.Callable[[Take], t.Iterator[int]]) -> None:
-        """Let `SERVING` more threads do what `order` brings: each calls `serve`, which takes the orders and yields the
-        bytes that they have held when they are done.
-        """
-        for _thread in range(SERVING):
-            self._pool.submit(self._serve, serve)
 
     def __enter__(self) -> Lanes:
         return self
@@ -49,7 +37,6 @@ class Lanes:
         if error is not None:
             with self._changed:
                 self._error = self._error or error
-        self._orders.close()
         self._pool.shutdown()
 
     def submit(self, work: t.Callable[[], None], size: int = 0) -> None:
@@ -57,10 +44,12 @@ class Lanes:
         self._wait_for_room(size)
         self._pool.submit(self._do, work, size)
 
-    def order(self, what: t.Any, size: int) -> None:
-        """Have done what `serve` knows how to do, and what holds `size` bytes."""
+    def watch(
+        self, begin: t.Callable[[], concurrent.futures.Future[Out]], done: t.Callable[[Out], None], size: int
+    ) -> None:
+        """Have somebody else begin a piece of work that holds `size` bytes, and do `done` with what comes of it."""
         self._wait_for_room(size)
-        self._orders.put(what)
+        begin().add_done_callback(lambda future: self._do(lambda: done(future.result()), size))
 
     def _wait_for_room(self, size: int) -> None:
         with self._changed:
@@ -87,25 +76,11 @@ class Lanes:
             if self._error is None:
                 work()
         except BaseException as error:  # whatever it is, the thread that brings the work must hear of it
-            self._fail(error)
+            with self._changed:
+                self._error = self._error or error
+                self._changed.notify_all()
         finally:
             self._finish(size)
-
-    def _serve(self, serve: t.Callable[[Take], t.Iterator[int]]) -> None:
-        try:
-            for size in serve(self._take):
-                self._finish(size)
-        except BaseException as error:
-            self._fail(error)
-
-    def _take(self, may_wait: bool) -> t.Any:
-        order = self._orders.take(may_wait)
-        return order if self._error is None else None
-
-    def _fail(self, error: BaseException) -> None:
-        with self._changed:
-            self._error = self._error or error
-            self._changed.notify_all()
 
     def _finish(self, size: int) -> None:
         with self._changed:

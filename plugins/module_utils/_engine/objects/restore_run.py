@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -14,8 +15,9 @@ import typing as t
 from ..errors import DamagedError, GuardRefusal
 from ..steps import reached
 from . import restore_plan as plan
+from .object_writing import Outcome, Writers, writers
 from .remarks import Remarks
-from .restore_lanes import SERVING, Lanes, Take
+from .restore_lanes import Lanes
 from .restore_plan import Step
 from .restore_work import Copy, Work
 from .rows import Row, from_line, to_line
@@ -67,6 +69,7 @@ class Restoration:
         self._remarks = remarks
         self._allowed = allowed  # collections of the target in which something may be overwritten or removed
         self._lock = threading.Lock()
+        self._writers: Writers | None = None
         self.done = Done()
 
     def run(self) -> Done:
@@ -75,9 +78,10 @@ class Restoration:
         An object that cannot be read or written is counted, with a remark. Raises LifeboatError where nothing goes on:
         the target fails, or this copy (StoreError; DamagedError for its index).
         """
-        with Lanes(self._work.threads) as lanes:
+        with contextlib.ExitStack() as stack:
             if isinstance(self._work.target, WritesSeveral):
-                lanes.serve(functools.partial(self._write_through, self._work.target))
+                self._writers = stack.enter_context(writers(self._work.target, self._work.threads))
+            lanes = stack.enter_context(Lanes(self._work.threads))
             for collection, name in self._work.names.items():
                 self._work.target.prepare(name)
                 self._collection(lanes, collection, name)
@@ -135,19 +139,21 @@ class Restoration:
         except DamagedError as error:
             self._damaged(name, row, error)
             return
-        if row.size <= _SMALL and isinstance(self._work.target, WritesSeveral) and not row.properties.get("parts"):
-            lanes.order(Bring(name, row, data), row.size)
-        else:
+        target = self._work.target
+        if self._writers is None or row.size > _SMALL or row.properties.get("parts"):
             lanes.submit(functools.partial(self.write, name, row, (data,)), row.size)
+        elif isinstance(target, WritesSeveral):
+            order = Bring(name, row, target.place(row), data)
+            lanes.watch(
+                functools.partial(self._writers.submit, order), functools.partial(self._end, name, row), row.size
+            )
 
-    def _write_through(self, target: WritesSeveral, take: Take) -> t.Iterator[int]:
-        """Write small objects as they come, and yield their sizes."""
-        for (name, row, _data), outcome in target.write_through(take, -(-self._work.threads // SERVING)):
-            if isinstance(outcome, ObjectError):
-                self._failed(name, row.key, outcome)
-            else:
-                self._written(name, row, outcome)
-            yield row.size
+    def _end(self, name: str, row: Row, outcome: Outcome) -> None:
+        """Take what came of an object that somebody else has written."""
+        if isinstance(outcome, ObjectError):
+            self._failed(name, row.key, outcome)
+        else:
+            self._written(name, row, outcome)
 
     def write(self, name: str, row: Row, chunks: t.Iterable[bytes] = ()) -> None:
         """Write an object with its properties."""

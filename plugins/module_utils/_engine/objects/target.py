@@ -24,7 +24,9 @@ class Bring(t.NamedTuple):
 
     collection: str
     row: Row
+    key: str  # under which it is written: what `WritesSeveral.place` has returned
     data: bytes  # its content
+    token: t.Any = None  # whatever helps its owner to know it again
 
 
 Take = t.Callable[[bool], t.Optional[Bring]]  # as in `source`
@@ -76,6 +78,12 @@ class Target(t.Protocol):
 @t.runtime_checkable
 class WritesSeveral(t.Protocol):
     """A target to which one thread can send the next objects before the first has been taken."""
+
+    def place(self, row: Row) -> str:
+        """Return the key under which a row is to be written (`Target.key_for` has been asked for it before)."""
+
+    def another(self) -> WritesSeveral:
+        """Return the same target with connections of its own, for another process."""
 
     def write_through(self, take: Take, at_once: int) -> t.Iterator[tuple[Bring, Written | ObjectError]]:
         """Yield each object with what became of it, `at_once` of them on their way.

@@ -33,6 +33,10 @@ class S3Client(UploadCalls, BucketCalls, PropertyCalls):
         """Close idle connections; the client can be used again."""
         self.transport.close()
 
+    def another(self) -> S3Client:
+        """Return a client of the same server and the same identity that shares no connection with this one."""
+        return S3Client(self.endpoint, self._source)
+
     # Objects
 
     def put_object(

@@ -13,7 +13,10 @@ import typing as t
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import GuardRefusal, LifeboatError
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects import reading_processes
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects import (
+    reading_processes,
+    worker_processes,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.batch_reading import Job
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.changes import Wanted
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.member_names import MemberNames
@@ -162,11 +165,11 @@ def test_as_many_processes_read_as_leave_cores_for_servers(
     cores: int, threads: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(cores)))
-    monkeypatch.setattr(reading_processes.threading, "active_count", lambda: 1)
-    assert reading_processes.processes_for(threads) == expected
+    monkeypatch.setattr(worker_processes.threading, "active_count", lambda: 1)
+    assert worker_processes.processes_for(threads) == expected
 
 
 def test_a_process_with_threads_is_not_forked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)))
-    monkeypatch.setattr(reading_processes.threading, "active_count", lambda: 2)
-    assert reading_processes.processes_for(16) == 0
+    monkeypatch.setattr(worker_processes.threading, "active_count", lambda: 2)
+    assert worker_processes.processes_for(16) == 0

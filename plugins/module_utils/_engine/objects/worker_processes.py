@@ -1,0 +1,216 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import os
+import pickle
+import select
+import signal
+import socket
+import struct
+import threading
+import types
+import typing as t
+
+from ..errors import LifeboatError
+
+Tell = t.Callable[..., None]
+Take = t.Callable[[bool], t.Optional[t.Tuple[int, t.Any]]]  # noqa: UP006 - evaluated at run time on Python 3.9 as well
+# What a child does: it takes numbered orders as from an `OrderQueue`, yields (number, result) of each, and may tell.
+Work = t.Callable[[Tell, Take], t.Iterator[t.Tuple[int, t.Any]]]  # noqa: UP006
+
+_MOST = 4
+_LENGTH = struct.Struct(">Q")
+_DONE, _TOLD, _FAILED = "done", "told", "failed"
+
+
+def processes_for(threads: int) -> int:
+    """Return how many processes are to work: one Python interpreter alone uses one core, and servers need some too.
+
+    0 where this one works alone: on small machines, and where there are threads already, which must not be forked.
+    """
+    if threading.active_count() > 1:
+        return 0
+    count = min(_MOST, len(os.sched_getaffinity(0)) // 2, threads // 4)
+    return count if count > 1 else 0
+
+
+class WorkerProcesses:
+    """Children that carry out orders, each as it likes.
+
+    They speak with this process alone, by sockets, and end with it. A child that ends early is the failure of all that
+    it had in hand. Orders and results are pickled; secrets and open files stay where they are.
+    """
+
+    def __init__(self, work: Work, count: int, tell: Tell | None = None) -> None:
+        """Fork them; there must be no other threads yet. `tell` takes what the children tell, from any thread."""
+        self._told = tell
+        self._lock = threading.Lock()
+        self._last = 0
+        self._futures: list[dict[int, concurrent.futures.Future[t.Any]]] = [{} for _child in range(count)]
+        self._children: list[tuple[int, socket.socket]] = []
+        self._threads: list[threading.Thread] = []
+        try:
+            for _child in range(count):
+                self._children.append(_forked(work))
+        except BaseException:
+            self._end()
+            raise
+        self._threads = [
+            threading.Thread(target=self._listen, args=(number,), name=f"lifeboat-workers-{number}", daemon=True)
+            for number in range(count)
+        ]
+
+    def __enter__(self) -> WorkerProcesses:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: types.TracebackType | None
+    ) -> None:
+        self._end()
+
+    def submit(self, order: t.Any) -> concurrent.futures.Future[t.Any]:
+        """Give an order to the child that has the least to do."""
+        future: concurrent.futures.Future[t.Any] = concurrent.futures.Future()
+        with self._lock:
+            number = min(range(len(self._children)), key=lambda each: len(self._futures[each]))
+            self._last += 1
+            self._futures[number][self._last] = future
+            token = self._last
+        try:
+            _send(self._children[number][1], (token, order))
+        except OSError:
+            self._lose(number, _early())
+        return future
+
+    def _listen(self, number: int) -> None:
+        """Take what a child says, until it ends."""
+        connection = self._children[number][1]
+        error: BaseException = _early()
+        with contextlib.suppress(OSError, EOFError):
+            while True:
+                word, *rest = _receive(connection)
+                if word == _DONE:
+                    with self._lock:
+                        future = self._futures[number].pop(rest[0])
+                    future.set_result(rest[1])
+                elif word == _TOLD and self._told is not None:
+                    self._told(*rest)
+                elif word == _FAILED:
+                    error = _rebuilt(*rest)
+                    break
+        self._lose(number, error)
+
+    def _lose(self, number: int, error: BaseException) -> None:
+        with self._lock:
+            lost = list(self._futures[number].values())
+            self._futures[number].clear()
+        for future in lost:
+            future.set_exception(error)
+
+    def _end(self) -> None:
+        for _pid, connection in self._children:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for pid, _connection in self._children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)  # it has nothing of its own to finish
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+        for thread in self._threads:
+            if thread.ident is not None:  # a failure or a signal may have come before it was started
+                thread.join()
+        for _pid, connection in self._children:
+            connection.close()
+
+
+def _early() -> LifeboatError:
+    return LifeboatError(
+        "A process that reads or writes objects ended early",
+        "it was killed, or there is no memory left",
+        "run it again",
+    )
+
+
+def _forked(work: Work) -> tuple[int, socket.socket]:
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid:
+        theirs.close()
+        return pid, ours
+    try:
+        _forget_files(theirs.fileno())
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # who gets these ends the connection, and with it this process
+        _serve(theirs, work)
+    finally:
+        os._exit(0)
+
+
+def _forget_files(own: int) -> None:
+    """Let go of the parent's files, such as its locks: their numbers stay taken, as objects that nobody uses any more
+    may still close them.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for name in os.listdir("/proc/self/fd"):
+        number = int(name)
+        if number > 2 and number not in (own, nothing):
+            with contextlib.suppress(OSError):
+                os.fstat(number)
+                os.dup2(nothing, number, inheritable=False)
+
+
+def _serve(connection: socket.socket, work: Work) -> None:
+    """Be a child."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+
+    def take(may_wait: bool) -> tuple[int, t.Any] | None:
+        if not may_wait and not poll.poll(0):
+            return None
+        order: tuple[int, t.Any] = _receive(connection)
+        return order
+
+    try:
+        for token, result in work(lambda *words: _send(connection, (_TOLD, *words)), take):
+            _send(connection, (_DONE, token, result))
+    except (EOFError, OSError):
+        return  # the parent has ended, or needs nothing more
+    except BaseException as error:  # whatever it is, the parent must hear of it
+        _send(connection, (_FAILED, type(error), error.args, error.__dict__))
+
+
+def _rebuilt(kind: type[BaseException], arguments: tuple[t.Any, ...], members: dict[str, t.Any]) -> BaseException:
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    error.__dict__.update(members)
+    return error
+
+
+def _send(connection: socket.socket, message: t.Any) -> None:
+    data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    connection.sendall(_LENGTH.pack(len(data)))
+    connection.sendall(data)
+
+
+def _receive(connection: socket.socket) -> t.Any:
+    """Read a message. Raises EOFError when the other side has ended."""
+    (length,) = _LENGTH.unpack(_exactly(connection, _LENGTH.size))
+    return pickle.loads(_exactly(connection, length))
+
+
+def _exactly(connection: socket.socket, count: int) -> bytearray:
+    data = bytearray(count)
+    rest = memoryview(data)
+    while rest:
+        got = connection.recv_into(rest)
+        if not got:
+            raise EOFError
+        rest = rest[got:]
+    return data
