@@ -105,7 +105,7 @@ def functional(place: Workplace) -> str:
 
 def run_pytest(place: Workplace, *words: str) -> str:
     """Run pytest on the checkout and return its counts; no test at all is a failure, as pytest itself has it."""
-    options = ["-q", "-ra", "--basetemp", place.scratch / "t"]
+    options = ["-q", "-ra", "--durations", "25", "--basetemp", place.scratch / "t"]
     said = place.run("pytest", *words, *options, env=linked_variables())
     return _last_match(_PYTEST_SUMMARY, said)
 

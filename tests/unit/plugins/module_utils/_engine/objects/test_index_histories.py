@@ -126,7 +126,7 @@ def check_needs(backup: Backup, rows: list[Row], listed: list[Segment]) -> None:
 @seed(20261121)
 @given(HISTORIES)
 @settings(
-    max_examples=5000,
+    max_examples=2000,
     deadline=None,
     database=None,
     phases=(Phase.explicit, Phase.generate, Phase.shrink),
