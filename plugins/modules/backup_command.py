@@ -12,7 +12,8 @@ version_added: 1.0.0
 description:
   - Writes the command C(lifeboat) as one executable file, which needs neither Ansible nor this collection.
   - Cron, systemd timers, and people on a host without a controller use it to back up, prove, copy and restore.
-  - The file is made of the sources of this collection. The same version of the collection always makes the same bytes.
+  - The file is made of the sources of this collection, and of what O(interpreter) compiles them to, so that it starts
+    fast. The same version of the collection and the same Python always make the same bytes.
   - The command reads its jobs from C(/etc/lifeboat/config.json), explained in C(docs/host_command.md).
 author:
   - Lifeboat maintainers (@lifeboat)

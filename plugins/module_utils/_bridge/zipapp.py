@@ -22,6 +22,7 @@ from .._engine.errors import LifeboatError
 # module. It is also all that the command needs.
 from .._engine.host import cli as _entry_point
 from .._engine.host.version import VERSION
+from .bytecode import compiled
 
 PACKAGE = "lifeboat"  # what the engine is called inside the file
 _ENTRY = _entry_point.__name__[len(_engine.__name__) + 1 :]
@@ -46,10 +47,12 @@ _VERSION_LINE = re.compile(rb'^VERSION = "([0-9A-Za-z.+-]+)"', re.MULTILINE)
 def build(interpreter: str) -> bytes:
     """Return the file: a line for the system that names the interpreter, then a zip archive (PEP 441).
 
-    Sorted names, fixed dates and no compression: the same sources are the same bytes, whichever Python and zlib build
-    them. Raises LifeboatError when a source cannot be read.
+    Each source lies beside its bytecode for that interpreter, if it is there. Sorted names, fixed dates and no
+    compression: the same sources and the same interpreter are the same bytes, whichever Python and zlib build them.
+    Raises LifeboatError when a source cannot be read.
     """
     sources = {f"{PACKAGE}/{name}": data for name, data in _sources().items()}
+    sources.update({f"{name}c": data for name, data in compiled(interpreter, sources).items()})
     sources["__main__.py"] = _MAIN.encode()
     file = io.BytesIO()
     file.write(b"#!" + interpreter.encode() + b"\n")

@@ -54,7 +54,7 @@ def test_the_file_needs_nothing_but_itself(command, tmp_path):
     code = (
         "import sys, zipfile, importlib\n"
         "path = sys.argv[1]\n"
-        "found = [name for name in zipfile.ZipFile(path).namelist() if name != '__main__.py']\n"
+        "found = [name for name in zipfile.ZipFile(path).namelist() if name.endswith('.py') and name[0] != '_']\n"
         "names = [name[:-3].replace('/', '.') for name in found]\n"
         "sys.path.insert(0, path)\n"
         "for name in names: importlib.import_module(name.removesuffix('.__init__'))\n"
@@ -68,8 +68,35 @@ def test_the_file_needs_nothing_but_itself(command, tmp_path):
 
 def test_members_are_the_sources_byte_by_byte(data):
     for name, content in members(data).items():
-        if name != "__main__.py":
+        if name != "__main__.py" and name.endswith(".py"):
             assert content == (ENGINE / name.split("/", 1)[1]).read_bytes(), name
+
+
+def test_every_source_has_its_bytecode_and_that_is_what_runs(data, tmp_path):
+    """A file whose sources fail runs all the same, as long as the interpreter is the one that it was made for."""
+    found = members(data)
+    names = [name for name in found if name.endswith(".py") and name != "__main__.py"]
+    assert {f"{name}c" for name in names} == {name for name in found if name.endswith(".pyc")}
+    path = tmp_path / "lifeboat"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in found.items():
+            archive.writestr(name, b"raise ZeroDivisionError" if name in names else content)
+    done = subprocess.run([sys.executable, path, "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_bytecode_of_another_python_is_left_alone(data, tmp_path):
+    path = tmp_path / "lifeboat"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members(data).items():
+            archive.writestr(name, b"\0\0\r\n" + content[4:] if name.endswith(".pyc") else content)
+    done = subprocess.run([sys.executable, path, "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_interpreter_that_is_not_there_costs_the_bytecode_alone(data, tmp_path):
+    found = members(zipapp.build(str(tmp_path / "python3")))
+    assert found == {name: content for name, content in members(data).items() if not name.endswith(".pyc")}
 
 
 def test_the_same_sources_are_the_same_bytes_in_whatever_order_they_are_found(data, monkeypatch):
