@@ -186,17 +186,40 @@ def test_a_source_that_fails_once_is_asked_again(
     assert target.etags() == source.etags()
 
 
-def test_a_target_that_dies_ends_the_run_and_nothing_was_removed(
-    here: Makes, there: Makes, there_server: MinioServer
+@pytest.mark.parametrize("failing", ["source", "target"])
+def test_an_object_for_which_a_server_fails_for_ever_is_reported_and_the_others_arrive(
+    here: Makes, there: Makes, here_server: MinioServer, there_server: MinioServer, failing: str
 ) -> None:
     source, target = filled(here()), there(versioned=False)
     for key, data in OLD.items():
         target.put(key, data)
+    server, request = (here_server, "(GET|HEAD)") if failing == "source" else (there_server, "PUT")
+    with FaultProxy(server.port) as proxy:
+        proxy.faults.append(Fault(rf"^{request} /[^/]+/new", "unavailable", 1000))
+        sides = {failing: {"url": proxy.url}}
+        with pytest.raises(IncompleteError) as end:
+            mirrored(source.side(**sides.get("source", {})), target.side(**sides.get("target", {})))
+    assert end.value.exit_code == 5
+    assert {key: tag for key, tag in target.etags().items() if key != "gone"} == {
+        key: tag for key, tag in source.etags().items() if key != "new"
+    }
+    assert "gone" in target.etags(), "something was removed although not everything had arrived"
+    mirrored(source.side(), target.side())
+    assert target.etags() == source.etags()
+
+
+def test_a_target_that_fails_for_all_objects_ends_the_run_and_nothing_was_removed(
+    here: Makes, there: Makes, there_server: MinioServer
+) -> None:
+    source, target = here(), there(versioned=False)
+    for number in range(40):
+        source.put(f"{number:02}", b"1")
+    target.put("gone", b"old")
     with FaultProxy(there_server.port) as proxy:
-        proxy.faults.append(Fault(r"^PUT /[^/]+/new", "reset", 1000))
+        proxy.faults.append(Fault(r"^PUT /[^/]+/\d", "reset", 1000))
         with pytest.raises(MirrorStopped):
-            mirrored(source.side(), target.side(url=proxy.url), threads=1)
-    assert "gone" in target.etags()
+            mirrored(source.side(), target.side(url=proxy.url, max_attempts=2))
+    assert set(target.etags()) == {"gone"}
     mirrored(source.side(), target.side())
     assert target.etags() == source.etags()
 

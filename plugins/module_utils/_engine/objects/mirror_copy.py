@@ -8,10 +8,12 @@ import concurrent.futures
 import contextlib
 import typing as t
 
+from ..errors import LifeboatError
 from ..s3.multipart import part_sizes
 from .mirror_limits import Bandwidth, Memory
 from .mirror_plan import Action, Difference, Step
 from .mirror_sides import MirrorSource, MirrorTarget, Subject, Upload
+from .patient_source import Patience
 from .rows import Item
 from .source import ChangedError, ObjectError, VanishedError
 
@@ -27,7 +29,8 @@ _PART_THREADS = 8
 class _Job:
     """One object on its way, and what became of it at each target."""
 
-    def __init__(self, item: Item, steps: list[Step]) -> None:
+    def __init__(self, item: Item, steps: list[Step], patience: t.Sequence[Patience]) -> None:
+        self._patience = patience  # with each target
         self.item = item
         self.steps = steps  # that are still to be done
         self.size = 0  # bytes that came
@@ -37,10 +40,16 @@ class _Job:
     @contextlib.contextmanager
     def noting(self, step: Step) -> t.Iterator[None]:
         """Note what goes wrong with this object at one target: the others do not wait for it."""
+        patience = self._patience[step.target]
         try:
             yield
-        except ObjectError as error:
-            self.problems[step.target] = error
+        except LifeboatError as error:
+            found = patience.judged("", self.item.key, error)
+            if not isinstance(found, ObjectError):
+                raise
+            self.problems[step.target] = found
+        else:
+            patience.answered()
 
 
 def _may_repeat(error: ObjectError | None) -> bool:
@@ -63,6 +72,8 @@ class Copier:
         self._bandwidth = Bandwidth(bytes_per_s)
         self._memory = Memory(IN_FLIGHT)
         self._pool = concurrent.futures.ThreadPoolExecutor(_PART_THREADS, "lifeboat-part")
+        self._patience = Patience()  # with the source
+        self._of_targets = [Patience() for _target in targets]
 
     def close(self) -> None:
         """End the threads; parts that have not begun are dropped."""
@@ -72,18 +83,23 @@ class Copier:
         """Bring an object to all targets that lack it.
 
         Returns its size and, by number of the target, what went wrong with this object alone. Raises LifeboatError for
-        all else, such as a server that does not answer.
+        all else, such as a server that cannot be reached, or that fails for one object after the other.
         """
         if difference.item is None:
             raise ValueError("there is nothing to copy")
-        job = _Job(difference.item, list(difference.steps))
+        job = _Job(difference.item, list(difference.steps), self._of_targets)
         for tries in range(1, _TRIES + 1):
             try:
                 if tries > 1:
                     job.item = self._source.describe(job.item).item
                 self._try(job)
-            except ObjectError as error:
-                job.problems.update({step.target: error for step in job.steps})
+            except LifeboatError as error:
+                found = self._patience.judged("", job.item.key, error)
+                if not isinstance(found, ObjectError):
+                    raise
+                job.problems.update({step.target: found for step in job.steps})
+            else:
+                self._patience.answered()
             # What changed is read once more, for those that did not get it; so is what vanished: it may be back.
             job.steps = [step for step in job.steps if _may_repeat(job.problems.get(step.target))]
             if not job.steps:

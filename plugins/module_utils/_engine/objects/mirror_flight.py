@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import typing as t
 
+from ..errors import LifeboatError
 from ..s3 import flight
 from .mirror_bucket import BucketSource
 from .mirror_bucket_target import BucketTarget
 from .mirror_plan import Action, Difference
 from .mirror_sides import MirrorSource, MirrorTarget
+from .patient_source import is_of_server
 from .source import ObjectError
 
 SMALL = 256 * 1024  # bytes: longer answers would keep the others waiting
@@ -76,6 +78,7 @@ class SimpleCopies:
                 for step in difference.steps:
                     yield from self._targets[step.target].put_task(subject, data)
                 return difference, len(data)
-        except ObjectError:
-            pass
+        except LifeboatError as error:
+            if not isinstance(error, ObjectError) and not is_of_server(error):
+                raise
         return difference, None

@@ -16,19 +16,49 @@ from .source import Described, ObjectError, Order, Outcome, ReadsSeveral, Source
 IN_A_ROW = 20  # objects for which a server may fail, without any other between them, before it counts as broken
 
 
-class PatientSource:
-    """A source of which single objects may fail for the server's reasons, after all attempts (`Endpoint.max_attempts`).
+class Patience:
+    """Tells whether a server fails for single objects, after all attempts (`Endpoint.max_attempts`), or as a whole.
 
     A damaged object or a lost drive lets a server answer 500 or 503, or break off, for some objects for ever: these are
-    reported like others that cannot be read. A server that is overloaded or ill answers so for all: when `IN_A_ROW`
-    different ones have failed, with no other answer between them, the error comes out as it is and ends the run. A
-    server that cannot be connected to ends it at once.
+    reported like others that cannot be had. A server that is overloaded or ill answers so for all: when `IN_A_ROW`
+    different ones have failed, with no other answer between them, the error stays what it is and ends the run. A server
+    that cannot be connected to ends it at once. Several threads may use it.
     """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._failed: set[tuple[str, str]] = set()  # collection and key, since the server has answered
+
+    def judged(self, collection: str, key: str, error: LifeboatError) -> LifeboatError:
+        """Return an error as one of its object, if it is not one too many."""
+        if isinstance(error, ObjectError):
+            self.answered()
+            return error
+        if not is_of_server(error):
+            return error
+        with self._lock:
+            self._failed.add((collection, key))
+            if len(self._failed) >= IN_A_ROW:
+                return error
+        return ObjectError(error.problem, error.cause, error.remedy)
+
+    def answered(self) -> None:
+        """Note that the server has answered for an object."""
+        with self._lock:
+            self._failed.clear()
+
+
+def is_of_server(error: LifeboatError) -> bool:
+    """Say whether a server that can be reached has failed to answer."""
+    return isinstance(error, S3Error) and error.is_transient and error.code != NOT_CONNECTED
+
+
+class PatientSource:
+    """A source of which single objects may fail for the server's reasons (`Patience`)."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._lock = threading.Lock()
-        self._failed: set[tuple[str, str]] = set()  # collection and key, since one was read
+        self._patience = Patience()
 
     @property
     def kind(self) -> str:
@@ -66,28 +96,11 @@ class PatientSource:
         try:
             yield
         except LifeboatError as error:
-            found = self._judged(collection, key, error)
+            found = self._patience.judged(collection, key, error)
             if found is error:
                 raise
             raise found from error
-        self._forget()
-
-    def _judged(self, collection: str, key: str, error: LifeboatError) -> LifeboatError:
-        """Return an error as one of its object, if it is not one too many."""
-        if isinstance(error, ObjectError):  # the server answered
-            self._forget()
-            return error
-        if not isinstance(error, S3Error) or not error.is_transient or error.code == NOT_CONNECTED:
-            return error
-        with self._lock:
-            self._failed.add((collection, key))
-            if len(self._failed) >= IN_A_ROW:
-                return error
-        return ObjectError(error.problem, error.cause, error.remedy)
-
-    def _forget(self) -> None:
-        with self._lock:
-            self._failed.clear()
+        self._patience.answered()
 
 
 class _PatientSeveral(PatientSource):
@@ -106,9 +119,9 @@ class _PatientSeveral(PatientSource):
 
         for order, outcome in self._several.read_through(take_marked, at_once):
             if isinstance(outcome, LifeboatError):
-                yield order.token, self._judged(order.collection, order.item.key, outcome)
+                yield order.token, self._patience.judged(order.collection, order.item.key, outcome)
             else:
-                self._forget()
+                self._patience.answered()
                 yield order.token, outcome
 
 
