@@ -76,7 +76,7 @@ def every_gate() -> list[Gate]:
         Gate("oldest", "the oldest ansible-core", ansible_test.oldest_core, "sanity", (oldest,)),
         Gate("units", "ansible-test units", ansible_test.units, "unit"),
         Gate("sanity-hosts", "compile, import: older and newer Python", ansible_test.sanity_on_hosts, "sanity"),
-        Gate("docs", "antsibull-docs", checks.docs, "docs"),
+        Gate("docs", "antsibull-docs, and the site", checks.docs, "docs"),
         Gate("package", "build, install, use the archive", packages.package, "package"),
         Gate("ansible-lint", "ansible-lint, production, strict", checks.lint, "lint"),
         Gate(importer, "an environment", _script("virtualenvs.py", importer), is_step=True),

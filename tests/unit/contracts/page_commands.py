@@ -158,9 +158,7 @@ def _problems_of_ansible(program: str, words: t.Sequence[str]) -> list[str]:
     return []
 
 
-def _problems_of_playbooks(
-    names: t.Sequence[str], extra: t.Sequence[str], wanted_tags: t.Sequence[str]
-) -> list[str]:
+def _problems_of_playbooks(names: t.Sequence[str], extra: t.Sequence[str], wanted_tags: t.Sequence[str]) -> list[str]:
     problems, known = [], {*playbooks.EVERYWHERE}
     ours = [name[len(collection.NAMESPACE) :] for name in names if name.startswith(collection.NAMESPACE)]
     for name in ours:

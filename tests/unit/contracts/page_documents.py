@@ -19,7 +19,13 @@ from ansible_collections.lifeboat.recovery.tests.unit.contracts import collectio
 
 Entry = t.Mapping[str, t.Any]
 _MODULE_OF = {"lifeboat_buckets": "minio_bucket"}  # lists of the options of a module
-_LISTS = ("lifeboat_jobs", "lifeboat_repositories", "lifeboat_mirrors", "lifeboat_buckets", "lifeboat_create_directories")
+_LISTS = (
+    "lifeboat_jobs",
+    "lifeboat_repositories",
+    "lifeboat_mirrors",
+    "lifeboat_buckets",
+    "lifeboat_create_directories",
+)
 _SECTIONS = {"repositories", "jobs", "mirrors", "notifications", "metrics", "state_dir"}
 _NOT_OF_A_MIRROR = ("name", "schedule", "verify", "run_as", "notify")  # what only the host command and schedules need
 _OF_AN_INVENTORY = {"hosts", "children", "vars"}

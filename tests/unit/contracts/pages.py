@@ -16,7 +16,8 @@ README = collection.ROOT / "README.md"
 PAGES = (README, collection.ROOT / "CONTRIBUTING.md", *sorted((collection.ROOT / "docs").rglob("*.md")))
 PAGES_OF_ROLES = tuple(sorted((collection.ROOT / "roles").glob("*/README.md")))
 FENCE = re.compile(
-    r"(?:^ *<!-- not checked: (?P<excuse>[^\n]*?) -->\n\n?)?^(?P<indentation> *)```(?P<language>\w*)\n(?P<body>.*?)^(?P=indentation)```$",
+    r"(?:^ *<!-- not checked: (?P<excuse>[^\n]*?) -->\n\n?)?"
+    r"^(?P<indentation> *)```(?P<language>\w*)\n(?P<body>.*?)^(?P=indentation)```$",
     re.MULTILINE | re.DOTALL,
 )
 

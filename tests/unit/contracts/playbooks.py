@@ -45,7 +45,9 @@ def tags() -> frozenset[str]:
     """Return the tags of all playbooks and roles."""
     folders = [collection.ROOT / name for name in ("playbooks", "roles")]
     sources = [path for path in collection.files() if path.suffix == ".yml" and set(folders) & set(path.parents)]
-    documents = (collection.load_yaml(path.read_text(encoding="utf-8")) for path in sources if "templates" not in path.parts)
+    documents = (
+        collection.load_yaml(path.read_text(encoding="utf-8")) for path in sources if "templates" not in path.parts
+    )
     return frozenset(tag for document in documents for tag in _tags(document))
 
 

@@ -133,7 +133,7 @@ def _stand_in(option: Options) -> t.Any:
 
 
 def task_problems(value: t.Any) -> list[str]:
-    """Return what is wrong with the tasks and roles of this collection in a YAML structure of plays, blocks or tasks."""
+    """Return what is wrong with the tasks and roles of this collection in plays, blocks or tasks."""
     return _problems(value, {}, {})
 
 

@@ -79,7 +79,8 @@ def test_few_blocks_are_unchecked_and_each_says_why():
 
 
 def test_the_blocks_of_a_page_have_their_lines_and_excuses():
-    page = "# A\n\n- a\n\n  ```yaml\n  b: 1\n    # c\n  ```\n\n<!-- not checked: needs a server of its own -->\n```sql\nSELECT 1;\n```\n"
+    page = "# A\n\n- a\n\n  ```yaml\n  b: 1\n    # c\n  ```\n\n"
+    page += "<!-- not checked: needs a server of its own -->\n```sql\nSELECT 1;\n```\n"
     first, second = pages.blocks(page, "a.md")
     assert (first.where, first.language, first.text, first.excuse) == ("a.md:6", "yaml", "b: 1\n  # c\n", "")
     assert (second.where, second.language, second.excuse) == ("a.md:12", "sql", "needs a server of its own")
@@ -119,7 +120,9 @@ def test_options_that_a_module_has_are_let_pass():
 
 
 def test_what_a_template_makes_is_taken_for_a_right_value():
-    task = {"lifeboat.recovery.s3_presign": {"bucket": "{{ b }}", "key": "k", "expires_s": "{{ s }}", "method": "{{ m }}"}}
+    task = {
+        "lifeboat.recovery.s3_presign": {"bucket": "{{ b }}", "key": "k", "expires_s": "{{ s }}", "method": "{{ m }}"}
+    }
     assert task_options.task_problems([task]) == []
 
 
@@ -168,7 +171,11 @@ def test_yaml_that_playbooks_and_roles_would_refuse_is_found(text, words):
 
 
 def test_yaml_that_they_take_is_let_pass():
-    for text in (JOBS + ", schedule: daily}", "lifeboat:\n  hosts:\n    db1:", "lifeboat_repositories: [{name: a, path: /b}]"):
+    for text in (
+        JOBS + ", schedule: daily}",
+        "lifeboat:\n  hosts:\n    db1:",
+        "lifeboat_repositories: [{name: a, path: /b}]",
+    ):
         assert page_documents.yaml_problems(text) == []
 
 
