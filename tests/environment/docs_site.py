@@ -40,7 +40,6 @@ def assemble(source: Path) -> None:
         "--squash-hierarchy",
         "--fail-on-error",
         "--no-breadcrumbs",
-        "--use-html-blobs",
         "--no-add-antsibull-docs-version",
     ]
     (source / _REFERENCE).mkdir(mode=0o755)
