@@ -25,6 +25,8 @@ _PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md", "roles/*/
 _FILES = ("COPYING", "docs/schemas/*.json", "docs/docsite/conf.py")  # what pages link to, and the settings
 _REFERENCE = "collections"
 _INDEX = "docs/index.md"
+# The pages lie as in the checkout, so that links between them are the same: the first one is not at the top.
+_FRONT = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=docs/index.html">\n'
 _LINK = re.compile(r"\]\(([\w./-]+\.md)\)")
 
 
@@ -64,9 +66,15 @@ def build(target: Path) -> int:
         source = (Path(folder) / "source").resolve()
         source.mkdir()
         assemble(source)
-        options = ["--quiet", "--fail-on-warning", "--keep-going", "--jobs", "2", "-c", source / "docs" / "docsite"]
-        _run("sphinx-build", "-b", "html", "-d", Path(folder) / "doctrees", *options, source, target)
+        render(source, target)
+    (target / "index.html").write_text(_FRONT, encoding="utf-8")
     return sum(1 for _page in target.rglob("*.html"))
+
+
+def render(source: Path, target: Path) -> None:
+    """Let Sphinx make pages of sources. Raises SetupError on any warning."""
+    options = ["--quiet", "--fail-on-warning", "--keep-going", "-c", source / "docs" / "docsite"]
+    _run("sphinx-build", "-b", "html", "-d", source.with_name("doctrees"), *options, source, target)
 
 
 def _run(*argv: object) -> None:

@@ -60,13 +60,19 @@ def lint(place: Workplace) -> str:
 
 
 def docs(place: Workplace) -> str:
-    """The documentation of modules and roles is complete, its references lead somewhere, and the site builds."""
+    """The documentation of modules and roles is complete, and its references lead somewhere."""
     collection = collection_root.copied(place.scratch)
     options = ["--plugin-docs", "--validate-collection-refs=self", "--check-extra-docs-refs"]
     env = variables(development(), place.scratch)
     place.run("antsibull-docs", "lint-collection-docs", *options, ".", cwd=collection, env=env)
+    return f"{len(list((collection / 'plugins' / 'modules').glob('*.py')))} modules"
+
+
+def site(place: Workplace) -> str:
+    """The documentation site builds without a warning: every link and heading of the guides is there."""
     script = CHECKOUT / "tests" / "environment" / "docs_site.py"
-    return place.run("python", script, place.scratch / "site", env=linked_variables()).strip().splitlines()[-1]
+    said = place.run(development() / "bin" / "python", script, place.scratch / "site", env=linked_variables())
+    return said.strip().splitlines()[-1]
 
 
 def rules(place: Workplace) -> str:
