@@ -35,7 +35,7 @@ ORDINARY = frozenset(
     + ("sha256sum", "systemctl", "tail", "tar", "zstd")
 )
 _CRON_LINE = re.compile(r"((?:[\d*/,-]+\s+){4}[\w*/,-]+)\s+([a-z]\w*)\s+(\S.*)")
-_HIDDEN = re.compile(r"(?:\$ |(?:sudo )?(?:lifeboat|ansible-playbook|make|python3) \w)")
+_HIDDEN = re.compile(r"(?:(?:sudo )?(?:lifeboat|ansible-playbook|make|python3) \w)")
 
 
 def shell_problems(text: str) -> list[str]:
@@ -53,8 +53,10 @@ def script_problems(text: str) -> list[str]:
 
 
 def text_problems(text: str) -> list[str]:
-    """Return what is wrong with a block that shows output or files: its lines of a crontab, and hidden commands."""
+    """Return what is wrong with a block that shows what programs say: the commands after its prompts, the lines of a
+    crontab in it, and commands that are no part of an answer."""
     problems = [f"a command in a block of text: {line}" for line in text.splitlines() if _HIDDEN.match(line)]
+    problems += shell_problems("".join(f"{line[2:]}\n" for line in text.splitlines() if line.startswith("$ ")))
     for line in text.splitlines():
         found = _CRON_LINE.fullmatch(line)
         if found is None:

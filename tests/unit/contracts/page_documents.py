@@ -130,7 +130,7 @@ def _problems_of_hosts(variables: Entry) -> list[str]:
 
 
 def json_problems(text: str) -> list[str]:
-    """Return what is wrong with a JSON block: a configuration, a document of a repository, or a survey."""
+    """Return what is wrong with a JSON block: a configuration, a job of one, a document of a repository, or a survey."""
     try:
         document = json.loads(text)
     except ValueError as error:
@@ -141,9 +141,11 @@ def json_problems(text: str) -> list[str]:
         return _problems_of_document(document)
     if "spec" in document:
         return _problems_of_survey(document)
+    if "kind" in document:
+        return _problems_of_configuration({"jobs": {"db1-shop": document}})
     if document and set(document) <= _SECTIONS:
         return _problems_of_configuration(document)
-    return ["it is neither a configuration, nor a document of a repository, nor a survey"]
+    return ["it is neither a configuration, nor a job, nor a document of a repository, nor a survey"]
 
 
 def _problems_of_document(document: Entry) -> list[str]:

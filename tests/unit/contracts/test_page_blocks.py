@@ -197,6 +197,7 @@ def test_a_play_that_ansible_would_not_run_is_found(text, tmp_path):
         ('{"answer": 1}', "neither"),
         ('{"jobs": {"a": {"kind": "files", "roots": ["/a"], "repositories": ["x"], "keep": 1}}}', "keep"),
         ('{"jobs": {"a": {"kind": "files", "roots": "/a", "repositories": ["x"]}}}', "roots"),
+        ('{"kind": "files", "roots": ["/a"], "repositories": ["x"], "keep_it": 1}', "keep_it"),
         ('{"format": 1, "repository": "x", "conditional_writes": "yes"}', "lifeboat.json"),
         ('{"spec": [{"variable": "lifeboat_jbo"}]}', "lifeboat_jbo"),
     ],
@@ -243,7 +244,7 @@ def test_commands_that_are_understood_are_let_pass():
         "30 2 * * *  postgres  /usr/local/bin/lifeboat runs db1-shop\n",
         "99 2 * * *  postgres  /usr/local/bin/lifeboat run db1-shop\n",
         "lifeboat run db1-shop\n",
-        "$ ls\n",
+        "$ lifeboat lst db1-shop\nID  AGE\n",
     ],
 )
 def test_a_wrong_line_of_a_crontab_and_a_hidden_command_are_found(text):
