@@ -130,7 +130,7 @@ def _problems_of_hosts(variables: Entry) -> list[str]:
 
 
 def json_problems(text: str) -> list[str]:
-    """Return what is wrong with a JSON block: a configuration, a job of one, a document of a repository, or a survey."""
+    """Return what is wrong with a JSON block: a configuration, a job, a document of a repository, or a survey."""
     try:
         document = json.loads(text)
     except ValueError as error:

@@ -29,7 +29,8 @@ def documented_variables(name: str = "") -> frozenset[str]:
     if not name:
         return frozenset(each for known in collection.playbook_names() for each in documented_variables(known))
     head = re.match(r"---\n((?:#.*\n)*)", path_of(name).read_text(encoding="utf-8"))
-    return frozenset(re.findall(rf"^#\s+({_NAME})\s", head[1] if head else "", re.MULTILINE))
+    lines = re.findall(rf"^#\s+({_NAME}(?:, {_NAME})*)\s", head[1] if head else "", re.MULTILINE)
+    return frozenset(name for line in lines for name in line.split(", "))
 
 
 @functools.cache

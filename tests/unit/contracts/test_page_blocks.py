@@ -17,6 +17,7 @@ from ansible_collections.lifeboat.recovery.tests.unit.contracts import (
     page_commands,
     page_documents,
     pages,
+    playbooks,
     task_options,
 )
 
@@ -230,6 +231,15 @@ def test_json_that_nothing_would_take_is_found(text, words):
 )
 def test_a_command_that_nothing_would_understand_is_found(command, words):
     assert words in "; ".join(page_commands.shell_problems(f"{command}\n"))
+
+
+def test_the_head_of_a_playbook_is_read(tmp_path, monkeypatch):
+    head = (
+        "---\n# Flies.\n#\n#   lifeboat_wings   lifeboat_none of them\n#   lifeboat_a, lifeboat_b  both\n- name: Fly\n"
+    )
+    (tmp_path / "fly.yml").write_text(head)
+    monkeypatch.setattr(playbooks, "path_of", lambda name: tmp_path / f"{name}.yml")
+    assert playbooks.documented_variables("fly") == {"lifeboat_wings", "lifeboat_a", "lifeboat_b"}
 
 
 def test_commands_that_are_understood_are_let_pass():
