@@ -22,21 +22,23 @@ from pathlib import Path
 from cache import CHECKOUT, SetupError
 
 _PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md", "roles/*/README.md")
-_FILES = ("COPYING", "docs/schemas/*.json", "docs/docsite/conf.py")  # what pages link to, and the settings
+_SETTINGS = "docs/docsite/conf.py"
 _REFERENCE = "collections"
 _INDEX = "docs/index.md"
 # The pages lie as in the checkout, so that links between them are the same: the first one is not at the top.
 _FRONT = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=docs/index.html">\n'
+_TARGET = re.compile(r"\]\(([^)#\s:]+)")
 _LINK = re.compile(r"\]\(([\w./-]+\.md)\)")
 
 
 def assemble(source: Path) -> None:
     """Put the sources of the site together in a folder. Raises SetupError."""
-    for pattern in (*_PAGES, *_FILES):
-        for path in sorted(CHECKOUT.glob(pattern)):
-            target = source / path.relative_to(CHECKOUT)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+    pages = [path for pattern in _PAGES for path in sorted(CHECKOUT.glob(pattern))]
+    linked = {found for page in pages for found in _files_linked_from(page)}
+    for path in [*pages, *sorted(linked.difference(pages)), CHECKOUT / _SETTINGS]:
+        target = source / path.relative_to(CHECKOUT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
     options = [
         "--use-current",
         "--squash-hierarchy",
@@ -48,6 +50,12 @@ def assemble(source: Path) -> None:
     _run("antsibull-docs", "collection", *options, "--dest-dir", source / _REFERENCE, "lifeboat.recovery")
     index = source / _INDEX
     index.write_text(index.read_text(encoding="utf-8") + _contents(source), encoding="utf-8")
+
+
+def _files_linked_from(page: Path) -> list[Path]:
+    """Return the files of the checkout that a page links, such as schemas: they can be downloaded from the site."""
+    targets = ((page.parent / name).resolve() for name in _TARGET.findall(page.read_text(encoding="utf-8")))
+    return [path for path in targets if path.is_file() and path.is_relative_to(CHECKOUT)]
 
 
 def _contents(source: Path) -> str:

@@ -48,3 +48,9 @@ def test_the_pages_are_listed_in_the_order_of_the_index_and_then_the_others(sour
     (source / "docs" / "index.md").write_text(INDEX, encoding="utf-8")
     lines = docs_site._contents(source.resolve()).splitlines()
     assert [line for line in lines if line.startswith("/")] == ["/docs/page", "/docs/another", "/collections/index"]
+
+
+def test_files_that_a_page_links_come_with_it() -> None:
+    found = docs_site._files_linked_from(CHECKOUT / "docs" / "format.md")
+    assert CHECKOUT / "docs" / "schemas" / "manifest.schema.json" in found
+    assert docs_site._files_linked_from(CHECKOUT / "docs" / "demo.md") == [CHECKOUT / "CONTRIBUTING.md"]
