@@ -27,7 +27,7 @@ unit: ## Unit tests, by pytest and by ansible-test
 functional: ## Tests on real PostgreSQL and MinIO servers
 integration: ## ansible-test integration on real servers
 sanity: ## ansible-test sanity on every supported Python, and on the oldest ansible-core
-docs: ## Documentation of modules and roles
+docs: ## Documentation of modules and roles; the site
 package: ## Build, install and use the archive; galaxy-importer
 molecule: ## Whole hosts with systemd, in containers
 molecule-all: ## The same with the scenarios that take long (not part of make test)
@@ -37,6 +37,10 @@ lint unit functional integration sanity docs package molecule molecule-all:
 .PHONY: gates
 gates: ## List the gates; tests/environment/gates.py NAME runs one
 	@$(GATES) --list
+
+.PHONY: site
+site: ## Build the documentation site below .lifeboat/site
+	$(RUN) python tests/environment/docs_site.py .lifeboat/site
 
 .PHONY: bench
 bench: ## Measure against other tools

@@ -68,6 +68,13 @@ def docs(place: Workplace) -> str:
     return f"{len(list((collection / 'plugins' / 'modules').glob('*.py')))} modules"
 
 
+def site(place: Workplace) -> str:
+    """The documentation site builds without a warning: every link and heading of the guides is there."""
+    script = CHECKOUT / "tests" / "environment" / "docs_site.py"
+    said = place.run(development() / "bin" / "python", script, place.scratch / "site", env=linked_variables())
+    return said.strip().splitlines()[-1]
+
+
 def rules(place: Workplace) -> str:
     """The rules for Prometheus are valid and alarm when they should; promtool is of the Debian package prometheus."""
     place.run("promtool", "check", "rules", CHECKOUT / "extensions" / "prometheus" / "lifeboat.rules.yml")

@@ -77,6 +77,7 @@ def every_gate() -> list[Gate]:
         Gate("units", "ansible-test units", ansible_test.units, "unit"),
         Gate("sanity-hosts", "compile, import: older and newer Python", ansible_test.sanity_on_hosts, "sanity"),
         Gate("docs", "antsibull-docs", checks.docs, "docs"),
+        Gate("site", "the documentation site", checks.site, "docs"),
         Gate("package", "build, install, use the archive", packages.package, "package"),
         Gate("ansible-lint", "ansible-lint, production, strict", checks.lint, "lint"),
         Gate(importer, "an environment", _script("virtualenvs.py", importer), is_step=True),
