@@ -162,6 +162,17 @@ def test_what_a_killed_run_has_stopped_is_started_by_the_next_one(role, host):
     assert host.running == ["web", "importer"]
 
 
+def test_the_role_as_a_whole_does_what_its_state_says_also_by_its_tags_alone(role, host):
+    host.runs("web")
+    whole = [{"ansible.builtin.import_role": {"name": ROLE}}]
+    failed, said, _changed = role(after=whole, state="stopped", arguments=("--tags", "application_control_stop"))
+    assert not failed and host.told() == ["stop web"], said
+    failed, said, _changed = role(
+        after=whole, checks=[{"name": "well", "command": [str(host.program), "running", "web"]}]
+    )
+    assert not failed and host.told() == ["start web"] and host.running == ["web"], said
+
+
 def test_check_mode_says_what_would_be_done_and_does_nothing(role, host):
     host.runs("web", "worker")
     failed, said, _changed = role("stop", "start", arguments=("--check",), checks=[{"name": "x", "port": 1}])

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The role postgres_recovery in somebody's playbook: an application is stopped, helped and started around the restore."""
+"""The role postgres_recovery in somebody's playbook: what happens to the application around the restore."""
 
 from __future__ import annotations
 
