@@ -86,7 +86,7 @@ exists:
   type: bool
   sample: true
 compared:
-  description: Whether the login role may see what the server stores of passwords, and the password was compared with it.
+  description: Whether the login role may see what the server stores of passwords, to compare it.
   returned: success
   type: bool
   sample: true

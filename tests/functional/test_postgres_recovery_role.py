@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import typing as t
 from pathlib import Path
@@ -59,7 +60,7 @@ class Shop:
     def recover(self, *arguments: str, **variables: t.Any) -> subprocess.CompletedProcess[str]:
         words = [str(self._program)]
         given = {
-            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+            "ansible_python_interpreter": sys.executable,
             "postgres_recovery_report_dir": str(self.folder / "reports"),
             "postgres_recovery_repositories": [{"name": self._place.name, "path": self._place.store.name}],
             "postgres_recovery_jobs": [self._job()],
