@@ -12,14 +12,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import recovery_recording
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.database_backup import back_up
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres import scram
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import catalog
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.recovery_record import Stored
 from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import (
     JOB,
@@ -149,7 +152,7 @@ def changed(said: subprocess.CompletedProcess[str]) -> int:
 
 
 def test_an_application_and_its_database_are_recovered_once_and_the_plan_is_shown_first(
-    shop: Shop, server: PostgresServer
+    shop: Shop, server: PostgresServer, local: Place
 ) -> None:
     said = shop.recover("--check", "--diff")
     assert said.returncode == 0 and "lab_shop will be made" in said.stdout, said.stdout
@@ -160,15 +163,18 @@ def test_an_application_and_its_database_are_recovered_once_and_the_plan_is_show
     assert said.returncode != 0 and f"lifeboat_confirm={DATABASE}" in said.stdout, said.stdout
     assert shop.told() == [] and shop.records() == []
 
-    said = shop.recover(confirm=DATABASE)
+    failed_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    said = shop.recover(confirm=DATABASE, failed_at=failed_at, safety="backup")
     assert said.returncode == 0, said.stdout
     assert rows(server) > 10 and shop.runs
+    assert [backup.is_good for backup in catalog.backups(local.store, f"{JOB}-damaged")] == [True]
     assert shop.told() == ["stop", "before", "migrate", "start", "health"]
     verifier = server.sql("SELECT rolpassword FROM pg_authid WHERE rolname = 'lab_shop'")
     assert scram.is_password(PASSWORD, verifier)
     (record,) = shop.records()
     assert (record.verdict.outcome, record.told.host) == ("recovered", "db1")
     assert record.verdict.is_rpo_met and record.verdict.is_rto_met
+    assert record.told.failed_at == clock.from_text(failed_at)
     assert [phase.name for phase in record.told.phases] == ["assess", "protect", "recover", "validate", "reconstitute"]
     assert [check.name for check in record.told.checks] == ["comparison with the backup", "health"]
     assert record.told.recovered["database"] == DATABASE and record.told.recovered["rows"] > 0
@@ -176,7 +182,7 @@ def test_an_application_and_its_database_are_recovered_once_and_the_plan_is_show
 
     # What the host forgot, the repository knows.
     shutil.rmtree(shop.folder / "reports")
-    said = shop.recover(confirm=DATABASE)
+    said = shop.recover(confirm=DATABASE, failed_at=failed_at)
     assert said.returncode == 0 and changed(said) == 0 and "Nothing to do" in said.stdout, said.stdout
     assert shop.told() == [] and len(shop.records()) == 1
 
