@@ -10,6 +10,7 @@ import typing as t
 
 from ansible.module_utils.basic import env_fallback
 
+from .._engine.postgres.container import ENGINES
 from .._engine.repository.bucket import BucketStore
 from .._engine.repository.directory import DirectoryStore
 from .._engine.repository.store import Store
@@ -60,6 +61,12 @@ REPOSITORIES: Spec = {
     "repositories": {"type": "list", "elements": "dict", "required": True, **_REPOSITORY_OPTIONS},
 }
 
+# Documented in the fragment _postgres_container.
+POSTGRES_CONTAINER: Spec = {
+    "container": {"type": "str", "default": ""},
+    "container_engine": {"type": "str", "default": "", "choices": ["", *ENGINES]},
+}
+
 # Documented in the fragment _postgres_login; names and meanings as in the collection community.postgresql.
 POSTGRES_LOGIN: Spec = {
     "login_host": {"type": "str", "default": "", "fallback": _from_environment("PGHOST")},
@@ -75,6 +82,7 @@ POSTGRES_LOGIN: Spec = {
     },
     "ca_cert": {"type": "path", "fallback": _from_environment("PGSSLROOTCERT")},
     "bin_dir": {"type": "path"},
+    **POSTGRES_CONTAINER,
 }
 
 
