@@ -51,9 +51,7 @@ class Container:
         wanted = self.engine or " or ".join(ENGINES)
         raise MissingPartError(f"Cannot reach {self}", f"{wanted} is not on PATH", "install it, or correct PATH")
 
-    def command(
-        self, argv: t.Sequence[str], variables: t.Iterable[str] = (), *, with_input: bool = False
-    ) -> list[str]:
+    def command(self, argv: t.Sequence[str], variables: t.Iterable[str] = (), *, with_input: bool = False) -> list[str]:
         """Return the arguments that run a program inside.
 
         `variables` are names: their values come from the environment of the engine's program, and are in no argument.

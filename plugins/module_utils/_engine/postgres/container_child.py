@@ -24,12 +24,12 @@ _LOCALE = "C.UTF-8"  # the words of the programs are judged
 # PostgreSQL server in most images, that would take its death for the crash of a backend and restart.
 _GUARD = """
 echo ready || exit 0
-rounds=5 word=
+rounds=25 word=
 read -r word
 [ "$word" = done ] && rounds=1
 while [ "$rounds" -gt 0 ]; do
   found= signal=TERM
-  [ "$rounds" -lt 3 ] && signal=KILL
+  [ "$word" != done ] && [ "$rounds" -lt 10 ] && signal=KILL
   for process in /proc/[0-9]*; do
     if grep -qs "$1" "$process/environ"; then
       found=yes
@@ -38,7 +38,7 @@ while [ "$rounds" -gt 0 ]; do
   done
   rounds=$((rounds - 1))
   if [ -z "$found" ]; then echo clear || exit 0; fi
-  [ "$rounds" -gt 0 ] && sleep 1
+  [ "$rounds" -gt 0 ] && { sleep 0.2 || sleep 1; }
 done 2>/dev/null
 exit 0
 """

@@ -63,7 +63,7 @@ def restore_tools(server: Server, dumped_by: str, database: str) -> ClientTools:
 
 def _older_remedy(server: Server, major: int) -> str:
     if server.container is not None:
-        return f"restore into a server of PostgreSQL {major} or later, or say with bin_dir where its programs lie inside"
+        return f"restore into a server of PostgreSQL {major} or later, or name the folder of its programs with bin_dir"
     return f"install postgresql-client-{major} or say with bin_dir in which folder the programs lie"
 
 

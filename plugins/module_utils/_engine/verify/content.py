@@ -22,9 +22,7 @@ from .presence import judged
 DUMP = "dump"  # role of a stored file in pg_dump's custom format
 
 
-def check_content(
-    store: Store, manifest: Manifest, bin_dir: str = "", container: Container | None = None
-) -> Outcome:
+def check_content(store: Store, manifest: Manifest, bin_dir: str = "", container: Container | None = None) -> Outcome:
     """Read every stored file to its plain bytes, and every archive of a database through pg_restore.
 
     The archives are streamed: nothing is written to this host's disks. `bin_dir`: where PostgreSQL's programs are;
