@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -15,6 +16,7 @@ import sys
 import typing as t
 from pathlib import Path
 
+import psycopg2
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import zipapp
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.child import ChildError
@@ -185,6 +187,7 @@ def test_a_container_that_goes_away_is_no_failure_of_the_program(quiet: Postgres
             chunks = iter(dump)
             next(chunks)
             docker("kill", quiet.name)
+            docker("wait", quiet.name)
             with pytest.raises(LifeboatError, match="was ended or not run") as caught:
                 list(chunks)
     finally:
@@ -192,60 +195,82 @@ def test_a_container_that_goes_away_is_no_failure_of_the_program(quiet: Postgres
     assert not isinstance(caught.value, ChildError)
 
 
+@contextlib.contextmanager
+def locked(server: Postgres) -> t.Iterator[None]:
+    """Keep dumps of the database `shop` waiting for a table."""
+    found = server.reached
+    holder = psycopg2.connect(dbname="shop", host=found.host, port=found.port, user="postgres", password=PASSWORD)
+    try:
+        holder.cursor().execute("LOCK TABLE item")
+        yield
+    finally:
+        holder.close()
+
+
+def wait_for_a_waiting_dump(server: Postgres) -> None:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'lifeboat' AND wait_event_type = 'Lock'"
+    wait_until(lambda: server.sql(waiting) == "1", "the lock")
+    assert any("pg_dump" in line for line in server.programs())
+
+
 def test_a_dump_that_is_given_up_has_ended_inside_when_the_block_is_left(shop: Postgres) -> None:
-    with dump_of(shop.reached) as dump:
-        next(iter(dump))
-        assert any("pg_dump" in line for line in shop.programs())
-    assert not any("pg_dump" in line for line in shop.programs())
-    shop.wait_for_sessions(0)
+    with locked(shop):
+        with dump_of(shop.reached):
+            wait_for_a_waiting_dump(shop)
+        assert not any("pg_dump" in line for line in shop.programs())
+        shop.wait_for_sessions(0)
 
 
-@pytest.mark.parametrize("work", ["dump", "restore"])
-def test_a_run_that_is_killed_leaves_no_process_inside(work: str, shop: Postgres, place: Place, tmp_path: Path) -> None:
-    started = "SELECT pg_postmaster_start_time()"
-    before = shop.sql(started)
+def test_a_backup_that_is_killed_leaves_no_process_inside(shop: Postgres, place: Place, tmp_path: Path) -> None:
+    with locked(shop), killed(DUMP, shop, place, tmp_path):
+        wait_for_a_waiting_dump(shop)
+
+
+def test_a_restore_that_is_killed_leaves_no_process_inside(shop: Postgres, place: Place, tmp_path: Path) -> None:
     shop.sql(SLOW, "shop")
     back_up(job_of(shop.reached, place))
-    program = "pg_dump" if work == "dump" else "pg_restore"
-    script = tmp_path / "run.py"
-    script.write_text(RUN.format(work=work, password=PASSWORD, name=shop.name, folder=place.store.name, job=JOB))
-    process = subprocess.Popen([sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    active = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' AND state = 'active'"
+    with killed(RESTORE, shop, place, tmp_path):
+        wait_until(lambda: shop.sql(active) == "1", "the index")
+        assert any("pg_restore" in line for line in shop.programs())
+
+
+@contextlib.contextmanager
+def killed(work: str, server: Postgres, place: Place, folder: Path) -> t.Iterator[None]:
+    """Run something beside the block, kill it after the block, and see that it leaves nothing."""
+    started = server.sql("SELECT pg_postmaster_start_time()")
+    script = folder / "run.py"
+    script.write_text(RUN.format(password=PASSWORD, name=server.name, folder=place.store.name, job=JOB) + work)
+    process = subprocess.Popen([sys.executable, str(script)])
     try:
-        if work == "dump":
-            assert process.stdout is not None and process.stdout.readline() == b"held\n"
-        else:
-            active = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' AND state = 'active'"
-            wait_until(lambda: shop.sql(active) == "1", "the index")
-        assert any(program in line for line in shop.programs())
+        yield
     finally:
         process.send_signal(signal.SIGKILL)
-        process.communicate()
-    wait_until(lambda: shop.programs() == [], "the end of the programs inside")
-    shop.wait_for_sessions(0)
-    assert shop.sql(started) == before
-    assert "terminating any other active server processes" not in shop.log()
+        process.wait()
+    wait_until(lambda: server.programs() == [], "the end of the programs inside")
+    server.wait_for_sessions(0)
+    assert server.sql("SELECT pg_postmaster_start_time()") == started
+    assert "terminating any other active server processes" not in server.log()
 
 
 RUN = """
-import sys
-import ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.restore_run as restore_run
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import restore_run
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.database_backup import DatabaseJob, back_up
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.connection import Server
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.container import Container
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.container_server import (
-    entered, located)
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.dump import Dump
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.tools import client_tools
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.container_server import located
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 
 server = located(Server(host="", user="postgres", password="{password}", container=Container("{name}")))
-if "{work}" == "dump":
-    with Dump(server, "shop", client_tools(150000, "", "Cannot test", entered(server, "Cannot test")).pg_dump) as dump:
-        next(iter(dump))
-        print("held", flush=True)
-        sys.stdin.read()
 place = Place("local", DirectoryStore("{folder}"))
-request = restore_run.RestoreRequest("{job}", "latest_good", (place,), server, database="shop_again")
+job = "{job}"
+"""
+DUMP = """
+back_up(DatabaseJob(job, server, "shop", (place,)))
+"""
+RESTORE = """
+request = restore_run.RestoreRequest(job, "latest_good", (place,), server, database="shop_again")
 restore_run.restore(restore_run.plan(request))
 """
 
