@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..child import ChildError
+from ..child import ChildError, output_of
 from ..errors import GuardRefusal, LifeboatError
 from .connection import REACHED_BY, Server, connect
-from .container import state_of
+from .container import client_environment, state_of
 from .tools import Inside, find_tool
 
 _LOOPBACK = "127.0.0.1"  # what pg_hba.conf lets in everywhere by default
@@ -80,14 +80,13 @@ def _started_of(inside: Inside, server: Server, major: int, purpose: str) -> int
     psql = find_tool("psql", major, "", purpose, inside)
     arguments = ["--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--no-password", f"--command={_STARTED}"]
     arguments.append(server.option_for(server.maintenance_database))
-    with psql.start(arguments, environment=server.environment(), pipe_stdout=True) as child:
-        said = child.stdout.read().decode("utf-8", "replace")
-        try:
-            child.check(purpose)
-        except ChildError as error:
-            raise LifeboatError(
-                purpose,
-                error.cause,
-                f"let pg_hba.conf of {inside.container} admit {inside.user} from {inside.host or 'the socket'}",
-            ) from error
-    return int(said)
+    variables = inside.environment(server.environment())
+    argv = inside.container.command([psql.path, *arguments], variables)
+    try:
+        return int(output_of(argv, purpose, environment={**client_environment(), **variables}))
+    except ChildError as error:
+        raise LifeboatError(
+            purpose,
+            error.cause,
+            f"let pg_hba.conf of {inside.container} admit {inside.user} from {inside.host or 'the socket'}",
+        ) from error

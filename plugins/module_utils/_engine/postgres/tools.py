@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import os
 import re
@@ -158,9 +159,10 @@ def _usual_places(name: str, major: int) -> t.Iterator[str]:
                 yield os.path.join(other, name)
 
 
+@functools.cache
 def _find_inside(name: str, major: int, purpose: str, inside: Inside) -> Tool:
     """Find a program in a container: in its `bin_dir` if given, else that of `major` where packages put it, else on
-    PATH."""
+    PATH. Once for each: to run a program there takes many times as long as on the host."""
     container = inside.container
     folders = [folder.format(major=major) for folder in _PACKAGE_FOLDERS]
     candidates = [os.path.join(folder, name) for folder in ([container.bin_dir] if container.bin_dir else folders)]

@@ -34,7 +34,8 @@ INSIDE = Inside(SHOP, "127.0.0.1", 5432, "saver", "canary")
 
 @pytest.fixture(autouse=True)
 def usual_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let packages lie where this host has none."""
+    """Let packages lie where this host has none, and nothing be known of containers."""
+    tools._find_inside.cache_clear()
     monkeypatch.setattr(tools, "_PACKAGE_FOLDERS", ("/nowhere/{major}/bin",))
 
 
