@@ -31,7 +31,6 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.dat
     back_up,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres import backup_role
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.connection import Server
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.container import Container
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.container_server import (
@@ -275,11 +274,23 @@ restore_run.restore(restore_run.plan(request))
 """
 
 
-def test_the_role_for_backups_is_made_and_its_backup_is_restored_on_trial_on_the_host(
-    shop: Postgres, place: Place
+MAKE_ROLE = """---
+- name: Let the jobs read their databases, as the role does
+  hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_role:
+        name: lifeboat.recovery.backup_agent
+        tasks_from: database.yml
+"""
+
+
+def test_a_role_that_backup_agent_makes_inside_can_be_restored_on_trial_on_the_host(
+    shop: Postgres, place: Place, tmp_path: Path
 ) -> None:
-    wanted = backup_role.Wanted("saver", ("shop",), PASSWORD)
-    backup_role.apply(shop.reached, backup_role.plan(shop.reached, wanted))
+    (tmp_path / "role.yml").write_text(MAKE_ROLE)
+    admin = {"backup_agent_database_admin_login": {"login_password": PASSWORD}}
+    play(str(tmp_path / "role.yml"), shop, place, tmp_path, {"login_user": "saver"}, **admin)
     saver = dataclasses.replace(shop.reached, user="saver")
     assert back_up(job_of(saver, place, proof="restore")).is_complete
     shop.sql("DROP OWNED BY saver", "shop")
@@ -330,24 +341,33 @@ def cron(home: Path) -> dict[str, str]:
 
 def test_the_playbooks_back_up_and_recover_a_job_in_a_container(shop: Postgres, place: Place, tmp_path: Path) -> None:
     before = shop.sql(DATA, "shop")
-    job = {"name": "shop", "job": JOB, "kind": "pg_database", "database": "shop", "container": shop.name}
+    play("lifeboat.recovery.backup", shop, place, tmp_path)
+    shop.sql("DROP TABLE note", "shop")
+    recover = "lifeboat.recovery.dr.database_corruption"
+    play(recover, shop, place, tmp_path, lifeboat_job="shop", lifeboat_confirm="shop")
+    assert shop.sql(DATA, "shop") == before
+
+
+def play(
+    name: str,
+    server: Postgres,
+    place: Place,
+    folder: Path,
+    job: t.Mapping[str, str] | None = None,
+    **more: t.Any,
+) -> None:
+    """Run a playbook on this host, which has one job."""
+    shop = {"name": "shop", "job": JOB, "kind": "pg_database", "database": "shop", "container": server.name}
     given = {
         "ansible_connection": "local",
         "ansible_python_interpreter": sys.executable,
         "lifeboat_hosts": "all",
-        "lifeboat_report_dir": str(tmp_path / "reports"),
+        "lifeboat_report_dir": str(folder / "reports"),
         "lifeboat_repositories": [{"name": "local", "path": place.store.name}],
-        "lifeboat_jobs": [{**job, "login_password": PASSWORD}],
-        "lifeboat_job": "shop",
+        "lifeboat_jobs": [{**shop, "login_password": PASSWORD, **(job or {})}],
+        **more,
     }
-
-    def play(name: str, **more: t.Any) -> None:
-        words = ["ansible-playbook", f"lifeboat.recovery.{name}", "-i", "host1,", "-e", json.dumps({**given, **more})]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert PASSWORD not in done.stdout + done.stderr
-
-    play("backup")
-    shop.sql("DROP TABLE note", "shop")
-    play("dr.database_corruption", lifeboat_confirm="shop")
-    assert shop.sql(DATA, "shop") == before
+    words = ["ansible-playbook", name, "-i", "host1,", "-e", json.dumps(given)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert PASSWORD not in done.stdout + done.stderr
