@@ -38,6 +38,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres
     located,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.dump import Dump
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.restore import RestoreOptions
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.tools import ClientTools, client_tools
 from ansible_collections.lifeboat.recovery.tests.containers.container_fixtures import (
     PASSWORD,
@@ -108,8 +109,10 @@ def test_a_host_without_postgresql_backs_a_container_up_and_brings_its_data_back
     result = back_up(job_of(shop.reached, place))
     assert result.is_complete and result.copies[0].is_proved
     shop.sql("DROP TABLE note; DELETE FROM item; SELECT lo_unlink(4711)", "shop")
-    request = restore_run.RestoreRequest(JOB, "latest_good", (place,), shop.reached, confirm="shop")
+    parallel = RestoreOptions(jobs=2)
+    request = restore_run.RestoreRequest(JOB, "latest_good", (place,), shop.reached, confirm="shop", options=parallel)
     restored = restore_run.restore(restore_run.plan(request))
+    assert any("by one connection instead of 2" in note for note in restored.notes)
     assert shop.sql(DATA, "shop") == before
     assert restored.figures["rows"] == 40000
     assert shop.programs() == []
