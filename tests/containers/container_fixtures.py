@@ -75,6 +75,7 @@ class Postgres:
 
     def start(self) -> None:
         """Start a container that was stopped, and wait for its server."""
+        docker("wait", self.name)  # a container that was killed counts as running for a while
         before = self.log().count(_READY)
         docker("start", self.name)
         wait_until(lambda: self.log().count(_READY) > before, "the server")

@@ -19,25 +19,33 @@ _LOCALE = "C.UTF-8"  # the words of the programs are judged
 
 # Neither engine hands signals on to what it runs inside, nor ends it when its own program dies: a dump would go on,
 # read by nobody, and hold its locks. So a second program inside ends it. Its input ends when this process does, however
-# that happened. The program may begin a little later than the guard is told to look for it, hence the rounds. It is the
-# engine's child and not that of the guard: were it left to the first process of the container, which is the
-# PostgreSQL server in most images, that would take its death for the crash of a backend and restart.
+# that happened. The program may begin a little later than the guard is told to look for it, hence the rounds.
+#
+# What is killed must be a child of the engine and have no child of its own (pg_dumpall asks pg_dump for its version):
+# orphans go to the first process of the container, which is the PostgreSQL server in most images, and that takes the
+# death of one by a signal for the crash of a backend and restarts.
 _GUARD = """
 echo ready || exit 0
 rounds=25 word=
 read -r word
 [ "$word" = done ] && rounds=1
 while [ "$rounds" -gt 0 ]; do
-  found= signal=TERM
+  found=" " signal=TERM
   [ "$word" != done ] && [ "$rounds" -lt 10 ] && signal=KILL
   for process in /proc/[0-9]*; do
-    if grep -qs "$1" "$process/environ"; then
-      found=yes
-      kill -s "$signal" "${process#/proc/}"
-    fi
+    grep -qs "$1" "$process/environ" || continue
+    parent=
+    while read -r key value; do
+      [ "$key" = PPid: ] && parent=$value && break
+    done < "$process/status"
+    found="$found${process#/proc/}:$parent "
+  done
+  for each in $found; do
+    case "$found" in *" ${each#*:}:"*|*":${each%:*} "*) continue ;; esac
+    kill -s "$signal" "${each%:*}"
   done
   rounds=$((rounds - 1))
-  if [ -z "$found" ]; then echo clear || exit 0; fi
+  if [ "$found" = " " ]; then echo clear || exit 0; fi
   [ "$rounds" -gt 0 ] && { sleep 0.2 || sleep 1; }
 done 2>/dev/null
 exit 0

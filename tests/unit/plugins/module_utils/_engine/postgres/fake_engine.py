@@ -15,6 +15,14 @@ from pathlib import Path
 _SCRIPT = """#!{python} -IS
 import json, os, pathlib, subprocess, sys
 
+if "GIVEN" not in os.environ:
+    # Nobody inside sees the variables of the real program, which is outside.
+    reader, writer = os.pipe()
+    os.write(writer, json.dumps(dict(os.environ)).encode())
+    os.close(writer)
+    os.set_inheritable(reader, True)
+    os.execve(sys.argv[0], sys.argv, {{"GIVEN": str(reader)}})
+given = json.loads(os.read(int(os.environ["GIVEN"]), 65536))
 folder = pathlib.Path({folder!r})
 with open(folder / "calls", "a") as file:
     file.write(json.dumps(sys.argv[1:]) + "\\n")
@@ -32,7 +40,7 @@ while words[0].startswith("--"):
     option, _, name = words.pop(0).partition("=")
     if option == "--env":
         assert "=" not in name, "a value is in an argument"
-        variables[name] = os.environ[name]
+        variables[name] = given[name]
     else:
         assert option == "--interactive", option
 if (folder / "broken").exists():

@@ -239,6 +239,18 @@ def test_stopping_ends_what_runs_inside(engine: FakeEngine) -> None:
     assert not is_alive(pid)
 
 
+def test_a_program_inside_is_ended_when_it_has_no_child_that_would_be_an_orphan(engine: FakeEngine) -> None:
+    child_script = f"""trap 'touch {engine.folder}/signalled' TERM
+    for n in 1 2 3 4 5 6 7 8; do sleep 0.1; done; touch {engine.folder}/finished"""
+    engine.installs("child", child_script)
+    engine.installs("pg_dump", "child & echo $$; wait; exec sleep 600")
+    with tool("pg_dump").start([], pipe_stdout=True) as running:
+        pid = int(running.stdout.readline())
+    assert (engine.folder / "finished").exists()
+    assert not (engine.folder / "signalled").exists()
+    assert not is_alive(pid)
+
+
 def test_what_outlives_the_engine_s_program_is_ended(engine: FakeEngine) -> None:
     engine.installs("pg_dump", "echo $$; exec sleep 600 2>/dev/null")
     with tool("pg_dump").start([], pipe_stdout=True) as child:
