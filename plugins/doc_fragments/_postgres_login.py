@@ -13,13 +13,13 @@ options:
   login_host:
     description:
       - Host of the PostgreSQL server.
-      - If it is empty, O(login_unix_socket) or the default socket is used.
+      - If it is empty, O(login_unix_socket) or the default socket is used. For O(container) see there.
       - The environment variable E(PGHOST) is used if the option is not set.
     type: str
     default: ""
   login_port:
     description:
-      - Port of the PostgreSQL server.
+      - Port of the PostgreSQL server. Without O(login_host), that inside of O(container).
       - The environment variable E(PGPORT) is used if the option is not set.
     type: int
     default: 5432
@@ -52,10 +52,5 @@ options:
     description:
       - Path of a PEM file with the certificates of the authorities to trust for the PostgreSQL server.
       - The environment variable E(PGSSLROOTCERT) is used if the option is not set.
-    type: path
-  bin_dir:
-    description:
-      - Directory of the PostgreSQL client programs, such as V(/usr/lib/postgresql/15/bin).
-      - By default they are looked for where distributions put them, and on E(PATH).
     type: path
 """

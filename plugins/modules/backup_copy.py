@@ -20,6 +20,7 @@ author:
 extends_documentation_fragment:
   - lifeboat.recovery._attributes
   - lifeboat.recovery._source_and_target
+  - lifeboat.recovery._postgres_programs
 attributes:
   check_mode:
     support: full
@@ -57,11 +58,6 @@ options:
       - The default is long enough to outlive a host that crashed during such work.
     type: int
     default: 4200
-  bin_dir:
-    description:
-      - Directory of the PostgreSQL programs, such as V(/usr/lib/postgresql/15/bin).
-      - By default they are looked for where distributions put them, and on E(PATH).
-    type: path
 seealso:
   - module: lifeboat.recovery.pg_backup
     description: Copies each new backup by itself.
@@ -149,7 +145,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import run as bridge
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import REPOSITORY
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import POSTGRES_PROGRAMS, REPOSITORY
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.places import drill_place_from, places_from
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import IncompleteError, UsageError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import copy_run
@@ -233,7 +229,7 @@ def main() -> t.NoReturn:
             "target": REPOSITORY["repository"],
             "proof": {"type": "str", "choices": ["content", "none"], "default": "content"},
             "wait_s": {"type": "int", "default": 4200},
-            "bin_dir": {"type": "path"},
+            **POSTGRES_PROGRAMS,
         },
         supports_check_mode=True,
     )

@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - lifeboat.recovery._attributes
   - lifeboat.recovery._repository.several
   - lifeboat.recovery._drill
+  - lifeboat.recovery._postgres_programs
   - lifeboat.recovery._s3_connection
 attributes:
   check_mode:
@@ -85,11 +86,6 @@ options:
       - Whether the task fails if anything is not good. It returns what it found in both cases.
     type: bool
     default: true
-  bin_dir:
-    description:
-      - Directory of the PostgreSQL programs, such as V(/usr/lib/postgresql/15/bin).
-      - By default they are looked for where distributions put them, and on E(PATH).
-    type: path
 seealso:
   - module: lifeboat.recovery.backup_info
   - module: lifeboat.recovery.pg_backup
@@ -331,7 +327,6 @@ def main() -> t.NoReturn:
             "backup": {"type": "str", "default": "latest"},
             "level": {"type": "str", "choices": LEVELS, "default": "content"},
             "fail_on_problem": {"type": "bool", "default": True},
-            "bin_dir": {"type": "path"},
             **REPOSITORIES,
             **DRILL,
             **OBJECTS_DRILL,

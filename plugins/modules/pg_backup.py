@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - lifeboat.recovery._attributes
   - lifeboat.recovery._attributes.actiongroup_postgres
   - lifeboat.recovery._postgres_login
+  - lifeboat.recovery._postgres_programs
   - lifeboat.recovery._repository.several
   - lifeboat.recovery._drill
 attributes:
@@ -85,8 +86,7 @@ options:
     default: false
   lock_timeout_s:
     description:
-      - For how many seconds the dump waits for a table that somebody has locked, before it gives up.
-      - V(0) waits for ever.
+      - For how many seconds the dump waits for a locked table before it gives up. V(0) waits for ever.
     type: int
     default: 300
   wait_s:
@@ -156,6 +156,14 @@ EXAMPLES = r"""
     job: db1-lab
     database: lab
     on_shrink: warn
+    repositories: "{{ backup_repositories }}"
+
+- name: Back up a database whose server runs in a container of this host
+  lifeboat.recovery.pg_backup:
+    job: db1-shop
+    database: shop
+    container: shop-db
+    login_password: "{{ vault_shop_password }}"
     repositories: "{{ backup_repositories }}"
 
 - name: Go on with a job after its server was rebuilt

@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - lifeboat.recovery._attributes
   - lifeboat.recovery._attributes.actiongroup_postgres
   - lifeboat.recovery._postgres_login
+  - lifeboat.recovery._postgres_programs
   - lifeboat.recovery._repository.several
 attributes:
   check_mode:

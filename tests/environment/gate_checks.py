@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import typing as t
 from pathlib import Path
 
 import collection_root
@@ -110,10 +111,10 @@ def functional(place: Workplace) -> str:
     return run_pytest(place, "tests/functional", "-n", str(min(4, usable_cores())), "--dist", "loadscope")
 
 
-def run_pytest(place: Workplace, *words: str) -> str:
+def run_pytest(place: Workplace, *words: str, env: t.Mapping[str, str] | None = None) -> str:
     """Run pytest on the checkout and return its counts; no test at all is a failure, as pytest itself has it."""
     options = ["-q", "-ra", "--durations", "25", "--basetemp", place.scratch / "t"]
-    said = place.run("pytest", *words, *options, env=linked_variables())
+    said = place.run("pytest", *words, *options, env={**linked_variables(), **(env or {})})
     return _last_match(_PYTEST_SUMMARY, said)
 
 

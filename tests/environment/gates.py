@@ -41,6 +41,7 @@ def every_gate() -> list[Gate]:
     """Return all gates in the order in which they start: what answers fast, and what others wait for, comes first."""
     import gate_ansible_test as ansible_test
     import gate_checks as checks
+    import gate_containers
     import gate_demo
     import gate_molecule as hosts
     import gate_package as packages
@@ -57,6 +58,7 @@ def every_gate() -> list[Gate]:
         Gate("tooling", "tests of this tooling", checks.tooling, "unit"),
         Gate("changelog", "antsibull-changelog", checks.changelog, "lint"),
         Gate("rules", "promtool: alerts on the metrics", checks.rules, "lint"),
+        Gate("containers", "PostgreSQL in containers", gate_containers.containers, "molecule"),
         Gate("molecule", "hosts with systemd in containers", hosts.molecule, "molecule", needs=("minio",)),
         Gate("molecule-all", "all scenarios", hosts.molecule_all, "molecule-all", needs=("minio",), is_long=True),
         Gate("sanity", "ansible-test sanity", ansible_test.sanity, "sanity"),

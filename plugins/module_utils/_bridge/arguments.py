@@ -10,6 +10,7 @@ import typing as t
 
 from ansible.module_utils.basic import env_fallback
 
+from .._engine.postgres.container import ENGINES
 from .._engine.repository.bucket import BucketStore
 from .._engine.repository.directory import DirectoryStore
 from .._engine.repository.store import Store
@@ -60,7 +61,15 @@ REPOSITORIES: Spec = {
     "repositories": {"type": "list", "elements": "dict", "required": True, **_REPOSITORY_OPTIONS},
 }
 
-# Documented in the fragment _postgres_login; names and meanings as in the collection community.postgresql.
+# Documented in the fragment _postgres_programs.
+POSTGRES_PROGRAMS: Spec = {
+    "bin_dir": {"type": "path"},
+    "container": {"type": "str", "default": ""},
+    "container_engine": {"type": "str", "default": "", "choices": ["", *ENGINES]},
+}
+
+# Documented in the fragments _postgres_login and _postgres_programs; names and meanings as in the collection
+# community.postgresql.
 POSTGRES_LOGIN: Spec = {
     "login_host": {"type": "str", "default": "", "fallback": _from_environment("PGHOST")},
     "login_port": {"type": "int", "default": 5432, "fallback": _from_environment("PGPORT")},
@@ -74,7 +83,7 @@ POSTGRES_LOGIN: Spec = {
         "fallback": _from_environment("PGSSLMODE"),
     },
     "ca_cert": {"type": "path", "fallback": _from_environment("PGSSLROOTCERT")},
-    "bin_dir": {"type": "path"},
+    **POSTGRES_PROGRAMS,
 }
 
 

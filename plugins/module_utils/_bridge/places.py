@@ -11,14 +11,16 @@ import typing as t
 
 from .._engine.errors import UsageError
 from .._engine.host.place import Place
+from .._engine.postgres.container import Container
 from .._engine.verify.restore import DrillPlace
-from .arguments import Spec, repository_name, store_from
+from .arguments import POSTGRES_PROGRAMS, Spec, repository_name, store_from
 
-# Documented in the fragment _drill; `bin_dir` is an option of its own, or one of POSTGRES_LOGIN.
+# Documented in the fragments _drill and _postgres_programs.
 DRILL: Spec = {
     "scratch_dir": {"type": "path"},
     "scratch_user": {"type": "str"},
     "jobs": {"type": "int", "default": 1},
+    **POSTGRES_PROGRAMS,
 }
 
 
@@ -43,16 +45,29 @@ def places_from(repositories: t.Sequence[t.Mapping[str, t.Any]]) -> tuple[Place,
 
 
 def drill_place_from(params: t.Mapping[str, t.Any]) -> DrillPlace:
-    """Return where the options `bin_dir` and those of DRILL want restores to be tried out. Raises UsageError."""
+    """Return where the options of DRILL want restores to be tried out. Raises UsageError."""
     jobs = params.get("jobs", 1)
     if jobs < 1:
         raise UsageError("Cannot restore with so many connections", f"jobs is {jobs}", "set it to 1 or more")
+    container = container_from(params)
     return DrillPlace(
-        bin_dir=params["bin_dir"] or "",
+        bin_dir="" if container else params["bin_dir"] or "",
         folder=params.get("scratch_dir") or "",
         user=_ids_of(params.get("scratch_user") or ""),
         jobs=jobs,
+        container=container,
     )
+
+
+def container_from(params: t.Mapping[str, t.Any]) -> Container | None:
+    """Return the container that the options of POSTGRES_PROGRAMS name, None for none; `bin_dir` is a folder inside.
+
+    Raises UsageError.
+    """
+    name, engine = params.get("container") or "", params.get("container_engine") or ""
+    if engine and not name:
+        raise UsageError("Cannot use these options", "container_engine stands alone", "name the container, too")
+    return Container(name, engine, params["bin_dir"] or "") if name else None
 
 
 def _location(place: Place) -> str:

@@ -77,6 +77,11 @@ class Child:
         return self._process.pid
 
     @property
+    def name(self) -> str:
+        """Return what messages call the program."""
+        return os.path.basename(self.argv[0])
+
+    @property
     def stdin(self) -> t.IO[bytes]:
         if self._process.stdin is None:
             raise ValueError("this child has no input pipe")
@@ -118,7 +123,7 @@ class Child:
         if status != 0:
             words = self.stderr() or "it said nothing"
             ended = f"ended by signal {-status}" if status < 0 else f"exit code {status}"
-            raise ChildError(problem, f"{os.path.basename(self.argv[0])}: {words} ({ended})", remedy, status, words)
+            raise ChildError(problem, f"{self.name}: {words} ({ended})", remedy, status, words)
 
     def stop(self) -> None:
         """End the child and its group, politely first; does nothing when it has ended."""

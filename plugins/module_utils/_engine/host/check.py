@@ -12,12 +12,10 @@ import typing as t
 
 from .. import clock
 from ..errors import DONE, LifeboatError
-from ..postgres.connection import connect
-from ..postgres.tools import find_tool
 from ..repository import binding
 from . import tables
 from .config import Config
-from .database_backup import KIND, Source, inspect
+from .database_backup import KIND, DatabaseJob, Source, drill_programs, inspect
 from .database_settings import DatabaseSettings
 from .job_settings import JobSettings
 from .notify_channel import Channel
@@ -148,19 +146,21 @@ def _refuse_skew(place: Place) -> None:
 
 
 def _of_database(job: DatabaseSettings, opened: t.Sequence[Place], reached: t.Sequence[Place]) -> list[Finding]:
-    sources: list[Source] = []
+    inspected: list[tuple[DatabaseJob, Source]] = []
 
     def look() -> str:
-        sources.append(inspect(job.job(tuple(opened))))
-        found = sources[0]
-        return f"PostgreSQL {found.description['server_version']}, to be dumped by {found.tools.pg_dump.path}"
+        wanted = job.job(tuple(opened))
+        found = inspect(wanted)
+        inspected.append((wanted, found))
+        place = f" in {job.server.container}" if job.server.container else ""
+        return f"PostgreSQL {found.description['server_version']}, to be dumped by {found.tools.pg_dump.path}{place}"
 
     findings = [_found(f"database {job.database}", look)]
-    for source in sources:
+    for wanted, source in inspected:
         findings += [Finding("note", note) for note in (*source.tools.warnings, *source.check.notes)]
         findings += _of_binding(job, KIND, source.identity, reached)
-    if job.proof == "restore":
-        findings.append(_found("server to try restores out", lambda: _scratch_programs(job)))
+        if job.proof == "restore":
+            findings.append(_found("server to try restores out", functools.partial(drill_programs, wanted, source)))
     return findings
 
 
@@ -186,12 +186,3 @@ def _of_binding(job: JobSettings, kind: str, identity: binding.Identity, reached
 def _bound(job: JobSettings, kind: str, identity: binding.Identity, place: Place) -> str:
     binding.check(place.store, job.name, kind, identity)
     return f"the one that {place.name} expects"
-
-
-def _scratch_programs(job: DatabaseSettings) -> str:
-    with connect(job.login(), job.server.maintenance_database) as session:
-        major = session.version_number // 10000
-    purpose = f"Cannot try out restores of {job.database}"
-    for name in ("initdb", "postgres"):
-        tool = find_tool(name, major, job.server.bin_dir, purpose)
-    return f"PostgreSQL {tool.version} in {os.path.dirname(tool.path)}"

@@ -5,14 +5,17 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing as t
 
 from .. import clock
-from ..errors import GuardRefusal
+from ..errors import GuardRefusal, MissingPartError
 from ..postgres.connection import Server
+from ..postgres.container_server import entered
 from ..postgres.description import describe_database
 from ..postgres.dump import Dump, DumpOptions, Globals
 from ..postgres.preflight import Preflight, check_source
+from ..postgres.scratch import server_programs
 from ..postgres.tools import ClientTools, client_tools
 from ..repository.lease import WAIT_S
 from ..repository.manifest import Manifest
@@ -50,7 +53,10 @@ class DatabaseJob:
     @property
     def proving_place(self) -> DrillPlace:
         """Return where copies are proved: by the programs that wrote the dump, unless others are named."""
-        return dataclasses.replace(self.drill, bin_dir=self.drill.bin_dir or self.server.bin_dir)
+        place = self.drill
+        return dataclasses.replace(
+            place, bin_dir=place.bin_dir or self.server.bin_dir, container=place.container or self.server.container
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +85,30 @@ def inspect(job: DatabaseJob) -> Source:
     check.require(job.database, job.server.user)
     description = describe_database(job.server, job.database)
     purpose = f"Cannot back up database {job.database}"
-    tools = client_tools(int(description["server_version_number"]), job.server.bin_dir, purpose)
+    inside = entered(job.server, purpose)
+    tools = client_tools(int(description["server_version_number"]), job.server.bin_dir, purpose, inside)
     return Source(check, tools, description)
+
+
+def drill_programs(job: DatabaseJob, source: Source) -> str:
+    """Return which server programs restores are tried out with, empty when the job wants none.
+
+    Raises MissingPartError when this host has none.
+    """
+    if job.proof != "restore":
+        return ""
+    major = int(source.description["server_version_number"]) // 10000
+    try:
+        postgres = server_programs(major, job.proving_place.bin_dir, f"Cannot try out restores of {job.database}")
+    except MissingPartError as error:
+        if job.server.container is None:
+            raise
+        raise MissingPartError(
+            error.problem,
+            f"{error.cause} of this host, which has to have a server of its own for that: the container is left alone",
+            f"install postgresql-{major} on this host, or set proof to content",
+        ) from error
+    return f"PostgreSQL {postgres.version} in {os.path.dirname(postgres.path)}"
 
 
 def back_up(job: DatabaseJob, say: Say = silent) -> BackupResult:
@@ -91,7 +119,9 @@ def back_up(job: DatabaseJob, say: Say = silent) -> BackupResult:
     """
     with job_lock(job.name):
         begun = clock.monotonic()
-        result = deliver(job, _DatabaseWork(job, inspect(job)), begun, say)
+        source = inspect(job)
+        drill_programs(job, source)
+        result = deliver(job, _DatabaseWork(job, source), begun, say)
         require_copies(job, result)
         return result
 

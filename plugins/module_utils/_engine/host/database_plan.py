@@ -10,7 +10,7 @@ from ..repository import layout
 from ..repository.manifest import Manifest
 from . import backup_plan
 from .backup_plan import PlaceState
-from .database_backup import KIND, DatabaseJob, Source, inspect
+from .database_backup import KIND, DatabaseJob, Source, drill_programs, inspect
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,4 +50,5 @@ def plan(job: DatabaseJob) -> BackupPlan:
     """
     layout.checked_job(job.name)
     source = inspect(job)
+    drill_programs(job, source)
     return BackupPlan(job, source, backup_plan.states_of(job, KIND, source.identity))

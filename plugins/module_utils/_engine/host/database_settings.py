@@ -8,6 +8,8 @@ import dataclasses
 import typing as t
 
 from ..postgres.connection import Server
+from ..postgres.container import ENGINES, NAME_RULE, Container, is_name
+from ..postgres.container_server import located
 from ..postgres.dump import DumpOptions
 from ..verify.restore import DrillPlace
 from .database_backup import KIND, DatabaseJob
@@ -35,13 +37,17 @@ class DatabaseSettings(JobSettings):
 
     @property
     def drill(self) -> DrillPlace:
-        return DrillPlace(bin_dir=self.server.bin_dir, folder=self.scratch_dir)
+        return DrillPlace(bin_dir=self.server.bin_dir, folder=self.scratch_dir, container=self.server.container)
 
     def login(self) -> Server:
-        """Return how to reach the server, with the password. Raises UsageError."""
+        """Return how to reach the server, with the password.
+
+        Raises UsageError for the secret, LifeboatError for a container that is not there or does not run.
+        """
+        server = located(self.server)
         if not self.password_file:
-            return self.server
-        return dataclasses.replace(self.server, password=read_secret(self.password_file))
+            return server
+        return dataclasses.replace(server, password=read_secret(self.password_file))
 
     def job(self, places: tuple[Place, ...]) -> DatabaseJob:
         """Return what a run works with. Raises UsageError when a secret cannot be read."""
@@ -76,11 +82,25 @@ def _server(fields: Fields) -> Server:
     host, folder = fields.text("login_host"), fields.path("login_unix_socket")
     if host and folder:
         raise fields.refuse("login_host", "stands beside login_unix_socket", "give one of them")
+    bin_dir = fields.path("bin_dir")
+    container = _container(fields, bin_dir)
     return Server(
-        host=host or folder or Server.host,
+        host=host or folder or ("" if container else Server.host),
         port=fields.whole("login_port", Server.port, 1, 65535),
         user=fields.text("login_user"),
         ssl_mode=fields.choice("ssl_mode", _SSL_MODES, Server.ssl_mode),
         ca_file=fields.path("ca_cert"),
-        bin_dir=fields.path("bin_dir"),
+        bin_dir="" if container else bin_dir,
+        container=container,
     )
+
+
+def _container(fields: Fields, bin_dir: str) -> Container | None:
+    name, engine = fields.text("container"), fields.choice("container_engine", ("", *ENGINES), "")
+    if not name:
+        if engine:
+            raise fields.refuse("container_engine", "stands alone", "name the container, too")
+        return None
+    if not is_name(name):
+        raise fields.refuse("container", "cannot be the name of a container", f"use {NAME_RULE}")
+    return Container(name, engine, bin_dir)

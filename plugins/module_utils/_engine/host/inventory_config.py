@@ -166,7 +166,11 @@ class _Builder:
         return values
 
 
-_SERVER = ("login_host", "login_port", "login_unix_socket", "ssl_mode", "ca_cert")
+# The first five tell one server from another.
+_SERVER = (
+    *("login_host", "login_port", "login_unix_socket", "container", "container_engine"),
+    *("ssl_mode", "ca_cert"),
+)
 
 
 def database_roles(jobs: t.Sequence[Entry], run_as: str) -> list[dict[str, t.Any]]:
@@ -179,7 +183,7 @@ def database_roles(jobs: t.Sequence[Entry], run_as: str) -> list[dict[str, t.Any
             continue
         server = {key: values[key] for key in _SERVER if key in values}
         name = str(values.get("login_user") or values.get("run_as") or run_as)
-        place = tuple(str(server.get(key, "")) for key in _SERVER[:3])
+        place = tuple(str(server.get(key, "")) for key in _SERVER[:5])
         role = found.setdefault((name, *place), {"name": name, "password": "", "databases": [], "server": server})
         role["password"] = role["password"] or values.get("login_password", "")
         if values["database"] not in role["databases"]:

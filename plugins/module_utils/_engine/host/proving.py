@@ -85,7 +85,7 @@ def _outcome(
     if level == "content" and manifest.kind in OBJECT_KINDS:
         return check_objects(store, manifest, own_only=own_only, sample=sample, folder=place.folder)
     if level == "content":
-        return check_content(store, manifest, place.bin_dir)
+        return check_content(store, manifest, place.bin_dir, place.container)
     if level == "restore":
         return check_restore(store, manifest, place)
     raise UsageError(f"Cannot verify at level {level!r}", "there is no such level", ", ".join(proof.LEVELS))

@@ -91,6 +91,8 @@ def plan(request: RestoreRequest) -> RestorePlan:
         replace=True,
         with_tablespaces=request.options.with_tablespaces,
     )
+    if request.server.container is not None:
+        _tools(request, manifest)  # what a container lacks is better known before hours of fetching
     notes = [f"{name} cannot be used: {why}" for name, why in known.unreachable.items()]
     return RestorePlan(request, tuple(found), database, target, (*notes, *target.notes))
 

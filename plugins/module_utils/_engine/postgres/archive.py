@@ -49,17 +49,20 @@ def script_of_file(path: str, pg_restore: Tool, options: ScriptOptions) -> ToolO
     """Return the SQL script of an archive, while pg_restore writes it: every byte of the archive is read on the way."""
     refuse_foreign_format(path)
     return ToolOutput(
-        [pg_restore.path, "--file=-", *options.arguments(), path],
+        pg_restore,
+        ["--file=-", *options.arguments()],
         {},
         f"Cannot read {os.path.basename(path)} as a database archive",
         "take another copy or another backup",
+        archive=path,
     )
 
 
 def script_of_stream(descriptor: int, pg_restore: Tool, options: ScriptOptions, database: str) -> ToolOutput:
     """Return the SQL script of an archive that comes in by a file descriptor."""
     return ToolOutput(
-        [pg_restore.path, "--file=-", *options.arguments()],
+        pg_restore,
+        ["--file=-", *options.arguments()],
         {},
         f"Cannot take the fingerprint of database {database}",
         stdin=descriptor,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from .. import clock
 from ..errors import LifeboatError, MissingPartError
+from .container import Container
 from .quoting import conninfo
 
 try:
@@ -20,13 +21,17 @@ except ImportError:  # pragma: no cover - depends on the host
     psycopg2 = None  # type: ignore[assignment]
 
 APPLICATION_NAME = "lifeboat"
+REACHED_BY = (
+    "publish the container's port to this host (--publish 127.0.0.1:5432:5432), or say with login_host and login_port, "
+    "or login_unix_socket for a volume, how it is reached from here"
+)
 
 
 @dataclass(frozen=True)
 class Server:
     """How to reach one PostgreSQL server."""
 
-    host: str = "/var/run/postgresql"  # name, address, or folder of the socket (begins with a slash)
+    host: str = "/var/run/postgresql"  # name, address, or folder of the socket (begins with a slash); see `container`
     port: int = 5432
     user: str = ""  # role to log in as; empty: the name of the operating system's user
     password: str = field(default="", repr=False)  # empty: none, or what libpq finds in ~/.pgpass
@@ -35,11 +40,12 @@ class Server:
     ca_file: str = ""  # certificate authority for verify-ca and verify-full; empty: libpq's default
     bin_dir: str = ""  # folder of the client tools; empty: the usual places
     connect_timeout_s: int = 10
+    container: Container | None = None  # where it runs and has its programs; with it an empty `host` is to be found out
 
     @property
     def is_local(self) -> bool:
-        """Say whether the server's socket is on this host."""
-        return self.host.startswith("/")
+        """Say whether the server's socket and folders are on this host."""
+        return self.host.startswith("/") and self.container is None
 
     def environment(self) -> dict[str, str]:
         """Return the variables that lead a client tool to this server; the password travels only here.
@@ -65,7 +71,8 @@ class Server:
         return f"--dbname={conninfo(database)}"
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        place = f"{self.host}:{self.port}"
+        return f"{place} ({self.container})" if self.container else place
 
 
 class Session:
@@ -80,6 +87,14 @@ class Session:
     def version_number(self) -> int:
         """Return the server's version, such as 150018 for 15.18."""
         return int(self._connection.server_version)
+
+    @property
+    def login(self) -> tuple[str, str]:
+        """Return the role that logged in and the password that it used, also one that libpq found in ~/.pgpass."""
+        found = getattr(self._connection, "info", None)  # since psycopg2 2.8
+        if found is None:
+            return self.server.user or str(self.value("SELECT session_user")), self.server.password
+        return str(found.user), str(found.password or "")
 
     def rows(self, query: str, *values: t.Any) -> list[tuple[t.Any, ...]]:
         """Run a query and return its rows. Raises LifeboatError with the server's words."""
@@ -163,7 +178,9 @@ def _open(server: Server, database: str) -> t.Any:
         )
     except (psycopg2.Error, ValueError) as error:
         raise LifeboatError(
-            f"Cannot connect to database {database} of PostgreSQL at {server}", _words(error), _login_remedy(str(error))
+            f"Cannot connect to database {database} of PostgreSQL at {server}",
+            _words(error),
+            _login_remedy(str(error), server),
         ) from error
     connection.autocommit = True
     if connection.get_parameter_status("server_encoding") == "SQL_ASCII":
@@ -179,11 +196,13 @@ def server_time(server: Server) -> dt.datetime:
     return t.cast("dt.datetime", moment).astimezone(clock.UTC)
 
 
-def _login_remedy(words: str) -> str:
+def _login_remedy(words: str, server: Server) -> str:
     if "authentication failed" in words or "no password supplied" in words:
         return "check the login user and password, and pg_hba.conf"
     if "does not exist" in words:
         return "check the names of the database and of the login user"
+    if server.container is not None:
+        return f"{REACHED_BY}, and check that the server inside runs"
     return "check the host, the port and that the server runs"
 
 

@@ -27,7 +27,8 @@ class Dump(ToolOutput):
 
     def __init__(self, server: Server, database: str, pg_dump: Tool, options: DumpOptions | None = None) -> None:
         super().__init__(
-            dump_command(server, database, pg_dump, options or DumpOptions()),
+            pg_dump,
+            dump_arguments(server, database, options or DumpOptions()),
             server.environment(),
             f"Cannot back up database {database}",
             "see the server's log; the previous backups are untouched",
@@ -40,8 +41,8 @@ class Globals(ToolOutput):
     def __init__(self, server: Server, pg_dumpall: Tool, options: DumpOptions | None = None) -> None:
         timeout_s = (options or DumpOptions()).lock_timeout_s
         super().__init__(
+            pg_dumpall,
             [
-                pg_dumpall.path,
                 "--globals-only",
                 "--no-role-passwords",  # else only a superuser could read them, and they would lie in every backup
                 "--no-sync",
@@ -55,14 +56,13 @@ class Globals(ToolOutput):
         )
 
 
-def dump_command(server: Server, database: str, pg_dump: Tool, options: DumpOptions) -> list[str]:
+def dump_arguments(server: Server, database: str, options: DumpOptions) -> list[str]:
     """Return the arguments of pg_dump; no secret is among them."""
     optional: t.Sequence[tuple[bool, str]] = (
         (not options.with_subscriptions, "--no-subscriptions"),
         (not options.with_unlogged_data, "--no-unlogged-table-data"),
     )
     return [
-        pg_dump.path,
         "--format=custom",
         "--compress=0",  # the stream is compressed later, by all cores and with checksums
         "--no-sync",

@@ -9,8 +9,9 @@ import fcntl
 import re
 import typing as t
 
-from ..child import CHUNK, Child
+from ..child import CHUNK
 from ..errors import LifeboatError
+from .tools import Tool
 
 _F_SETPIPE_SZ = 1031  # Linux, fcntl(2): a pipe of one chunk instead of 64 KiB saves most context switches
 _STDERR_LIMIT = 60 * 1024  # beyond this the child's first words may have been dropped
@@ -34,15 +35,18 @@ class ToolOutput:
 
     def __init__(
         self,
-        argv: t.Sequence[str],
+        tool: Tool,
+        arguments: t.Sequence[str],
         environment: t.Mapping[str, str],
         problem: str,
         remedy: str = "",
+        *,
+        archive: str = "",
         stdin: int | None = None,
     ) -> None:
         self._problem = problem
         self._remedy = remedy
-        self._child = Child(argv, environment=environment, pipe_stdout=True, stdin=stdin)
+        self._child = tool.start(arguments, archive=archive, environment=environment, stdin=stdin, pipe_stdout=True)
         self.size_bytes = 0  # bytes that came so far
         self.warnings: tuple[str, ...] = ()
         with contextlib.suppress(OSError):

@@ -10,7 +10,6 @@ import typing as t
 from dataclasses import dataclass, field
 
 from .. import clock
-from ..child import Child
 from ..errors import DamagedError, LifeboatError
 from ..steps import reached
 from .archive import ScriptOptions, refuse_foreign_format
@@ -187,18 +186,20 @@ def _run_pg_restore(
 ) -> tuple[str, ...]:
     # Not in a single transaction: the database is new and dropped on failure anyway, and thousands of tables at once
     # would exhaust the server's lock table.
-    argv = [tools.pg_restore.path, "--exit-on-error", "--no-password", server.option_for(name)]
-    argv += options.script.arguments()
-    if options.jobs > 1:
-        argv.append(f"--jobs={options.jobs}")
+    arguments = ["--exit-on-error", "--no-password", server.option_for(name), *options.script.arguments()]
+    notes: tuple[str, ...] = ()
+    if options.jobs > 1 and tools.pg_restore.inside is not None:
+        notes = (f"loaded by one connection instead of {options.jobs}: into a container the archive comes as a stream",)
+    elif options.jobs > 1:
+        arguments.append(f"--jobs={options.jobs}")
     if not options.with_tablespaces:
-        argv.append("--no-tablespaces")
+        arguments.append("--no-tablespaces")
     problem = "Cannot restore the archive"
     environment = {**server.environment(), "PGOPTIONS": _SESSION}
     del environment["PGTZ"]  # constraints may depend on the time zone that the database is set to
-    with Child([*argv, archive_path], environment=environment) as child:
+    with tools.pg_restore.start(arguments, archive=archive_path, environment=environment) as child:
         child.check(problem, "nothing that existed was touched; mend what the server says and start again")
-        return judge_words(child.stderr(), problem)
+        return (*notes, *judge_words(child.stderr(), problem))
 
 
 def _compared(

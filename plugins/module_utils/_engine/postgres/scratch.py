@@ -61,9 +61,9 @@ def scratch_server(
     server's programs are not installed. The folder is removed in the end; what a killed run left is removed by the
     next.
     """
-    initdb = find_tool("initdb", major, bin_dir, "Cannot start a scratch PostgreSQL server")
-    postgres = find_tool(
-        "postgres", initdb.major, os.path.dirname(initdb.path), "Cannot start a scratch PostgreSQL server"
+    postgres = server_programs(major, bin_dir, "Cannot start a scratch PostgreSQL server")
+    initdb = find_tool(
+        "initdb", postgres.major, os.path.dirname(postgres.path), "Cannot start a scratch PostgreSQL server"
     )
     parent = parent or tempfile.gettempdir()
     remove_leftovers(parent)
@@ -82,6 +82,13 @@ def scratch_server(
         _wait_until_ready(server, child)
         reached("scratch.ready")
         yield server
+
+
+def server_programs(major: int, bin_dir: str, purpose: str) -> Tool:
+    """Return the program of a server of `major`, or the next newer one, whose folder has initdb, too. Raises
+    MissingPartError."""
+    initdb = find_tool("initdb", major, bin_dir, purpose)
+    return find_tool("postgres", initdb.major, os.path.dirname(initdb.path), purpose)
 
 
 def remove_leftovers(parent: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ..errors import LifeboatError
 from .archive import ScriptOptions
 from .connection import Server, Session, connect
+from .container_server import entered
 from .description import Description
 from .fingerprint import Fingerprint
 from .quoting import shorten
@@ -47,15 +48,23 @@ def restore_tools(server: Server, dumped_by: str, database: str) -> ClientTools:
     with connect(server, server.maintenance_database) as session:
         version = session.version_number
     major = max(version // 10000, int(dumped_by.split(".")[0] or 0) if dumped_by else 0)
-    tools = [find_tool(name, major, server.bin_dir, purpose) for name in ("pg_dump", "pg_dumpall", "pg_restore")]
+    inside = entered(server, purpose)
+    names = ("pg_dump", "pg_dumpall", "pg_restore")
+    tools = [find_tool(name, major, server.bin_dir, purpose, inside) for name in names]
     for tool in tools:
         if tool.major < major:
             raise LifeboatError(
                 purpose,
                 f"{tool.name} {tool.version} is older than the archive or the server, which need {major}",
-                f"install postgresql-client-{major} or say with bin_dir in which folder the programs lie",
+                _older_remedy(server, major),
             )
     return ClientTools(tools[0], tools[1], tools[2])
+
+
+def _older_remedy(server: Server, major: int) -> str:
+    if server.container is not None:
+        return f"restore into a server of PostgreSQL {major} or later, or name the folder of its programs with bin_dir"
+    return f"install postgresql-client-{major} or say with bin_dir in which folder the programs lie"
 
 
 def check_target(

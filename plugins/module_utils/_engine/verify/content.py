@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing as t
 
 from ..child import ChildError
 from ..errors import DamagedError, MissingPartError
+from ..postgres.container import Container
 from ..postgres.fingerprint import fingerprint_of_chunks
-from ..postgres.tools import Tool, find_tool
+from ..postgres.tools import Inside, Tool, find_tool
 from ..repository.manifest import Manifest
 from ..repository.store import Store
 from ..repository.stored_files import NeededFile, plain_chunks
@@ -20,14 +22,15 @@ from .presence import judged
 DUMP = "dump"  # role of a stored file in pg_dump's custom format
 
 
-def check_content(store: Store, manifest: Manifest, bin_dir: str = "") -> Outcome:
+def check_content(store: Store, manifest: Manifest, bin_dir: str = "", container: Container | None = None) -> Outcome:
     """Read every stored file to its plain bytes, and every archive of a database through pg_restore.
 
-    The archives are streamed: nothing is written to this host's disks. `bin_dir`: where PostgreSQL's programs are.
+    The archives are streamed: nothing is written to this host's disks. `bin_dir`: where PostgreSQL's programs are;
+    `container`: one that has them, for a host that has none.
     Raises MissingPartError when they, or a library for the compression, are not installed.
     """
     figures: dict[str, t.Any] = {"plain_bytes": 0}
-    pg_restore = _reader(manifest, bin_dir)
+    pg_restore = _reader(manifest, bin_dir, container)
 
     def judge(each: NeededFile) -> str:
         chunks = plain_chunks(store, manifest.job, each.owner, each.file)
@@ -46,14 +49,14 @@ def check_content(store: Store, manifest: Manifest, bin_dir: str = "") -> Outcom
     return dataclasses.replace(outcome, report=figures)
 
 
-def _reader(manifest: Manifest, bin_dir: str) -> Tool | None:
+def _reader(manifest: Manifest, bin_dir: str, container: Container | None) -> Tool | None:
     """Return the pg_restore that can read the archives of a backup; None when it has none."""
     if all(file.role != DUMP for file in manifest.files):
         return None
     dumped_by = str(manifest.versions.get("pg_dump", "")).partition(".")[0]
     major = max(int(manifest.source["server_version_number"]) // 10000, int(dumped_by or 0))
     purpose = f"Cannot verify backup {manifest.id} of {manifest.job}"
-    tool = find_tool("pg_restore", major, bin_dir, purpose)
+    tool = _nearest(major, bin_dir, container, purpose)
     if tool.major < major:  # it would refuse the archive, and a good backup would be recorded as a bad one
         raise MissingPartError(
             purpose,
@@ -61,3 +64,17 @@ def _reader(manifest: Manifest, bin_dir: str) -> Tool | None:
             f"install postgresql-client-{major} or say with bin_dir in which folder the programs lie",
         )
     return tool
+
+
+def _nearest(major: int, bin_dir: str, container: Container | None, purpose: str) -> Tool:
+    """Return the pg_restore of this host if it will do, else that of the container.
+
+    The host's works while the container is stopped, and does not take the database's share of processors and memory.
+    """
+    if container is None:
+        return find_tool("pg_restore", major, bin_dir, purpose)
+    with contextlib.suppress(MissingPartError):
+        tool = find_tool("pg_restore", major, bin_dir, purpose)
+        if tool.major >= major:
+            return tool
+    return find_tool("pg_restore", major, "", purpose, Inside(container))

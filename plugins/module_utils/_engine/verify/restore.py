@@ -9,6 +9,7 @@ import typing as t
 
 from ..child import ChildError
 from ..errors import DamagedError
+from ..postgres.container import Container
 from ..postgres.drill import DrillReport, restore_and_compare
 from ..repository.manifest import Manifest
 from ..repository.store import Store
@@ -26,6 +27,7 @@ class DrillPlace:
     folder: str = ""  # for the spooled archive and the scratch server; empty: that for temporary files
     user: tuple[int, int] | None = None  # uid and gid of the scratch server; None: nobody when root, else ourselves
     jobs: int = 1  # connections that load at once
+    container: Container | None = None  # has programs that can read archives, for a host that has none
 
 
 def check_restore(store: Store, manifest: Manifest, place: DrillPlace) -> Outcome:
@@ -33,7 +35,7 @@ def check_restore(store: Store, manifest: Manifest, place: DrillPlace) -> Outcom
 
     Raises MissingPartError when PostgreSQL's server programs are not installed.
     """
-    content = check_content(store, manifest, place.bin_dir)
+    content = check_content(store, manifest, place.bin_dir, place.container)
     if not content.is_good:
         return dataclasses.replace(content, level="restore")
     report = dict(content.report)

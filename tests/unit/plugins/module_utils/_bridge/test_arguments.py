@@ -7,7 +7,12 @@ from __future__ import annotations
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.lifeboat.recovery.plugins.doc_fragments import _postgres_login, _repository, _s3_connection
+from ansible_collections.lifeboat.recovery.plugins.doc_fragments import (
+    _postgres_login,
+    _postgres_programs,
+    _repository,
+    _s3_connection,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import arguments
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
@@ -47,7 +52,14 @@ def documented(fragment, option=""):
     "options, spec",
     [
         (documented(_s3_connection.ModuleDocFragment.DOCUMENTATION), arguments.S3_CONNECTION),
-        (documented(_postgres_login.ModuleDocFragment.DOCUMENTATION), arguments.POSTGRES_LOGIN),
+        (documented(_postgres_programs.ModuleDocFragment.DOCUMENTATION), arguments.POSTGRES_PROGRAMS),
+        (
+            {
+                **documented(_postgres_login.ModuleDocFragment.DOCUMENTATION),
+                **documented(_postgres_programs.ModuleDocFragment.DOCUMENTATION),
+            },
+            arguments.POSTGRES_LOGIN,
+        ),
         (
             documented(_repository.ModuleDocFragment.DOCUMENTATION, "repository"),
             arguments.REPOSITORY["repository"]["options"],

@@ -17,6 +17,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.places i
     places_from,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import UsageError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.container import Container
 
 SITE = {"bucket": "backups", "endpoint_url": "https://s3.example.com", "access_key": "mine", "secret_key": "secret"}
 
@@ -28,7 +29,7 @@ def repositories(*rows):
 
 
 def drill(**options):
-    outcome = ArgumentSpecValidator({"bin_dir": {"type": "path"}, **DRILL}).validate(options)
+    outcome = ArgumentSpecValidator(DRILL).validate(options)
     return drill_place_from(outcome.validated_parameters)
 
 
@@ -74,7 +75,14 @@ def test_a_drill_is_left_to_the_engine_unless_options_say_more():
     assert place.user == (me.pw_uid, me.pw_gid)
 
 
-@pytest.mark.parametrize("options", [{"scratch_user": "no-such-user"}, {"jobs": 0}])
+def test_a_drill_of_a_container_leaves_the_programs_of_the_host_to_be_found():
+    place = drill(container="shop-db", container_engine="docker", bin_dir="/opt/pg")
+    assert (place.bin_dir, place.container) == ("", Container("shop-db", "docker", "/opt/pg"))
+
+
+@pytest.mark.parametrize(
+    "options", [{"scratch_user": "no-such-user"}, {"jobs": 0}, {"container": "a b"}, {"container_engine": "docker"}]
+)
 def test_a_drill_that_cannot_be_is_wrong_usage(options):
     with pytest.raises(UsageError):
         drill(**options)

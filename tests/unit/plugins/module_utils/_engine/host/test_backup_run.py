@@ -29,6 +29,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host imp
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.database_backup import DatabaseJob, Source
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.connection import Server
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.container import Container
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.dump import DumpOptions
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.preflight import Preflight
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.tools import ClientTools, Tool
@@ -298,6 +299,8 @@ def test_copies_are_proved_by_the_programs_that_wrote_the_dump() -> None:
     assert job_of(server=server).proving_place.bin_dir == "/opt/pg18/bin"
     named = job_of(server=server, drill=DrillPlace(bin_dir="/opt/pg19/bin", jobs=3)).proving_place
     assert (named.bin_dir, named.jobs) == ("/opt/pg19/bin", 3)
+    inside = job_of(server=Server(container=Container("shop-db"))).proving_place
+    assert (inside.bin_dir, inside.container) == ("", Container("shop-db"))
 
 
 def test_the_newest_manifest_is_the_newest_one_that_can_be_read(world: World, place: Places) -> None:

@@ -11,6 +11,7 @@ import os
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import UsageError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import config
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.container import Container
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 
@@ -94,6 +95,28 @@ def test_every_key_of_a_job_reaches_it():
     assert (found.lock_timeout_s, found.run_as) == (5, "postgres")
     assert (found.drill.bin_dir, found.drill.folder) == ("/opt/pg/bin", "/scratch")
     assert found.password_file == "/etc/lifeboat/db.password"
+
+
+def test_a_job_of_a_container_has_its_programs_there_and_is_looked_for_when_it_runs():
+    job = {**GIVEN["jobs"]["db1-shop"], "container": "shop-db", "container_engine": "podman", "bin_dir": "/opt/pg/bin"}
+    found = parsed(changed("jobs/db1-shop", job)).job("db1-shop")
+    assert found.server.container == Container("shop-db", "podman", "/opt/pg/bin")
+    assert (found.server.host, found.server.bin_dir, found.server.is_local) == ("", "", False)
+    assert (found.drill.bin_dir, found.drill.container) == ("", found.server.container)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "allowed"),
+    [
+        ({"container": "a b"}, "jobs.db1-shop.container cannot be the name of a container", "letters"),
+        ({"container": "--rm"}, "jobs.db1-shop.container cannot be the name of a container", "letters"),
+        ({"container": "a", "container_engine": "lxc"}, "jobs.db1-shop.container_engine is 'lxc'", "docker, podman"),
+        ({"container_engine": "docker"}, "jobs.db1-shop.container_engine stands alone", "name the container"),
+    ],
+)
+def test_a_mistake_about_a_container_is_named_by_its_key(changes, key, allowed):
+    error = refused(changed("jobs/db1-shop", {**GIVEN["jobs"]["db1-shop"], **changes}))
+    assert key in error.cause and allowed in error.remedy
 
 
 BUCKETS = {

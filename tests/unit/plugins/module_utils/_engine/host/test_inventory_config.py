@@ -180,6 +180,15 @@ def test_a_secret_is_in_no_message():
     assert "top-secret" not in str(refused.value)
 
 
+def test_servers_in_containers_are_told_apart_and_passed_on():
+    first = {**SHOP, "container": "shop-db", "container_engine": "docker", "login_password": "x", "login_port": "5433"}
+    made_job = next(iter(made([first]).document["jobs"].values()))
+    assert (made_job["container"], made_job["container_engine"]) == ("shop-db", "docker")
+    roles = database_roles([first, {**first, "name": "b", "container": "wiki-db"}], "lifeboat")
+    server = {"login_port": 5433, "container": "shop-db", "container_engine": "docker"}
+    assert [role["server"] for role in roles] == [server, {**server, "container": "wiki-db"}]
+
+
 def test_one_role_serves_all_databases_of_a_server():
     jobs = [SHOP, {**SHOP, "name": "wiki", "database": "wiki"}, {**SHOP, "name": "again"}, ETC]
     far = {**SHOP, "login_host": "db2", "login_user": "backup", "login_password": "x", "login_port": 5433}

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.child import ChildError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import LifeboatError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.output import ToolOutput, judge_words
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.tools import Tool
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ def test_what_does_no_harm_is_kept_as_a_warning(words: str) -> None:
 
 
 def program(text: str) -> ToolOutput:
-    return ToolOutput([sys.executable, "-c", text], {}, "Cannot test", "try again")
+    return ToolOutput(Tool("python", sys.executable, 3, "3"), ["-c", text], {}, "Cannot test", "try again")
 
 
 def test_all_bytes_come_and_are_counted() -> None:

@@ -5,8 +5,7 @@
 from __future__ import annotations
 
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.connection import Server
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.dump import DumpOptions, dump_command
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.tools import Tool
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.dump import DumpOptions, dump_arguments
 
 SERVER = Server(
     host="db.example.org", port=5433, user="backup", password="canary", ssl_mode="verify-full", ca_file="/ca"
@@ -16,8 +15,7 @@ SERVER = Server(
 def test_the_password_is_in_the_environment_of_the_tools_and_nowhere_else() -> None:
     assert SERVER.environment()["PGPASSWORD"] == "canary"
     assert "canary" not in repr(SERVER) + str(SERVER)
-    command = dump_command(SERVER, "lab", Tool("pg_dump", "/bin/pg_dump", 15, "15.18"), DumpOptions())
-    assert not any("canary" in argument for argument in command)
+    assert not any("canary" in argument for argument in dump_arguments(SERVER, "lab", DumpOptions()))
 
 
 def test_what_is_not_set_is_left_to_libpq() -> None:
@@ -25,10 +23,8 @@ def test_what_is_not_set_is_left_to_libpq() -> None:
 
 
 def test_the_dump_is_uncompressed_patient_and_names_the_database_by_value() -> None:
-    tool = Tool("pg_dump", "/bin/pg_dump", 15, "15.18")
     options = DumpOptions(lock_timeout_s=7, with_subscriptions=False, with_unlogged_data=False)
-    assert dump_command(SERVER, "dbname=x", tool, options) == [
-        "/bin/pg_dump",
+    assert dump_arguments(SERVER, "dbname=x", options) == [
         "--format=custom",
         "--compress=0",
         "--no-sync",
