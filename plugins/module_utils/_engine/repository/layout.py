@@ -15,6 +15,7 @@ IDENTITY = "lifeboat.json"
 MANIFESTS = "manifests/"
 JOBS = "jobs/"
 VERIFIED = "verified/"
+DATA = "data/"
 FILES = "files.jsonl"
 NEEDS = "needs.jsonl"
 SUMS = "SHA256SUMS"
@@ -75,7 +76,7 @@ def manifest(job: str, backup_id: str) -> str:
 
 
 def data(job: str, backup_id: str, name: str = "") -> str:
-    return f"data/{job}/{backup_id}/{name}"
+    return f"{DATA}{job}/{backup_id}/{name}"
 
 
 def verified(job: str, backup_id: str) -> str:
@@ -90,6 +91,14 @@ def acknowledgement(job: str, backup_id: str) -> str:
     return f"{acknowledgements(job)}{backup_id}.json"
 
 
+def holds(job: str) -> str:
+    return f"holds/{job}/"
+
+
+def hold(job: str, backup_id: str) -> str:
+    return f"{holds(job)}{backup_id}.json"
+
+
 def lease(job: str) -> str:
     return f"maintenance/{job}.json"
 
@@ -99,5 +108,5 @@ def plans(job: str) -> str:
 
 
 def id_of(key: str) -> str:
-    """Return the backup id in the key of a manifest, intent or acknowledgement."""
+    """Return the backup id in the key of a manifest, intent, acknowledgement or hold."""
     return key.rpartition("/")[2][: -len(".json")]

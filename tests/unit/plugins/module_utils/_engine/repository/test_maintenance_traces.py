@@ -59,7 +59,7 @@ def test_a_frozen_prune_deletes_nothing_that_a_copy_brought_meanwhile(in_buckets
 def test_a_delete_on_its_way_arrives_before_anybody_can_take_the_lease_over(in_buckets: Setting) -> None:
     backup_id = planned_backup(in_buckets, in_buckets.b)
     prune = in_buckets.start_prune(in_buckets.b)
-    in_buckets.world.run_until(prune, "versions", data_keys(f"{backup_id}/dump"))
+    in_buckets.world.run_until(prune, "delete", layout.verified(JOB, backup_id))
     in_buckets.world.advance(9 * MINUTE)  # less than what makes it renew
     in_buckets.world.run_until(prune, "delete", data_keys(f"{backup_id}/dump"))
     in_buckets.world.delay(prune, 14 * MINUTE)
