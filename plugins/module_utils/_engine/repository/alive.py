@@ -81,7 +81,7 @@ def alive_keys(store: Store, job: str, backups: t.Sequence[Backup]) -> set[str]:
     Raises DamagedError when a manifest, or a list that says what a backup needs, cannot be read.
     """
     require_readable(job, backups, store.name)
-    known = Memory[Need, t.FrozenSet[str]]()
+    known = Memory[Need, frozenset[str]]()
     manifests = [backup.manifest for backup in backups if backup.manifest is not None]
     with concurrent.futures.ThreadPoolExecutor(_READERS, "alive") as pool:
         found = list(pool.map(lambda manifest: _told(store, manifest, known), manifests))
@@ -111,7 +111,7 @@ def named_keys(store: Store, manifest: Manifest, known: Memory[Need, frozenset[s
     if is_self_contained(manifest):
         return keys
     keys |= {each.key(job) for each in own_files(store, manifest)}
-    memory = Memory[Need, t.FrozenSet[str]]() if known is None else known
+    memory = Memory[Need, frozenset[str]]() if known is None else known
     for need in needs_of(store, manifest):
         keys |= memory.of(need, lambda need: frozenset(each.key(job) for each in files_of_need(store, manifest, need)))
     return keys

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import typing as t
 
 from .. import clock
 from ..errors import DamagedError, LifeboatError
