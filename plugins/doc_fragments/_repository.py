@@ -180,3 +180,56 @@ options:
         type: bool
         default: false
 """
+
+    # For modules that remove backups from several (the specification KEPT_REPOSITORIES).
+    KEPT = (
+        SEVERAL
+        + r"""
+      keep:
+        description:
+          - Which backups of the job stay in this repository. A backup stays if any of the rules keeps it.
+          - Without it every backup stays, and only what no backup needs is deleted.
+        type: dict
+        suboptions:
+          last:
+            description:
+              - So many of the newest backups stay.
+            type: int
+          max_backups:
+            description:
+              - The same as O(repositories[].keep.last).
+            type: int
+          within:
+            description:
+              - Backups stay that were made within this time before the newest proved one, such as V(36h), V(14d), V(8w).
+            type: str
+          retention_days:
+            description:
+              - The same as O(repositories[].keep.within), as a number of days.
+            type: int
+          hourly:
+            description:
+              - For so many hours that have backups, the newest one of each stays.
+            type: int
+          daily:
+            description:
+              - For so many days that have backups, the newest one of each stays.
+            type: int
+          weekly:
+            description:
+              - For so many weeks that have backups, the newest one of each stays. Weeks begin on Monday.
+            type: int
+          monthly:
+            description:
+              - For so many months that have backups, the newest one of each stays.
+            type: int
+          yearly:
+            description:
+              - For so many years that have backups, the newest one of each stays.
+            type: int
+          verified_min:
+            description:
+              - So many of the newest proved backups stay whatever the other rules say, at least one. V(2) if not set.
+            type: int
+"""
+    )

@@ -12,6 +12,7 @@ from ansible.module_utils.basic import env_fallback
 
 from .._engine.repository.bucket import BucketStore
 from .._engine.repository.directory import DirectoryStore
+from .._engine.repository.keep import TIERS
 from .._engine.repository.store import Store
 from .._engine.s3.client import S3Client
 from .._engine.s3.endpoint import Endpoint
@@ -58,6 +59,21 @@ _REPOSITORY_OPTIONS: Spec = {
 REPOSITORY: Spec = {"repository": {"type": "dict", "required": True, **_REPOSITORY_OPTIONS}}
 REPOSITORIES: Spec = {
     "repositories": {"type": "list", "elements": "dict", "required": True, **_REPOSITORY_OPTIONS},
+}
+
+# Documented in the fragment _repository.kept; which backups a repository keeps.
+KEEP: Spec = {
+    "keep": {
+        "type": "dict",
+        "options": {
+            **{name: {"type": "int"} for name in ("last", *TIERS, "verified_min", "max_backups", "retention_days")},
+            "within": {"type": "str"},
+        },
+        "mutually_exclusive": [["last", "max_backups"], ["within", "retention_days"]],
+    }
+}
+KEPT_REPOSITORIES: Spec = {
+    "repositories": {**REPOSITORIES["repositories"], "options": {**_REPOSITORY_OPTIONS["options"], **KEEP}}
 }
 
 # Documented in the fragment _postgres_login; names and meanings as in the collection community.postgresql.

@@ -207,9 +207,7 @@ class _Work:
     def _doomed(self) -> tuple[str, ...]:
         """Return what goes now: it was garbage a day ago, and is by all that was just read."""
         planned = {key for plan in self._due_plans for key in plan.keys}
-        return tuple(
-            sorted(key for key in planned if key in self._seen.files and self._is_garbage(key, self._named))
-        )
+        return tuple(sorted(key for key in planned if key in self._seen.files and self._is_garbage(key, self._named)))
 
     def _new_garbage(self, removed: t.Collection[str]) -> tuple[str, ...]:
         """Return what no plan lists and nothing names once some backups are removed."""
