@@ -59,6 +59,9 @@ def plan(request: Request) -> tuple[PlaceOutcome, ...]:
 def run(request: Request, planned: t.Sequence[PlaceOutcome], say: Say = silent) -> tuple[PlaceOutcome, ...]:
     """Prune each repository whose plan changes anything; one that fails does not keep the others from it."""
     by_name = {place.name: place for place in request.places}
+    for each in planned:
+        if each.error is None:
+            by_name[each.name].store.discard_abandoned(request.job)
     return tuple(_pruned(request, by_name[each.name], each, say) if each.is_change else each for each in planned)
 
 
