@@ -131,8 +131,8 @@ def test_a_mirror_is_translated():
 
 def test_schedules_are_in_the_configuration_only_if_they_are_handed_over(monkeypatch):
     monkeypatch.setattr(config, "parse", lambda data, source: None)  # whether readers know the key is their matter
-    job = {**SHOP, "schedule": "daily", "verify": "weekly", "copy": {"schedule": "daily"}}
-    assert not {"schedule", "verify", "copy"} & set(made([job]).document["jobs"]["db1-shop"])
+    job = {**SHOP, "schedule": "daily", "verify": "weekly", "copy": {"schedule": "daily"}, "prune": "daily"}
+    assert not {"schedule", "verify", "copy", "prune"} & set(made([job]).document["jobs"]["db1-shop"])
     timing = {"cron": "17 2 * * *", "timezone": "UTC", "kind": "run"}
     document = made([job], timings={"db1-shop": timing}).document
     assert document["jobs"]["db1-shop"]["schedule"] == {"cron": "17 2 * * *", "timezone": "UTC"}

@@ -20,6 +20,7 @@ FILES = (
     "data/j/i/f",
     "verified/j/i/r",
     "plans/j/1.json",
+    "holds/j/i.json",
 )
 
 
@@ -39,7 +40,7 @@ def allowed_files(role, action):
 
 
 EVERY_FILE = {name.partition("/")[0] for name in FILES}
-PRUNED = {"data", "intents", "manifests", "verified", "plans"}
+PRUNED = {"data", "holds", "intents", "manifests", "verified", "plans"}
 
 
 @pytest.mark.parametrize(

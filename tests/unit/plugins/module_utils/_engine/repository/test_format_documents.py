@@ -25,6 +25,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     catalog,
     copy,
     deletion_plan,
+    hold,
     identity,
     json_document,
     layout,
@@ -52,6 +53,7 @@ HEADINGS = {  # of the tables in docs/format.md that describe the members of a d
     "lease": "Lease",
     "deletion_plan": "Deletion plan",
     "acknowledgement": "Acknowledgement",
+    "hold": "Hold",
 }
 OPTIONAL = {"flags", "taken_over"}  # members that a document may lack
 KINDS = (  # of documents, by their keys
@@ -63,6 +65,7 @@ KINDS = (  # of documents, by their keys
     (r"maintenance/[^/]+\.json", "lease"),
     (r"plans/[^/]+/[^/]+\.json", "deletion_plan"),
     (r"acknowledged/[^/]+/[^/]+\.json", "acknowledgement"),
+    (r"holds/[^/]+/[^/]+\.json", "hold"),
 )
 
 
@@ -114,8 +117,8 @@ def written(tmp_path):
     proof.write(store, proof.ProofRecord(job, run.id, "checksum", store.now(), "db1", files, {"plain_bytes": 600}))
     plan = deletion_plan.DeletionPlan(job, store.now(), (layout.data(job, "20260101T000000Z-000000", "x.zst"),))
     store.put_new(f"{layout.plans(job)}1.json", plan.to_bytes())
-    with lease.held(store, job, who.signature_window, 0):
-        pass
+    with lease.held(store, job, who.signature_window, 0) as permit:
+        hold.place(store, job, run.id, "an audit", None, permit)
     return tmp_path / "repository"
 
 
