@@ -201,7 +201,8 @@ options:
             type: int
           within:
             description:
-              - Backups stay that were made within this time before the newest proved one, such as V(36h), V(14d), V(8w).
+              - Backups stay that were made within this time before the newest proved one, such as V(36h), V(14d)
+                or V(8w).
             type: str
           retention_days:
             description:

@@ -120,8 +120,8 @@ def _done(order: Order, say: t.Callable[[str], None]) -> t.Any:
     if order.use_case == "prune":
         return _pruned(order, places, say)
     if order.use_case == "delete":
-        _engine("repository.delete").delete(places[0].store, order.job, window=dt.timedelta(minutes=15), **order.options)
-        return None
+        window = dt.timedelta(minutes=15)
+        return _engine("repository.delete").delete(places[0].store, order.job, window=window, **order.options)
     if order.use_case == "back_up_objects":
         return _objects_backed_up(order, places, say)
     if order.use_case == "restore_objects":

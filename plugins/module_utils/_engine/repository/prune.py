@@ -133,7 +133,11 @@ def refuse(planned: PrunePlan, where: str) -> None:
     """Raise GuardRefusal when a plan may not be carried out."""
     for refusal in planned.retention.refusals:
         problem = f"Cannot prune {planned.request.job} in {where}"
-        raise GuardRefusal(refusal.guard, problem, refusal.cause, refusal.remedy)
+        if refusal.guard == "flagged":
+            raise GuardRefusal("flagged", problem, refusal.cause, refusal.remedy)
+        if refusal.guard == "tampered":
+            raise GuardRefusal("tampered", problem, refusal.cause, refusal.remedy)
+        raise GuardRefusal("mass_removal", problem, refusal.cause, refusal.remedy)
 
 
 def _bury(store: Store, job: str, permit: Permit) -> list[str]:
