@@ -9,6 +9,7 @@ import datetime as dt
 import itertools
 import typing as t
 
+from .. import clock
 from ..errors import DamagedError
 from ..steps import reached
 from . import deletion_plan, layout, proof
@@ -85,8 +86,8 @@ def collect(store: Store, job: str, doomed: t.Iterable[str], listed: Listing, pe
     """
     by_owner = itertools.groupby(sorted(doomed), key=lambda key: owner_of(job, key))
     for owner, group in by_owner:
-        keys = [key for key in group if key in listed]
-        if not owner or not keys:
+        keys = [key for key in group if key in listed and not _is_locked(store, key, listed[key], done)]
+        if not owner or not keys or _has_locked_proof(store, job, owner, done):
             continue  # a plan is no reason to touch anything but stored files
         try:
             proof.forget(store, job, owner, {key.rpartition("/")[2] for key in keys}, permit)
@@ -96,6 +97,23 @@ def collect(store: Store, job: str, doomed: t.Iterable[str], listed: Listing, pe
         reached("prune.proofs_removed")
         for key in keys:
             _delete(store, key, listed[key], permit, done)
+
+
+def _has_locked_proof(store: Store, job: str, owner: str, done: Collected) -> bool:
+    """Say whether a proof of an owner's files is locked: every try to take files out of it would leave one more."""
+    found = listing(store, layout.verified(job, owner))
+    return any([_is_locked(store, key, versions, done) for key, versions in found.items()])
+
+
+def _is_locked(store: Store, key: str, versions: t.Sequence[Version], done: Collected) -> bool:
+    """Say whether object lock keeps a key, and tell so; only versions can be locked."""
+    if all(version.entry.version_id in ("", "null") for version in versions):
+        return False
+    until = store.locked_until(key)
+    if until is None or until <= store.now():
+        return False
+    done.denied.append(f"{key}: locked until {clock.to_text(until)}")
+    return True
 
 
 def _delete(store: Store, key: str, versions: t.Sequence[Version], permit: Permit, done: Collected) -> None:
@@ -109,10 +127,16 @@ def _delete(store: Store, key: str, versions: t.Sequence[Version], permit: Permi
     reached("prune.file_removed")
 
 
-def drop_plan(store: Store, key: str, permit: Permit) -> None:
-    """Remove a plan: one that was carried out, or one that nobody can use. What it lists is planned anew."""
-    remove_all(store, key, permit)
-    reached("prune.plan_removed")
+def drop_plan(store: Store, key: str, permit: Permit, done: Collected) -> None:
+    """Remove a plan: one that was carried out, or one that nobody can use. What it lists is planned anew.
+
+    A locked one stays and is carried out once more another day, which does no harm.
+    """
+    try:
+        remove_all(store, key, permit)
+        reached("prune.plan_removed")
+    except DeniedError as error:
+        done.denied.append(f"{key}: {error.cause}")
 
 
 def write_plans(store: Store, job: str, keys: t.Sequence[str], known: t.Iterable[OpenPlan], permit: Permit) -> None:

@@ -266,7 +266,7 @@ class _Work:
         removed = self._removed(permit, done)
         garbage.collect(store, self._job, self._doomed, self._seen.files, permit, done)
         for each in (*self._due_plans, *self._useless_plans):
-            garbage.drop_plan(store, each.key, permit)
+            garbage.drop_plan(store, each.key, permit, done)
         fresh = self._new_garbage(removed)
         garbage.write_plans(store, self._job, fresh, self._seen.plans, permit)
         self._tidy(permit, done)

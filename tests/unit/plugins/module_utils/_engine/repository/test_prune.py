@@ -403,3 +403,26 @@ def test_the_last_proved_backups_cannot_be_deleted(anywhere: Setting) -> None:
     with pytest.raises(LifeboatError, match="not there"):
         delete.delete(anywhere.a.store(), JOB, ids[0], anywhere.a.window)
     assert anywhere.ids(anywhere.a) == [ids[1]]
+
+
+def test_files_of_a_removed_backup_have_a_whole_day_though_an_old_plan_listed_them(anywhere: Setting) -> None:
+    ids = backups(anywhere, 4)
+    store = anywhere.a.store()
+    keys = tuple(anywhere.keys(anywhere.a, "data/"))
+    store.put(f"{layout.plans(JOB)}000007.json", DeletionPlan(JOB, store.now() - 9 * DAY, keys).to_bytes())
+    delete.delete(store, JOB, ids[0], anywhere.a.window)
+    assert pruned(anywhere).files == 0
+    anywhere.world.advance(23 * HOUR)
+    assert pruned(anywhere).files == 0
+    assert set(anywhere.keys(anywhere.a, "data/")) == set(keys)
+
+
+def test_a_dead_intent_that_cannot_be_deleted_still_covers_its_files(anywhere: Setting) -> None:
+    junk = left_by_a_killed_run(anywhere)
+    intent = layout.intent(JOB, KILLED)
+    anywhere.a.store().put_new(intent, b"{}")
+    touched(anywhere.a, intent, anywhere.world.now)
+    for _prune in range(3):
+        anywhere.world.advance(8 * DAY)
+        assert [each for each in locked_prune(anywhere, intent).denied if each.startswith(intent)]
+    assert anywhere.keys(anywhere.a, junk)
