@@ -188,8 +188,9 @@ class _Rules:
 
     def keep_proved(self, reasons: dict[str, dict[str, _Moment]], proved: t.Sequence[Candidate]) -> None:
         least = self._keep.verified_min
+        words = "the last proved one" if least == 1 else f"one of the last {least} proved"
         for rank, each in enumerate(proved[:least]):
-            _add(reasons[each.id], f"one of the last {least} proved", self._after(least - rank))
+            _add(reasons[each.id], words, self._after(least - rank))
 
     def keep_unproved(self, reasons: dict[str, dict[str, _Moment]], counted: t.Sequence[Candidate]) -> None:
         """Keep what came after the newest proved backup: nobody knows yet whether there is a good one among it."""

@@ -192,3 +192,10 @@ def test_one_role_serves_all_databases_of_a_server():
             "server": {"login_host": "db2", "login_port": 5433},
         },
     ]
+
+
+def test_what_repositories_keep_is_in_the_configuration_and_mistakes_are_refused():
+    document = made([{**SHOP, "keep": {"daily": "7", "within": "36h"}, "timezone": "Europe/Berlin"}]).document
+    assert document["jobs"]["db1-shop"]["keep"] == {"daily": "7", "within": "36h"}
+    with pytest.raises(UsageError, match="dayly"):
+        made([{**SHOP, "keep": {"dayly": 7}}])

@@ -426,3 +426,32 @@ def test_a_dead_intent_that_cannot_be_deleted_still_covers_its_files(anywhere: S
         anywhere.world.advance(8 * DAY)
         assert [each for each in locked_prune(anywhere, intent).denied if each.startswith(intent)]
     assert anywhere.keys(anywhere.a, junk)
+
+
+class Dying:
+    """A store whose process ends after it has deleted a manifest's first version."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> t.Any:
+        return getattr(self._store, name)
+
+    def delete(self, key: str, version_id: str = "", signed_at: dt.datetime | None = None) -> None:
+        self._store.delete(key, version_id, signed_at)
+        if key.startswith(layout.MANIFESTS):
+            raise KeyboardInterrupt
+
+
+def test_a_removal_that_is_killed_does_not_leave_a_forged_manifest_as_the_only_one(in_buckets: Setting) -> None:
+    ids = backups(in_buckets, 3)
+    store = in_buckets.a.store()
+    real = store.get(manifest_key(ids[0]))
+    store.put(manifest_key(ids[0]), b"forged")
+    with pytest.raises(KeyboardInterrupt):
+        delete.delete(t.cast(Store, Dying(store)), JOB, ids[0], in_buckets.a.window)
+    left = store.get(manifest_key(ids[0]))
+    if getattr(in_buckets.a, "is_versioned", False):
+        assert left is not None and real is not None and left.data == real.data
+    else:
+        assert left is None
