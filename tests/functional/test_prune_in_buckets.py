@@ -164,11 +164,13 @@ def test_what_is_locked_stays_and_says_until_when(s3: S3Client, bucket: str) -> 
     assert not result.removed and ids(store) == made
     first = result.plan.retention.kept[0]
     assert first.reasons == ("locked by its bucket",)
-    assert first.until is not None and abs(first.until - store.now() - dt.timedelta(days=1)) < dt.timedelta(minutes=10)
+    assert first.until is not None
+    assert abs(first.until - store.now() - dt.timedelta(days=1)) < dt.timedelta(minutes=10)
     store.put(layout.data(JOB, "20200101T000000Z-0000aa", "dump"), b"left by a killed run")
     pruned(store)
     make_plans_old(store)
     result = pruned(store)
-    assert result.files == 0 and len([each for each in result.denied if "20200101T000000Z" in each and "locked until" in each]) == 1
+    assert result.files == 0
+    assert len([each for each in result.denied if "20200101T000000Z" in each and "locked until" in each]) == 1
     for each in made:
         assert b"".join(store.read(layout.data(JOB, each, "dump"))) == each.encode()

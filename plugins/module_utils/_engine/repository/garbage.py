@@ -102,7 +102,8 @@ def collect(store: Store, job: str, doomed: t.Iterable[str], listed: Listing, pe
 def _has_locked_proof(store: Store, job: str, owner: str, done: Collected) -> bool:
     """Say whether a proof of an owner's files is locked: every try to take files out of it would leave one more."""
     found = listing(store, layout.verified(job, owner))
-    return any([_is_locked(store, key, versions, done) for key, versions in found.items()])
+    locked = [key for key, versions in found.items() if _is_locked(store, key, versions, done)]
+    return bool(locked)
 
 
 def _is_locked(store: Store, key: str, versions: t.Sequence[Version], done: Collected) -> bool:
