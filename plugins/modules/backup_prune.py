@@ -22,7 +22,7 @@ author:
   - Lifeboat maintainers (@lifeboat)
 extends_documentation_fragment:
   - lifeboat.recovery._attributes
-  - lifeboat.recovery._repository.kept
+  - lifeboat.recovery._kept_repositories
 attributes:
   check_mode:
     support: full

@@ -61,7 +61,7 @@ REPOSITORIES: Spec = {
     "repositories": {"type": "list", "elements": "dict", "required": True, **_REPOSITORY_OPTIONS},
 }
 
-# Documented in the fragment _repository.kept; which backups a repository keeps.
+# Documented in the fragment _kept_repositories; which backups a repository keeps.
 KEEP: Spec = {
     "keep": {
         "type": "dict",
