@@ -75,22 +75,23 @@ def require_readable(job: str, backups: t.Iterable[Backup], where: str) -> None:
             )
 
 
-def alive_keys(store: Store, job: str, backups: t.Sequence[Backup]) -> set[str]:
-    """Return the keys of all stored files that the manifests of a job name (rule 7).
+def named_by(store: Store, job: str, backups: t.Sequence[Backup]) -> dict[str, tuple[frozenset[str], ...]]:
+    """Return the keys of all stored files that the manifests of a job name (rule 7), by the id of the backup.
 
-    Raises DamagedError when a manifest, or a list that says what a backup needs, cannot be read.
+    In several sets each: what backups need of an earlier one is mostly the same, and is one set in memory. Raises
+    DamagedError when a manifest, or a list that says what a backup needs, cannot be read.
     """
     require_readable(job, backups, store.name)
     known = Memory[Need, frozenset[str]]()
     manifests = [backup.manifest for backup in backups if backup.manifest is not None]
     with concurrent.futures.ThreadPoolExecutor(_READERS, "alive") as pool:
         found = list(pool.map(lambda manifest: _told(store, manifest, known), manifests))
-    return set().union(*found)
+    return {manifest.id: keys for manifest, keys in zip(manifests, found)}
 
 
-def _told(store: Store, manifest: Manifest, known: Memory[Need, frozenset[str]]) -> set[str]:
+def _told(store: Store, manifest: Manifest, known: Memory[Need, frozenset[str]]) -> tuple[frozenset[str], ...]:
     try:
-        return named_keys(store, manifest, known)
+        return _named(store, manifest, known)
     except DamagedError as error:
         raise DamagedError(
             f"Cannot tell what backup {manifest.id} of {manifest.job} needs in {store.name}",
@@ -99,22 +100,27 @@ def _told(store: Store, manifest: Manifest, known: Memory[Need, frozenset[str]])
         ) from error
 
 
-def named_keys(store: Store, manifest: Manifest, known: Memory[Need, frozenset[str]] | None = None) -> set[str]:
+def named_keys(store: Store, manifest: Manifest) -> frozenset[str]:
     """Return the keys of all stored files without which a backup cannot be restored, and of its sums.
 
-    `known` remembers what lines of needs mean: backups share most of them. Raises DamagedError.
+    Raises DamagedError.
     """
+    return frozenset().union(*_named(store, manifest, Memory[Need, frozenset[str]]()))
+
+
+def _named(store: Store, manifest: Manifest, known: Memory[Need, frozenset[str]]) -> tuple[frozenset[str], ...]:
     job = manifest.job
     keys = {layout.data(job, manifest.id, file.name) for file in manifest.files}
     keys |= {layout.data(job, each.owner, each.file.name) for each in manifest.taken_over}
     keys |= {layout.data(job, manifest.id, name) for name in (layout.FILES, layout.NEEDS, layout.SUMS)}
     if is_self_contained(manifest):
-        return keys
+        return (frozenset(keys),)
     keys |= {each.key(job) for each in own_files(store, manifest)}
-    memory = Memory[Need, frozenset[str]]() if known is None else known
-    for need in needs_of(store, manifest):
-        keys |= memory.of(need, lambda need: frozenset(each.key(job) for each in files_of_need(store, manifest, need)))
-    return keys
+
+    def keys_of(need: Need) -> frozenset[str]:
+        return frozenset(each.key(job) for each in files_of_need(store, manifest, need))
+
+    return (frozenset(keys), *(known.of(need, keys_of) for need in needs_of(store, manifest)))
 
 
 def owner_of(job: str, key: str) -> str:

@@ -170,7 +170,8 @@ class _Work:
         self._seen = _snapshot(store, request.job)
         alive.require_readable(self._job, self._seen.backups, store.name)
         self._retention = self._decided()
-        self._named = alive.alive_keys(store, self._job, self._seen.backups)
+        self._named_by = alive.named_by(store, self._job, self._seen.backups)
+        self._named = self._named_but(())
 
     def _decided(self) -> RetentionPlan:
         """Apply the rules, and once more if what would go is locked."""
@@ -188,6 +189,11 @@ class _Work:
         if not any(locks.values()):
             return first
         return decide([dataclasses.replace(each, locked_until=locks.get(each.id)) for each in found])
+
+    def _named_but(self, removed: t.Collection[str]) -> frozenset[str]:
+        """Return the keys of what backups name, but for those that are removed."""
+        parts = (part for each, found in self._named_by.items() if each not in removed for part in found)
+        return frozenset().union(*parts)
 
     @functools.cached_property
     def _due_plans(self) -> tuple[OpenPlan, ...]:
@@ -215,8 +221,7 @@ class _Work:
 
     def _new_garbage(self, removed: t.Collection[str]) -> tuple[str, ...]:
         """Return what no plan lists and nothing names once some backups are removed."""
-        left = [backup for backup in self._seen.backups if backup.id not in removed]
-        named = alive.alive_keys(self._store, self._job, left) if removed else self._named
+        named = self._named_but(removed) if removed else self._named
         known = {key for plan in self._waiting_plans for key in plan.keys} - self._named
         known.update(self._doomed)
         return tuple(sorted(key for key in self._seen.files if key not in known and self._is_garbage(key, named)))
