@@ -193,7 +193,7 @@ def _prepare(order: Order) -> None:
     if order.lock_folder:
         vars(_engine("host.job_lock"))["_FOLDERS"] = (order.lock_folder,)
     if order.is_week_later:
-        vars(_engine("repository.alive"))["INTENT_LIFE"] = dt.timedelta(0)
+        vars(_engine("repository.alive"))["INTENT_LIFE"] = dt.timedelta(hours=-1)
     if order.is_hour_later:
         vars(_engine("repository.lease"))["MARGIN"] = dt.timedelta(days=-1)
 
