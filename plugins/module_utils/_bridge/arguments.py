@@ -69,7 +69,6 @@ KEEP: Spec = {
             **{name: {"type": "int"} for name in ("last", *TIERS, "verified_min", "max_backups", "retention_days")},
             "within": {"type": "str"},
         },
-        "mutually_exclusive": [["last", "max_backups"], ["within", "retention_days"]],
     }
 }
 KEPT_REPOSITORIES: Spec = {

@@ -30,7 +30,7 @@ def site(new_repository):
 def run(run_module, local):
     def run(check_mode=False, keep=LAST_TWO, **options):
         places = options.pop("places", [(local, keep)])
-        repositories = [{**place.options, "keep": rules} for place, rules in places]
+        repositories = [{**place.options, "keep": rules and dict(rules)} for place, rules in places]
         return run_module(backup_prune, check_mode, **{"job": JOB, "repositories": repositories, **options})
 
     return run
@@ -129,7 +129,7 @@ def test_plain_words_mean_the_same(run, local):
         ({"keep": {"last": 2, "verified_min": 0}}, "verified_min is 0"),
         ({"keep": {"last": -1}}, "last is -1"),
         ({"keep": {"within": "30"}}, "within is '30'"),
-        ({"keep": {"last": 2, "max_backups": 2}}, "mutually exclusive"),
+        ({"keep": {"last": 2, "max_backups": 2}}, "mean the same"),
         ({"timezone": "Nowhere"}, "Nowhere"),
         ({"wait_s": -1}, "wait_s is -1"),
         ({"job": "../x"}, "../x"),
