@@ -20,8 +20,8 @@ name: host_schedules
 short_description: Make the schedules of a host from an inventory
 version_added: 1.0.0
 description:
-  - Says when the jobs and mirrors of an inventory run, are verified and copied, by their keys C(schedule),
-    C(verify) and C(copy); for cron and for systemd timers.
+  - Says when the jobs and mirrors of an inventory run, are verified, copied and pruned, by their keys C(schedule),
+    C(verify), C(copy) and C(prune); for cron and for systemd timers.
   - Where an interval has no time of its own, the time follows from the name of host and job. It is always the same,
     and another one for each.
 author:

@@ -33,7 +33,7 @@ _ENGINE = "ansible_collections.lifeboat.recovery.plugins.module_utils._engine"
 class Order:
     """One run: what to do, and what happens to it."""
 
-    use_case: str  # back_up | copy | verify | restore | mirror
+    use_case: str  # back_up | copy | verify | restore | mirror | prune | delete
     job: str
     places: t.Sequence[t.Mapping[str, t.Any]]  # name, and `directory`, or `bucket`, `prefix` and `endpoint`
     server: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)  # fields of the engine's Server
@@ -44,6 +44,7 @@ class Order:
     file_limit_bytes: int = 0  # no file may grow beyond this (setrlimit(2), RLIMIT_FSIZE); 0: no limit
     host: str = ""  # name that this host is to have
     lock_folder: str = ""  # where this host keeps its locks
+    is_week_later: bool = False  # intents of runs that are not under way are dead
     is_hour_later: bool = False  # a lease that a killed run left is over (waiting would take an hour)
     # Objects: `endpoint` and `buckets`, or `roots`; to restore to: `endpoint`, or `folder`, and `map`.
     source: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
@@ -116,6 +117,11 @@ def _done(order: Order, say: t.Callable[[str], None]) -> t.Any:
     if order.use_case == "mirror":
         return _mirrored(order, say)
     places = tuple(_place(facts) for facts in order.places)
+    if order.use_case == "prune":
+        return _pruned(order, places, say)
+    if order.use_case == "delete":
+        window = dt.timedelta(minutes=15)
+        return _engine("repository.delete").delete(places[0].store, order.job, window=window, **order.options)
     if order.use_case == "back_up_objects":
         return _objects_backed_up(order, places, say)
     if order.use_case == "restore_objects":
@@ -132,6 +138,17 @@ def _done(order: Order, say: t.Callable[[str], None]) -> t.Any:
         return run.verify(run.plan(run.VerifyRequest(job=order.job, places=places, **options)), say)
     run = _engine("host.restore_run")
     return run.restore(run.plan(run.RestoreRequest(job=order.job, places=places, server=server, **options)), say)
+
+
+def _pruned(order: Order, places: tuple[t.Any, ...], say: t.Callable[[str], None]) -> t.Any:
+    run, options = _engine("host.prune_run"), dict(order.options)
+    keep = _engine("repository.keep").keep_from(options.pop("keep"))
+    request = run.Request(order.job, places, {place.name: keep for place in places}, **options)
+    outcomes = run.run(request, run.plan(request), say)
+    error = run.error_of(outcomes)
+    if error is not None:
+        raise error
+    return tuple(each.result for each in outcomes)
 
 
 def _objects_backed_up(order: Order, places: tuple[t.Any, ...], say: t.Callable[[str], None]) -> t.Any:
@@ -175,6 +192,8 @@ def _prepare(order: Order) -> None:
         vars(platform)["node"] = lambda: order.host
     if order.lock_folder:
         vars(_engine("host.job_lock"))["_FOLDERS"] = (order.lock_folder,)
+    if order.is_week_later:
+        vars(_engine("repository.alive"))["INTENT_LIFE"] = dt.timedelta(hours=-1)
     if order.is_hour_later:
         vars(_engine("repository.lease"))["MARGIN"] = dt.timedelta(days=-1)
 

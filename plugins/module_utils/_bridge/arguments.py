@@ -13,6 +13,7 @@ from ansible.module_utils.basic import env_fallback
 from .._engine.postgres.container import ENGINES
 from .._engine.repository.bucket import BucketStore
 from .._engine.repository.directory import DirectoryStore
+from .._engine.repository.keep import TIERS
 from .._engine.repository.store import Store
 from .._engine.s3.client import S3Client
 from .._engine.s3.endpoint import Endpoint
@@ -66,6 +67,20 @@ POSTGRES_PROGRAMS: Spec = {
     "bin_dir": {"type": "path"},
     "container": {"type": "str", "default": ""},
     "container_engine": {"type": "str", "default": "", "choices": ["", *ENGINES]},
+}
+
+# Documented in the fragment _kept_repositories; which backups a repository keeps.
+KEEP: Spec = {
+    "keep": {
+        "type": "dict",
+        "options": {
+            **{name: {"type": "int"} for name in ("last", *TIERS, "verified_min", "max_backups", "retention_days")},
+            "within": {"type": "str"},
+        },
+    }
+}
+KEPT_REPOSITORIES: Spec = {
+    "repositories": {**REPOSITORIES["repositories"], "options": {**_REPOSITORY_OPTIONS["options"], **KEEP}}
 }
 
 # Documented in the fragments _postgres_login and _postgres_programs; names and meanings as in the collection

@@ -15,7 +15,7 @@ import typing as t
 from ..errors import GuardRefusal, LifeboatError, UsageError
 from ..objects.reread import Share
 from ..repository.proof import LEVELS
-from . import commands, mirror_command, notify_command, reporting, restore_command, scheduled
+from . import commands, mirror_command, notify_command, prune_command, reporting, restore_command, scheduled
 from .config import DEFAULT_FILE, Config, load
 from .place import Say
 from .progress import Progress
@@ -190,6 +190,9 @@ def _parser() -> argparse.ArgumentParser:
     shown = add("show", commands.show, "show all that is known about one backup")
     shown.add_argument("backup", metavar="ID", nargs="?", default="latest", help="or latest (default), latest_good")
     _add_copy(add("copy", commands.copy, "bring every repository of a job what it lacks"))
+    pruned = add("prune", commands.prune, "remove expired backups, and delete what nothing needs any more")
+    prune_command.add_options(pruned)
+    _add_repository(pruned)
     _add_verify(add("verify", commands.verify, "verify copies of backups, and record what was found"))
     _add_restore(add("restore", commands.restore, "bring a backup back"))
     _add_history(add("history", commands.history, "show the states of one object over all backups"))

@@ -19,6 +19,7 @@ from . import (
     catalog_view,
     check,
     copy_jobs,
+    prune_command,
     restore_command,
     restore_run,
     run_command,
@@ -33,6 +34,7 @@ from .objects_job_settings import ObjectsSettings
 from .place import Place, Say
 from .run_as import as_user, become, is_other, is_root
 from .shown import Shown
+from .timing import zone_of
 
 
 def run(config: Config, options: argparse.Namespace, say: Say) -> Shown:
@@ -79,6 +81,8 @@ def copy(config: Config, options: argparse.Namespace, say: Say) -> Shown:
         targets=_chosen(places, options.target, job),
         proof=job.proof,
         drill=job.drill,
+        keep=job.keep,
+        zone=zone_of(job.timezone),
     )
     result = copy_jobs.bring(request, say, dry_run=options.dry_run)
     verb = "would be copied" if options.dry_run else "copied"
@@ -91,6 +95,14 @@ def copy(config: Config, options: argparse.Namespace, say: Say) -> Shown:
         shown += tables.note(problem)
     document = {"job": job.name, "dry_run": options.dry_run, **dataclasses.asdict(result)}
     return Shown(document, shown, _code(bool(result.copied), bool(result.problems)))
+
+
+def prune(config: Config, options: argparse.Namespace, say: Say) -> Shown:
+    """Thin out the backups of a job, and delete what nothing needs any more."""
+    job = _own(config, options.job)
+    places, refused = config.usable_places(job)
+    chosen = _chosen(places, options.repository, job)
+    return prune_command.prune(job, places, chosen, _of(refused, options.repository), options, say)
 
 
 def verify(config: Config, options: argparse.Namespace, say: Say) -> Shown:

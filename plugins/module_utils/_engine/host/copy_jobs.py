@@ -5,16 +5,23 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import typing as t
 
+from .. import clock
 from ..errors import DamagedError, IncompleteError, LifeboatError
+from ..repository import prune, retention
+from ..repository.alive import Intents
 from ..repository.catalog import MergedBackup
+from ..repository.keep import Keep
 from ..repository.store import StoreError
 from ..verify.restore import DrillPlace
 from . import copy_run
 from .candidates import Holdings, candidates, holdings
 from .copy_run import CopyRequest, CopyRunPlan
 from .place import Place, Say, silent
+
+_NO_INTENTS = Intents(frozenset(), (), frozenset(), ())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +35,8 @@ class Request:
     targets: tuple[Place, ...]  # repositories to copy to
     proof: str = "content"  # none | content | restore: what is done with each copy on arrival
     drill: DrillPlace = dataclasses.field(default_factory=DrillPlace)
+    keep: t.Mapping[str, Keep] = dataclasses.field(default_factory=dict)  # by repository: what it keeps of the job
+    zone: dt.tzinfo = clock.UTC  # whose days, weeks and so on `keep` means
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +70,11 @@ def bring(request: Request, say: Say = silent, *, dry_run: bool = False) -> Resu
     for target in request.targets:
         if target.name not in known.found:
             continue
+        unwanted = _dropped_at_once(request, known, target, wanted)
         for row in wanted:
-            if not _lacks(row, target, request.proof):
+            if row.id in unwanted and request.backup == row.id:
+                problems.append(f"{row.id} is not brought to {target.name}: what is kept there does not keep it")
+            if row.id in unwanted or not _lacks(row, target, request.proof):
                 continue
             try:
                 copied += _brought(request, row, target, say, dry_run)
@@ -89,6 +101,18 @@ def _wanted(known: Holdings, request: Request) -> list[MergedBackup]:
             f"Cannot copy backups of {request.job}", "no repository has a readable one", "run the job first"
         )
     return [row for row in known.merged() if row.id in ids]
+
+
+def _dropped_at_once(
+    request: Request, known: Holdings, target: Place, wanted: t.Sequence[MergedBackup]
+) -> t.Collection[str]:
+    """Return the ids of backups that the next prune of the target would remove again (docs/protocol.md, rule 10)."""
+    keep = request.keep.get(target.name)
+    if keep is None:
+        return ()
+    there = prune.candidates(known.found[target.name], _NO_INTENTS, {})
+    ids = [row.id for row in wanted]
+    return retention.not_worth_bringing(there, ids, keep, target.store.now(), request.zone)
 
 
 def _lacks(row: MergedBackup, target: Place, proof: str) -> bool:

@@ -100,6 +100,10 @@ class Fields:
         """Return an object inside this one, an empty one when it is not set."""
         return Fields(self.source, self._path(key), self._take(key, dict, {}))
 
+    def mapping(self, key: str) -> dict[str, t.Any]:
+        """Return an object as it stands there, an empty one when it is not set."""
+        return dict(self._take(key, dict, {}))
+
     def sections(self, key: str) -> dict[str, Fields]:
         """Return the objects inside an object, by their names."""
         found = self._take(key, dict, {})

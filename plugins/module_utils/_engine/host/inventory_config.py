@@ -17,7 +17,7 @@ Entry = t.Mapping[str, t.Any]  # one job, repository or mirror of the inventory
 SECRETS_FOLDER = "/etc/lifeboat/secrets"
 _SOURCE = "lifeboat_jobs, lifeboat_repositories and lifeboat_mirrors"
 # What only playbooks and schedules need.
-_NOT_OF_JOBS = ("name", "job", "schedule", "verify", "copy")
+_NOT_OF_JOBS = ("name", "job", "schedule", "verify", "copy", "prune")
 _NOT_OF_MIRRORS = ("name", "schedule", "verify")
 # How to reach an S3 server: jobs of kind bucket have these at their own level, and in the configuration below `source`.
 _S3_LOGIN = (

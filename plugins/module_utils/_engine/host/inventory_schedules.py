@@ -33,7 +33,7 @@ class Settings:
 class Schedule:
     """A subcommand of the host command that runs by itself."""
 
-    name: str  # unique on the host: job, job.verify, job.copy, mirror.NAME, status
+    name: str  # unique on the host: job, job.verify, job.copy, job.prune, mirror.NAME, status
     words: tuple[str, ...]  # after `lifeboat`
     user: str
     timing: Timing
@@ -71,7 +71,7 @@ def schedules(
     run_as: str = "lifeboat",
     settings: Settings | None = None,
 ) -> tuple[Schedule, ...]:
-    """Return what is scheduled on a host, by the keys `schedule`, `verify` and `copy` of its inventory.
+    """Return what is scheduled on a host, by the keys `schedule`, `verify`, `copy` and `prune` of its inventory.
 
     `status` is when `lifeboat status` runs. Raises UsageError that names the job.
     """
@@ -90,11 +90,11 @@ class _Maker:
         self._settings = settings
 
     def of_job(self, job: Entry) -> t.Iterator[Schedule]:
-        """Yield what is scheduled of a job: runs, verifications, copies."""
+        """Yield what is scheduled of a job: runs, verifications, copies, prunes."""
         name, user = full_name(self._host, job), str(job.get("run_as") or self._run_as)
         if job.get("schedule"):
             yield self.made(name, ("run", name), user, job["schedule"])
-        for key, options in (("verify", ("level", "backup", "sample")), ("copy", ("backup",))):
+        for key, options in (("verify", ("level", "backup", "sample")), ("copy", ("backup",)), ("prune", ())):
             section = _section(name, key, job.get(key), options)
             if section.get("schedule"):
                 given = [word for option in options if section.get(option) for word in (f"--{option}", section[option])]

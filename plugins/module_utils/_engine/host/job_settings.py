@@ -7,11 +7,14 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ..errors import UsageError
+from ..repository.keep import KEYS, Keep, keep_from
 from ..stream.compression import SUFFIXES
 from ..verify.restore import DrillPlace
 from .cron_time import Schedule
 from .fields import Fields
 from .notify_config import Notify, notify_from, schedule_from
+from .timing import zone_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +31,8 @@ class JobSettings:
     rpo_hours: float | None = None  # objective: how old the newest backup may be; None: no objective
     notify: Notify | None = None  # None: as for all jobs
     schedule: Schedule | None = None  # None: not known here
+    keep: t.Mapping[str, Keep] = dataclasses.field(default_factory=dict)  # by repository; none: all stays
+    timezone: str = "UTC"  # whose days, weeks and so on `keep` means
 
     @property
     def drill(self) -> DrillPlace:
@@ -45,6 +50,7 @@ def shared_from(
         known = ", ".join(sorted(repositories)) or "none"
         raise fields.refuse("repositories", f"names {unknown[0]}, which is not there", f"there are: {known}")
     objectives = fields.section("objectives")
+    schedule = schedule_from(fields)
     found = {
         "name": name,
         "kind": kind,
@@ -55,8 +61,40 @@ def shared_from(
         "run_as": fields.text("run_as"),
         "rpo_hours": objectives.hours("rpo_hours"),
         "notify": notify_from(fields),
-        "schedule": schedule_from(fields),
+        "schedule": schedule,
+        "keep": _keep_from(fields, chosen),
+        "timezone": _timezone_from(fields, schedule),
     }
     objectives.hours("rto_hours")  # how long a recovery may take: nothing that runs on the host judges by it
     objectives.finish()
     return found
+
+
+def _keep_from(fields: Fields, repositories: t.Sequence[str]) -> dict[str, Keep]:
+    """Return what each repository keeps: the same rules for all of them, or rules by the names of repositories."""
+    given = fields.mapping("keep")
+    is_for_all = any(key in KEYS for key in given)
+    rules = {name: given for name in repositories} if is_for_all else given
+    found: dict[str, Keep] = {}
+    for name, values in rules.items():
+        if name not in repositories:
+            known = ", ".join(repositories)
+            raise fields.refuse("keep", f"names {name}, which is no repository of the job", f"it has {known}")
+        if not isinstance(values, dict):
+            raise fields.refuse("keep", f"has no rules for {name}", 'write it as {"daily": 7, "weekly": 4}')
+        try:
+            keep = keep_from(values, f"keep of {name}")
+        except UsageError as error:
+            raise fields.refuse("keep", f"is wrong for {name}: {error.cause}", error.remedy) from error
+        if keep is not None:
+            found[name] = keep
+    return found
+
+
+def _timezone_from(fields: Fields, schedule: Schedule | None) -> str:
+    name = fields.text("timezone") or (schedule.timezone if schedule is not None else "UTC")
+    try:
+        zone_of(name)
+    except UsageError as error:
+        raise fields.refuse("timezone", f"is {name!r}: {error.cause}", error.remedy) from error
+    return name

@@ -23,7 +23,7 @@ _DELETE = ("s3:DeleteObject", "s3:DeleteObjectVersion")
 _SETTINGS = ("s3:GetBucketLocation", "s3:GetBucketObjectLockConfiguration", "s3:GetBucketVersioning")
 _LOCKS = ("s3:GetObjectLegalHold", "s3:GetObjectRetention")
 _INTENTS = "intents/"
-_PRUNED = ("data/", _INTENTS, layout.MANIFESTS, "plans/", layout.VERIFIED)
+_PRUNED = ("data/", "holds/", _INTENTS, layout.MANIFESTS, "plans/", layout.VERIFIED)
 # MinIO takes a request to write *into* a version for one to write: with this condition a key makes new versions only.
 # The condition is true for requests that name no version, and it must stand alone with PutObject.
 _NO_VERSION = {"StringEquals": {"s3:versionid": ""}}

@@ -8,6 +8,7 @@ import contextlib
 import datetime as dt
 import typing as t
 
+from .. import clock
 from ..errors import DamagedError, UsageError
 from ..s3 import failure
 from ..s3.client import S3Client
@@ -34,6 +35,7 @@ _DENIED_CODES = frozenset(
     ("AccessDenied", "AllAccessDisabled", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch")
 )
 _NEVER_CONNECTED = frozenset((failure.NOT_CONNECTED, failure.UNTRUSTED, failure.NO_TLS))
+_FOR_EVER = dt.datetime(9999, 1, 1, tzinfo=clock.UTC)
 _TIME_PROBE = "lifeboat.json"  # asked for when only the server's clock matters; need not be there
 
 
@@ -155,6 +157,23 @@ class BucketStore(Store):
             for found, upload_id in self._client.list_uploads(self._bucket, self._root + key):
                 if found == self._root + key:
                     self._client.abort_upload(self._bucket, found, upload_id)
+
+    def unfinished(self, prefix: str) -> list[str]:
+        with _told():
+            found = self._client.list_uploads(self._bucket, self._root + prefix)
+        return sorted({key[len(self._root) :] for key, _upload_id in found if key.startswith(self._root + prefix)})
+
+    def locked_until(self, key: str) -> dt.datetime | None:
+        with _told():
+            found = self._client.head(self._bucket, self._root + key)
+        fields = {} if found is None else found.fields
+        if fields.get("x-amz-object-lock-legal-hold") == "ON":
+            return _FOR_EVER
+        until = fields.get("x-amz-object-lock-retain-until-date", "")
+        try:
+            return clock.from_text(until) if until else None
+        except ValueError:
+            return _FOR_EVER  # it is locked, and nobody can tell for how long
 
     def read(self, key: str, offset: int = 0, length: int | None = None, version_id: str = "") -> t.Iterator[bytes]:
         if length == 0:

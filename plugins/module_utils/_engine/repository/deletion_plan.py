@@ -38,16 +38,19 @@ class DeletionPlan:
             ) from error
 
 
-def strike(store: Store, job: str, keys: t.Collection[str], permit: t.Callable[[], dt.datetime]) -> int:
-    """Take `keys` out of all open plans of a job and return how many were in one; the caller holds the lease."""
-    wanted = set(keys)
+def strike(store: Store, job: str, keys: t.Collection[str] | None, permit: t.Callable[[], dt.datetime]) -> int:
+    """Take `keys` (None: all there are) out of all open plans of a job and return how many were in one.
+
+    The caller holds the lease.
+    """
+    wanted = None if keys is None else set(keys)
     struck = 0
     for entry in list(store.entries(layout.plans(job))):
         document = store.get(entry.key)
         if document is None:
             continue
         plan = DeletionPlan.from_bytes(document.data, entry.key)
-        kept = tuple(key for key in plan.keys if key not in wanted)
+        kept = tuple(key for key in plan.keys if wanted is not None and key not in wanted)
         if len(kept) < len(plan.keys):
             struck += len(plan.keys) - len(kept)
             data = dataclasses.replace(plan, keys=kept).to_bytes()

@@ -17,6 +17,7 @@ MANIFESTS = "manifests/"
 JOBS = "jobs/"
 VERIFIED = "verified/"
 RECOVERIES = "recoveries/"
+DATA = "data/"
 FILES = "files.jsonl"
 NEEDS = "needs.jsonl"
 SUMS = "SHA256SUMS"
@@ -92,7 +93,7 @@ def manifest(job: str, backup_id: str) -> str:
 
 
 def data(job: str, backup_id: str, name: str = "") -> str:
-    return f"data/{job}/{backup_id}/{name}"
+    return f"{DATA}{job}/{backup_id}/{name}"
 
 
 def verified(job: str, backup_id: str) -> str:
@@ -105,6 +106,14 @@ def acknowledgements(job: str) -> str:
 
 def acknowledgement(job: str, backup_id: str) -> str:
     return f"{acknowledgements(job)}{backup_id}.json"
+
+
+def holds(job: str) -> str:
+    return f"holds/{job}/"
+
+
+def hold(job: str, backup_id: str) -> str:
+    return f"{holds(job)}{backup_id}.json"
 
 
 def lease(job: str) -> str:
@@ -124,5 +133,5 @@ def recovery(job: str, begun: dt.datetime, scenario: str) -> str:
 
 
 def id_of(key: str) -> str:
-    """Return the backup id in the key of a manifest, intent or acknowledgement."""
+    """Return the backup id in the key of a manifest, intent, acknowledgement or hold."""
     return key.rpartition("/")[2][: -len(".json")]

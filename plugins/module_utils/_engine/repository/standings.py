@@ -4,17 +4,14 @@
 
 from __future__ import annotations
 
-import threading
 import typing as t
 
 from ..errors import DamagedError
 from . import layout, proof
 from .manifest import Manifest, Need
+from .memory import Memory
 from .store import Store
 from .stored_files import files_of_need, is_self_contained, needs_of, own_files
-
-_Key = t.TypeVar("_Key", bound=t.Hashable)
-_Value = t.TypeVar("_Value")
 
 
 class Standings:
@@ -27,9 +24,9 @@ class Standings:
     def __init__(self, store: Store, job: str) -> None:
         self._store = store
         self._job = job
-        self._keys = _Memory[str, t.Mapping[str, t.Sequence[str]]]()
-        self._records = _Memory[str, t.Sequence[proof.ProofRecord]]()
-        self._parts = _Memory[Need, proof.Standing]()
+        self._keys = Memory[str, t.Mapping[str, t.Sequence[str]]]()
+        self._records = Memory[str, t.Sequence[proof.ProofRecord]]()
+        self._parts = Memory[Need, proof.Standing]()
 
     def of(self, manifest: Manifest) -> proof.Standing:
         """Return what is known about a backup. Lists that cannot be read are problems, not errors."""
@@ -69,20 +66,3 @@ class Standings:
         for entry in self._store.entries(prefix):
             found.setdefault(entry.key[len(prefix) :].partition("/")[0], []).append(entry.key)
         return found
-
-
-class _Memory(t.Generic[_Key, _Value]):
-    """What was found out once; of several threads that want the same, one finds it out."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._locks: dict[_Key, threading.Lock] = {}
-        self._known: dict[_Key, _Value] = {}
-
-    def of(self, key: _Key, find: t.Callable[[_Key], _Value]) -> _Value:
-        with self._lock:
-            lock = self._locks.setdefault(key, threading.Lock())
-        with lock:
-            if key not in self._known:
-                self._known[key] = find(key)
-            return self._known[key]

@@ -165,6 +165,16 @@ class Store(abc.ABC):
         """
         return []
 
+    def unfinished(self, prefix: str) -> list[str]:
+        """Return keys that begin with `prefix` and have parts of an upload that was not finished, as far as they can
+        be listed. A directory has none, and some servers list them by their whole key only.
+        """
+        return []
+
+    def locked_until(self, key: str) -> dt.datetime | None:
+        """Return until when a bucket's object lock keeps an object from being deleted; None where nothing does."""
+        return None
+
     @abc.abstractmethod
     def read(self, key: str, offset: int = 0, length: int | None = None, version_id: str = "") -> t.Iterator[bytes]:
         """Yield the bytes of a stored file in chunks of at most 1 MiB.

@@ -381,3 +381,21 @@ def test_a_password_comes_from_its_file_when_it_is_needed(tmp_path):
     job = parsed(changed("jobs/db1-shop/login_password_file", path)).job("db1-shop")
     assert job.server.password == ""
     assert job.login().password == "pässword"
+
+
+def test_each_repository_of_a_job_keeps_by_its_own_rules_or_all_by_the_same():
+    assert parsed(GIVEN).job("db1-shop").keep == {}
+    own = parsed(changed("jobs/db1-shop/keep", {"site": {"daily": "7", "monthly": 12}})).job("db1-shop").keep
+    assert {name: keep.words for name, keep in own.items()} == {"site": "daily 7, monthly 12, verified_min 2"}
+    common = parsed(changed("jobs/db1-shop/keep", {"last": 3})).job("db1-shop").keep
+    assert {name: keep.last for name, keep in common.items()} == {"local": 3, "site": 3}
+
+
+def test_the_time_zone_of_a_job_is_its_own_or_that_of_its_schedule():
+    schedule = {"cron": "17 2 * * *", "timezone": "Europe/Berlin"}
+    document = changed("jobs/db1-shop/schedule", schedule)
+    assert parsed(GIVEN).job("db1-shop").timezone == "UTC"
+    assert parsed(document).job("db1-shop").timezone == "Europe/Berlin"
+    document["jobs"]["db1-shop"]["timezone"] = "Asia/Tokyo"
+    assert parsed(document).job("db1-shop").timezone == "Asia/Tokyo"
+    assert "Nowhere" in str(refused(changed("jobs/db1-shop/timezone", "Nowhere")))

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
+import datetime as dt
 import types
 
 import pytest
@@ -13,6 +15,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host imp
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.candidates import Holdings
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.catalog import Backup
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.keep import Keep
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.proof import Standing
 
 FIRST, SECOND = "20261119T020000Z-0a1b2c", "20261120T020000Z-0a1b2c"
@@ -143,3 +146,20 @@ def test_nothing_to_copy_from_is_a_failure(world):
     world.found = {"local": [], "site": []}
     with pytest.raises(LifeboatError, match="no repository has a readable one"):
         copy_jobs.bring(request())
+
+
+def test_what_a_repository_would_drop_at_once_is_not_brought(world):
+    days = [f"202611{day:02d}T020000Z-0a1b2c" for day in range(1, 8)]
+    moment = dt.datetime(2026, 11, 8, tzinfo=dt.timezone.utc)
+    world.found = {"local": [backup(each) for each in days], "site": [], "far": []}
+    asked = request(targets=("site", "far"), keep={"site": Keep(last=2)})
+    places = [
+        dataclasses.replace(each, store=types.SimpleNamespace(name=each.name, now=lambda: moment))
+        for each in asked.targets
+    ]
+    copy_jobs.bring(dataclasses.replace(asked, targets=tuple(places)))
+    assert [copied for copied in world.copied if copied[2] == "site"] == [(each, "local", "site") for each in days[5:]]
+    assert len([copied for copied in world.copied if copied[2] == "far"]) == 7
+    world.copied.clear()
+    result = copy_jobs.bring(dataclasses.replace(asked, targets=tuple(places[:1]), backup=days[0]))
+    assert not world.copied and "does not keep it" in result.problems[0]

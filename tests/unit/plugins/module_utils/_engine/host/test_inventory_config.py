@@ -131,8 +131,8 @@ def test_a_mirror_is_translated():
 
 def test_schedules_are_in_the_configuration_only_if_they_are_handed_over(monkeypatch):
     monkeypatch.setattr(config, "parse", lambda data, source: None)  # whether readers know the key is their matter
-    job = {**SHOP, "schedule": "daily", "verify": "weekly", "copy": {"schedule": "daily"}}
-    assert not {"schedule", "verify", "copy"} & set(made([job]).document["jobs"]["db1-shop"])
+    job = {**SHOP, "schedule": "daily", "verify": "weekly", "copy": {"schedule": "daily"}, "prune": "daily"}
+    assert not {"schedule", "verify", "copy", "prune"} & set(made([job]).document["jobs"]["db1-shop"])
     timing = {"cron": "17 2 * * *", "timezone": "UTC", "kind": "run"}
     document = made([job], timings={"db1-shop": timing}).document
     assert document["jobs"]["db1-shop"]["schedule"] == {"cron": "17 2 * * *", "timezone": "UTC"}
@@ -201,3 +201,10 @@ def test_one_role_serves_all_databases_of_a_server():
             "server": {"login_host": "db2", "login_port": 5433},
         },
     ]
+
+
+def test_what_repositories_keep_is_in_the_configuration_and_mistakes_are_refused():
+    document = made([{**SHOP, "keep": {"daily": "7", "within": "36h"}, "timezone": "Europe/Berlin"}]).document
+    assert document["jobs"]["db1-shop"]["keep"] == {"daily": "7", "within": "36h"}
+    with pytest.raises(UsageError, match="dayly"):
+        made([{**SHOP, "keep": {"dayly": 7}}])

@@ -32,13 +32,15 @@ def test_a_job_without_schedule_is_not_scheduled():
     assert made(SHOP, {**SHOP, "name": "wiki", "verify": {"level": "content"}}) == ()
 
 
-def test_runs_verifications_and_copies_are_scheduled_the_same_way():
+def test_runs_verifications_copies_and_prunes_are_scheduled_the_same_way():
     job = {
         **SHOP,
         "run_as": "postgres",
         "schedule": "hourly",
         "verify": {"schedule": "weekly", "level": "restore", "backup": "all"},
         "copy": "daily",
+        "keep": {"daily": 7},
+        "prune": "daily",
     }
     mirror = {"name": "photos", "schedule": "daily", "verify": {"schedule": "monthly"}}
     found = made(job, mirrors=[mirror], status={"cron": "0 8 * * *"})
@@ -46,6 +48,7 @@ def test_runs_verifications_and_copies_are_scheduled_the_same_way():
         ("db1-shop", "run db1-shop", "postgres"),
         ("db1-shop.verify", "verify db1-shop --level restore --backup all", "postgres"),
         ("db1-shop.copy", "copy db1-shop", "postgres"),
+        ("db1-shop.prune", "prune db1-shop", "postgres"),
         ("mirror.photos", "mirror photos", "lifeboat"),
         ("mirror.photos.verify", "mirror photos --verify", "lifeboat"),
         ("status", "status", "root"),
@@ -58,6 +61,7 @@ def test_the_host_command_understands_every_line():
         "schedule": "* * * * *",
         "verify": {"schedule": "weekly", "sample": "1/7"},
         "copy": {"schedule": "daily"},
+        "prune": {"schedule": "daily"},
     }
     common = Settings(timezone="Europe/Berlin", random_delay_s=60, random_delay_kind="random")
     mirrors = [{"name": "photos", "schedule": "daily", "verify": "daily"}]

@@ -129,7 +129,7 @@ def test_the_schedule_of_a_job_and_a_mirror_is_known():
         ({"notifications": channels(x={**CHANNELS["mail"], "security": "none"})}, "without encryption"),
         ({"notifications": channels(x={**CHANNELS["mail"], "to": ["-X"]})}, "'-X' is no address"),
         ({"notifications": channels(x={**CHANNELS["mail"], "on": ["start"]})}, "channels.x.on has 'start'"),
-        ({"notifications": channels(x={**CHANNELS["mail"], "commands": ["prune"]})}, "commands has 'prune'"),
+        ({"notifications": channels(x={**CHANNELS["mail"], "commands": ["list"]})}, "commands has 'list'"),
         ({"notifications": channels(x={"type": "ping"})}, "channels.x.url is missing"),
         ({"notifications": channels(x={**CHANNELS["ping"], "url_file": "/x"})}, "url and url_file are both there"),
         ({"notifications": channels(x={**CHANNELS["chat"], "url_file": "x"})}, "url_file is 'x'"),

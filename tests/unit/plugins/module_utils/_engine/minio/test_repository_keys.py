@@ -21,6 +21,7 @@ FILES = (
     "verified/j/i/r",
     "plans/j/1.json",
     "recoveries/j/t-s.json",
+    "holds/j/i.json",
 )
 
 
@@ -40,7 +41,7 @@ def allowed_files(role, action):
 
 
 EVERY_FILE = {name.partition("/")[0] for name in FILES}
-PRUNED = {"data", "intents", "manifests", "verified", "plans"}
+PRUNED = {"data", "holds", "intents", "manifests", "verified", "plans"}
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     catalog,
     copy,
     deletion_plan,
+    hold,
     identity,
     json_document,
     layout,
@@ -54,6 +55,7 @@ HEADINGS = {  # of the tables in docs/format.md that describe the members of a d
     "deletion_plan": "Deletion plan",
     "acknowledgement": "Acknowledgement",
     "recovery_record": "Recovery record",
+    "hold": "Hold",
 }
 OPTIONAL = {"flags", "taken_over"}  # members that a document may lack
 KINDS = (  # of documents, by their keys
@@ -66,6 +68,7 @@ KINDS = (  # of documents, by their keys
     (r"plans/[^/]+/[^/]+\.json", "deletion_plan"),
     (r"acknowledged/[^/]+/[^/]+\.json", "acknowledgement"),
     (r"recoveries/[^/]+/[^/]+\.json", "recovery_record"),
+    (r"holds/[^/]+/[^/]+\.json", "hold"),
 )
 
 
@@ -137,8 +140,8 @@ def written(tmp_path):
     plan = deletion_plan.DeletionPlan(job, store.now(), (layout.data(job, "20260101T000000Z-000000", "x.zst"),))
     store.put_new(f"{layout.plans(job)}1.json", plan.to_bytes())
     recovery_record.write(store, a_recovery(job, run.id))
-    with lease.held(store, job, who.signature_window, 0):
-        pass
+    with lease.held(store, job, who.signature_window, 0) as permit:
+        hold.place(store, job, run.id, "an audit", None, permit)
     return tmp_path / "repository"
 
 

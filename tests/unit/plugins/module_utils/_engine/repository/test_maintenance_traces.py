@@ -59,7 +59,7 @@ def test_a_frozen_prune_deletes_nothing_that_a_copy_brought_meanwhile(in_buckets
 def test_a_delete_on_its_way_arrives_before_anybody_can_take_the_lease_over(in_buckets: Setting) -> None:
     backup_id = planned_backup(in_buckets, in_buckets.b)
     prune = in_buckets.start_prune(in_buckets.b)
-    in_buckets.world.run_until(prune, "versions", data_keys(f"{backup_id}/dump"))
+    in_buckets.world.run_until(prune, "delete", layout.verified(JOB, backup_id))
     in_buckets.world.advance(9 * MINUTE)  # less than what makes it renew
     in_buckets.world.run_until(prune, "delete", data_keys(f"{backup_id}/dump"))
     in_buckets.world.delay(prune, 14 * MINUTE)
@@ -308,3 +308,57 @@ def test_a_replaced_file_is_not_removed_by_a_late_request(in_buckets: Setting) -
     in_buckets.world.advance(HOUR)
     assert in_buckets.good_ids(in_buckets.b) == [made.id]
     assert in_buckets.restore(in_buckets.b, made.id)
+
+
+def test_two_prunes_at_once_leave_what_one_leaves(anywhere: Setting) -> None:
+    ids = [anywhere.back_up(anywhere.a).id for _number in range(5)]
+    frozen = anywhere.start_prune(anywhere.a, "frozen", keep=2)
+    anywhere.world.run_until(frozen, "delete", MANIFESTS)
+    other = anywhere.start_prune(anywhere.a, "other", keep=3)
+    if anywhere.a.has_locks:
+        for _step in range(20):
+            anywhere.world.step(other)
+        anywhere.world.finish(frozen)
+        anywhere.world.finish(other)
+    else:
+        anywhere.world.advance(2 * HOUR)
+        anywhere.world.finish(other)
+        anywhere.world.finish(frozen)
+        assert isinstance(frozen.error, ExpiredError)
+    assert anywhere.good_ids(anywhere.a) == ids[3:] if anywhere.a.has_locks else ids[2:]
+    for backup_id in anywhere.ids(anywhere.a):
+        assert anywhere.restore(anywhere.a, backup_id)
+    anywhere.collect_garbage()
+
+
+def test_a_base_that_is_removed_just_when_its_run_publishes_costs_the_new_backup_nothing(in_buckets: Setting) -> None:
+    ids = [in_buckets.back_up(in_buckets.a).id for _number in range(3)]
+    removal = in_buckets.start_removal(in_buckets.a, ids[2])
+    in_buckets.world.run_until(removal, "delete", MANIFESTS)  # it saw no intent
+    run = in_buckets.start_run(in_buckets.a)
+    in_buckets.world.run_until(run, "put_new", MANIFESTS)  # it saw its base
+    in_buckets.watch.is_verified_min_kept = False
+    in_buckets.world.finish(removal)
+    in_buckets.prune(in_buckets.a)  # lists what only the base had
+    in_buckets.world.finish(run)
+    assert run.error is None
+    for _day in range(3):
+        in_buckets.world.advance(25 * HOUR)
+        in_buckets.prune(in_buckets.a)
+    assert in_buckets.ids(in_buckets.a) == [*ids[:2], run.result.id]
+    assert in_buckets.restore(in_buckets.a, run.result.id)
+
+
+def test_a_run_that_publishes_while_a_prune_reads_loses_no_file(anywhere: Setting) -> None:
+    for _number in range(2):
+        anywhere.back_up(anywhere.a)
+    run = anywhere.start_run(anywhere.a)
+    anywhere.world.run_until(run, "put_new", MANIFESTS)
+    prune = anywhere.start_prune(anywhere.a)
+    if not anywhere.a.has_locks:
+        anywhere.world.run_until(prune, "versions", layout.intents(JOB), nth=2)  # it has listed the files
+    anywhere.world.finish(run)
+    anywhere.world.finish(prune)
+    assert run.error is None and prune.error is None
+    assert not anywhere.keys(anywhere.a, layout.plans(JOB))
+    assert anywhere.restore(anywhere.a, run.result.id)
