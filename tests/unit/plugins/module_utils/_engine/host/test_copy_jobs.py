@@ -24,7 +24,7 @@ Planned = collections.namedtuple("Planned", "request is_empty bytes")
 
 
 def backup(backup_id, standing=GOOD):
-    return Backup("lab", backup_id, types.SimpleNamespace(id=backup_id), standing)
+    return Backup("lab", backup_id, types.SimpleNamespace(id=backup_id, flags=()), standing)
 
 
 def place(name):
