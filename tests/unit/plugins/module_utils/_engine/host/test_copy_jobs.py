@@ -24,7 +24,7 @@ Planned = collections.namedtuple("Planned", "request is_empty bytes")
 
 
 def backup(backup_id, standing=GOOD):
-    return Backup("lab", backup_id, types.SimpleNamespace(id=backup_id), standing)
+    return Backup("lab", backup_id, types.SimpleNamespace(id=backup_id, flags=()), standing)
 
 
 def place(name):
@@ -161,5 +161,6 @@ def test_what_a_repository_would_drop_at_once_is_not_brought(world):
     assert [copied for copied in world.copied if copied[2] == "site"] == [(each, "local", "site") for each in days[5:]]
     assert len([copied for copied in world.copied if copied[2] == "far"]) == 7
     world.copied.clear()
+    world.found["site"] = [backup(each) for each in days[5:]]
     result = copy_jobs.bring(dataclasses.replace(asked, targets=tuple(places[:1]), backup=days[0]))
     assert not world.copied and "does not keep it" in result.problems[0]
