@@ -27,8 +27,8 @@ from run import variables
 _DAEMON_START_S = 60.0
 _DAEMON_STOP_S = 30.0
 _SCENARIOS = CHECKOUT / "extensions" / "molecule"
-# A server with every option, upgrade and removal (scenarios of other roles use it with its defaults); and the inventories that
-# the collection shows, from bare hosts.
+# A server with every option, upgrade and removal (scenarios of other roles use it with its defaults), and the
+# inventories that the collection shows, from bare hosts.
 LONG = frozenset(("minio_server", "single_host", "two_sites"))
 _MEASURED = re.compile(r"From bare hosts to the first proved backup: [0-9.]+ s")
 

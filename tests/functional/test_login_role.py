@@ -58,7 +58,7 @@ def test_a_role_is_made_once_with_a_password_that_the_server_accepts(server: Pos
 def test_a_role_that_is_there_keeps_its_attributes_and_without_a_wanted_password_the_one_it_has(
     server: PostgresServer,
 ) -> None:
-    server.sql("CREATE ROLE \"shop\"\"keeper\" NOLOGIN CREATEDB PASSWORD 'x'")
+    server.sql('CREATE ROLE "shop""keeper" NOLOGIN CREATEDB PASSWORD \'x\'')
     before = stored(server)
     assert login_role.plan(login(server), WantedRole(NAME)).is_empty
     make(login(server), WantedRole(NAME, PASSWORD))

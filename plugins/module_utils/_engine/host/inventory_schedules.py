@@ -74,8 +74,8 @@ def schedules(
 ) -> tuple[Schedule, ...]:
     """Return what is scheduled on a host, by the keys `schedule`, `verify` and `copy` of its inventory.
 
-    `status` is when `lifeboat status` runs, `metrics` when it also writes the metrics of all jobs. Raises UsageError that
-    names the job.
+    `status` is when `lifeboat status` runs, `metrics` when it writes the metrics of all jobs, too. Raises UsageError
+    that names the job.
     """
     maker = _Maker(host, run_as, settings or Settings())
     found = [each for job in jobs for each in maker.of_job(job)]
