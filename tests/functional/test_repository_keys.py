@@ -20,6 +20,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host imp
     copy_run,
     objects_backup,
     objects_restore,
+    recovery_recording,
     verify_run,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.object_sources import FileSelection
@@ -34,7 +35,12 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.minio im
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.minio.identity_api import IdentityApi
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.minio.users import WantedUser
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import catalog, identity, layout
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import (
+    catalog,
+    identity,
+    layout,
+    recovery_record,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
@@ -167,6 +173,17 @@ def test_a_writer_cannot_lose_a_backup(role, root, folder, s3):
     writer.client.put_object(writer.bucket, key, b"forged")
     (found,) = catalog.backups(root.store, JOB)
     assert found.id == made.id and found.manifest is not None
+
+
+def test_a_writer_records_recoveries_and_no_key_can_lose_them(role):
+    writer, moment = role("writer"), clock.from_text("2026-11-20T08:31:00Z")
+    told = recovery_record.Recovery(JOB, "flood", "db1", moment, moment, back_at=moment)
+    (copy,) = recovery_recording.apply(recovery_recording.plan(told, [writer.place]))
+    assert copy.found is not None and not copy.problem
+    for name in ("writer", "verifier", "pruner", "reader"):
+        someone = role(name)
+        assert recovery_recording.records([someone.place], JOB).rows[0].record == copy.found
+        assert denied(lambda someone=someone: someone.client.delete(someone.bucket, f"{ROOT}/{told.key}"))
 
 
 def test_a_writer_has_no_business_elsewhere(role, s3):

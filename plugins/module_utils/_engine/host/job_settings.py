@@ -57,5 +57,6 @@ def shared_from(
         "notify": notify_from(fields),
         "schedule": schedule_from(fields),
     }
+    objectives.hours("rto_hours")  # how long a recovery may take: nothing that runs on the host judges by it
     objectives.finish()
     return found

@@ -21,7 +21,7 @@ from .tree import TemporaryFile, Tree, explained, is_foreign, is_temporary, lock
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _SHARED = ((), ("jobs",), ("maintenance",))  # directories with files of all jobs (docs/format.md, "Layout")
-_PER_JOB = ("data", "intents", "manifests", "plans", "verified")  # directories with one for each job
+_PER_JOB = ("data", "intents", "manifests", "plans", "recoveries", "verified")  # directories with one for each job
 _REPLACE_LOCK = ".replace"
 _REPLACE_WAIT_S = 60.0  # the lock is held for the milliseconds of one small write
 _LOCK_WAIT_S = 70 * 60.0  # docs/protocol.md, rule 6: who finds maintenance under way waits up to 70 minutes

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 
 from .. import clock
@@ -15,11 +16,13 @@ IDENTITY = "lifeboat.json"
 MANIFESTS = "manifests/"
 JOBS = "jobs/"
 VERIFIED = "verified/"
+RECOVERIES = "recoveries/"
 FILES = "files.jsonl"
 NEEDS = "needs.jsonl"
 SUMS = "SHA256SUMS"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_SCENARIO = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
 def checked_job(job: str) -> str:
@@ -52,6 +55,20 @@ def checked_file_name(name: str) -> str:
     if _NAME.fullmatch(name) is None:
         raise ValueError(f"not the name of a stored file: {name!r}")
     return name
+
+
+def checked_scenario(scenario: str) -> str:
+    """Return `scenario` if it can be the name of one: 1 to 63 small letters, digits and underscores.
+
+    Raises UsageError.
+    """
+    if _SCENARIO.fullmatch(scenario) is None:
+        raise UsageError(
+            f"Cannot use {scenario!r} as the name of a scenario",
+            "it becomes part of paths and keys",
+            "use up to 63 small letters, digits and '_', beginning with a letter, such as database_corruption",
+        )
+    return scenario
 
 
 def binding(job: str) -> str:
@@ -96,6 +113,14 @@ def lease(job: str) -> str:
 
 def plans(job: str) -> str:
     return f"plans/{job}/"
+
+
+def recoveries(job: str) -> str:
+    return f"{RECOVERIES}{job}/"
+
+
+def recovery(job: str, begun: dt.datetime, scenario: str) -> str:
+    return f"{recoveries(job)}{clock.compact(begun)}-{scenario}.json"
 
 
 def id_of(key: str) -> str:

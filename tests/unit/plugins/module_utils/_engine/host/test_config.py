@@ -31,7 +31,7 @@ GIVEN = {
             "kind": "pg_database",
             "database": "shop",
             "repositories": ["local", "site"],
-            "objectives": {"rpo_hours": 26},
+            "objectives": {"rpo_hours": 26, "rto_hours": 4},
         }
     },
 }
@@ -211,6 +211,7 @@ def test_every_key_of_a_bucket_reaches_its_endpoint():
         ("jobs/db1-shop/lock_timeout_s", -1, "jobs.db1-shop.lock_timeout_s is -1", "0 to 86400"),
         ("jobs/db1-shop/objectives", [], "jobs.db1-shop.objectives is a list", "an object"),
         ("jobs/db1-shop/objectives/rpo_hours", 0, "objectives.rpo_hours is 0", "above 0"),
+        ("jobs/db1-shop/objectives/rto_hours", -1, "objectives.rto_hours is -1", "above 0"),
         ("jobs/db1-shop/objectives/rpo_hours", True, "objectives.rpo_hours is true", "above 0"),
         ("jobs/db1-shop/objectives/rpo_hour", 3, "objectives.rpo_hour is not known", "did you mean rpo_hours?"),
         ("jobs/db1-shop/schedule", "daily", "jobs.db1-shop.schedule is a text", "an object"),

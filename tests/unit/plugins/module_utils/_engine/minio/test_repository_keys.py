@@ -20,6 +20,7 @@ FILES = (
     "data/j/i/f",
     "verified/j/i/r",
     "plans/j/1.json",
+    "recoveries/j/t-s.json",
 )
 
 

@@ -30,6 +30,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     layout,
     lease,
     proof,
+    recovery_record,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.manifest import Manifest, TakenFile
@@ -52,6 +53,7 @@ HEADINGS = {  # of the tables in docs/format.md that describe the members of a d
     "lease": "Lease",
     "deletion_plan": "Deletion plan",
     "acknowledgement": "Acknowledgement",
+    "recovery_record": "Recovery record",
 }
 OPTIONAL = {"flags", "taken_over"}  # members that a document may lack
 KINDS = (  # of documents, by their keys
@@ -63,6 +65,7 @@ KINDS = (  # of documents, by their keys
     (r"maintenance/[^/]+\.json", "lease"),
     (r"plans/[^/]+/[^/]+\.json", "deletion_plan"),
     (r"acknowledged/[^/]+/[^/]+\.json", "acknowledgement"),
+    (r"recoveries/[^/]+/[^/]+\.json", "recovery_record"),
 )
 
 
@@ -86,6 +89,25 @@ class LeasedStore(DirectoryStore):
     @property
     def has_locks(self) -> bool:
         return False
+
+
+def a_recovery(job: str, backup_id: str) -> recovery_record.Recovery:
+    begun = clock.from_text("2026-11-20T08:31:00Z")
+    return recovery_record.Recovery(
+        job,
+        "database_corruption",
+        "db1",
+        begun,
+        begun,
+        back_at=begun,
+        phases=(recovery_record.Phase("recover", 1.5),),
+        backup_id=backup_id,
+        backup_repository="site",
+        recovered={"rows": 3},
+        checks=(recovery_record.Check("health", True, "HTTP 200"),),
+        deviations=("it was a test",),
+        rto_hours=4.0,
+    )
 
 
 @pytest.fixture
@@ -114,6 +136,7 @@ def written(tmp_path):
     proof.write(store, proof.ProofRecord(job, run.id, "checksum", store.now(), "db1", files, {"plain_bytes": 600}))
     plan = deletion_plan.DeletionPlan(job, store.now(), (layout.data(job, "20260101T000000Z-000000", "x.zst"),))
     store.put_new(f"{layout.plans(job)}1.json", plan.to_bytes())
+    recovery_record.write(store, a_recovery(job, run.id))
     with lease.held(store, job, who.signature_window, 0):
         pass
     return tmp_path / "repository"
