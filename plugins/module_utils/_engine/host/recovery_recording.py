@@ -79,7 +79,7 @@ class Records:
 
 
 def records(places: t.Sequence[Place], job: str = "", scenario: str = "", limit: int = 0) -> Records:
-    """Return the newest `limit` records (0: all) of a job and a scenario, or of all; each from the first place it is in.
+    """Return the newest `limit` records (0: all) of a job and a scenario, or of all, each from the first place.
 
     Raises UsageError; a repository that does not answer is no error.
     """

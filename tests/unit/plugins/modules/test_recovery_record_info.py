@@ -91,9 +91,7 @@ def test_a_damaged_record_is_read_from_another_repository(run, local, site):
     assert end["records"] == [] and end["total"] == 1 and "damaged" in end.warnings[0]
 
 
-@pytest.mark.parametrize(
-    "options", [{"job": "no job; really"}, {"scenario": "A"}, {"limit": -1}, {"repositories": []}]
-)
+@pytest.mark.parametrize("options", [{"job": "no job; really"}, {"scenario": "A"}, {"limit": -1}, {"repositories": []}])
 def test_options_that_make_no_sense_are_wrong_usage(run, options):
     end = run(**options)
     assert end.failed and end["exit_code"] == 2

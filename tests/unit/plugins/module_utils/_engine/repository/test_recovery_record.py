@@ -162,7 +162,7 @@ def test_what_lies_damaged_in_the_place_of_a_record_is_not_replaced(store):
 def test_a_record_that_is_no_record_is_damaged(store, wrong):
     recovery_record.write(store, TOLD)
     fields = {**json.loads(store.get(KEY).data), **wrong}
-    fields = {name: value for name, value in fields.items() if name not in ("digest", "format") and value is not KeyError}
+    fields = {key: value for key, value in fields.items() if key not in ("digest", "format") and value is not KeyError}
     with pytest.raises(DamagedError):
         recovery_record.from_bytes(json_document.encoded(fields), KEY)
 
