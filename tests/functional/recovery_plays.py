@@ -119,6 +119,7 @@ class Lab:
             "ansible_connection": "local",
             "ansible_python_interpreter": sys.executable,
             "lifeboat_hosts": HOST,
+            "lifeboat_agent": False,
             "ansible_become": False,
             "lifeboat_jobs": self.jobs,
             "lifeboat_repositories": self.repositories,
