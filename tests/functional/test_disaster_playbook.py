@@ -139,6 +139,6 @@ def test_an_application_that_is_not_content_is_told(server: PostgresServer, loca
             assert "the application is not content" in " ".join(found["deviations"])
             assert rows(server) == wanted
         finally:
-            previous = report(folder)["previous"]
+            previous = report(folder)["recovered"]["previous"]
             if previous:
                 server.sql(f'DROP DATABASE "{previous}"')
