@@ -20,7 +20,10 @@ PLAY = [
         "roles": [
             {
                 "role": "lifeboat.recovery.bucket_recovery",
-                "vars": {"bucket_recovery_confirm": "{{ lifeboat_confirm | default([]) }}"},
+                "vars": {
+                    "bucket_recovery_names": "{{ lifeboat_job | default([]) }}",
+                    "bucket_recovery_confirm": "{{ lifeboat_confirm | default([]) }}",
+                },
             }
         ],
     }
@@ -66,11 +69,11 @@ def records(lab: Lab) -> list[dict[str, t.Any]]:
 def test_nothing_is_changed_before_the_plan_is_confirmed(lab: Lab) -> None:
     damaged = state(lab)
     for arguments, is_good in ((("--check", "--diff"), True), ((), False)):
-        ended = lab.run(lab.folder / "play.yml", *arguments, lifeboat_confirm="etc")
+        ended = lab.run(lab.folder / "play.yml", *arguments, lifeboat_job="papers", lifeboat_confirm="etc")
         assert ended.is_good is is_good, ended.said
         assert "9 objects as in the backup, 2 missing, 1 that differ" in ended.shown
         assert ended.changed == [] and state(lab) == damaged
-    assert "lifeboat_confirm=papers,etc (it is etc)" in ended.shown
+    assert "lifeboat_confirm=papers (it is etc)" in ended.shown
 
 
 def test_what_was_lost_comes_back_the_rest_is_kept_and_later_work_is_not_undone(lab: Lab) -> None:
@@ -97,6 +100,7 @@ def test_what_was_lost_comes_back_the_rest_is_kept_and_later_work_is_not_undone(
     assert [phase["name"] for phase in record["phases"]] == ["assess", "protect", "recover", "validate", "reconstitute"]
     assert record["recovered"]["written"] == 3 and record["new_backup"]["repositories"] == ["local", "offsite"]
 
+    more = {**more, "lifeboat_job": "papers"}
     lab.write("papers", {"folder/4": b"work of the application"})
     ended = lab.run(play, **more)
     assert ended.is_good and ended.changed == [], ended.said

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import typing as t
-from pathlib import Path
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import catalog
@@ -34,8 +33,8 @@ def lab() -> t.Iterator[Lab]:
 
 
 def copies(lab: Lab) -> list[bool]:
-    folder = Path(lab.folder / "repository")
-    return [each.is_good for each in catalog.backups(DirectoryStore(str(folder)), "app1-papers")] if folder.is_dir() else []
+    store = DirectoryStore(str(lab.folder / "repository"))
+    return [each.is_good for each in catalog.backups(store, "app1-papers")]
 
 
 def test_a_lost_repository_is_made_again_and_filled_and_a_second_run_changes_nothing(lab: Lab) -> None:
