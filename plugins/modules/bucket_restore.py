@@ -66,6 +66,12 @@ options:
     type: str
     choices: [all, data, metadata]
     default: data
+  overwrite_settings:
+    description:
+      - Whether settings that a bucket has are overwritten, or removed where the backup has none.
+      - If V(false), only those are written that it lacks. So what an inventory has set stays.
+    type: bool
+    default: true
 seealso:
   - module: lifeboat.recovery.bucket_backup
   - module: lifeboat.recovery.files_restore
@@ -322,6 +328,7 @@ def main() -> t.NoReturn:
             "map": {"type": "dict", "default": {}},
             "path": {"type": "path"},
             "what": {"type": "str", "choices": ["all", "data", "metadata"], "default": "data"},
+            "overwrite_settings": {"type": "bool", "default": True},
             **RESTORE,
             **REPOSITORIES,
             **S3_CONNECTION,

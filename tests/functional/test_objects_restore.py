@@ -402,6 +402,22 @@ def test_settings_that_differ_are_overwritten_only_with_the_name_of_the_bucket(w
     assert b"archive" in world.client.document("GET", world.bucket, "tagging")
 
 
+def test_settings_that_somebody_has_set_stay_when_only_missing_ones_are_wanted(world: World) -> None:
+    tags = "<Tagging><TagSet><Tag><Key>owner</Key><Value>{}</Value></Tag></TagSet></Tagging>"
+    world.client.document("PUT", world.bucket, "versioning", VERSIONED)
+    world.client.document("PUT", world.bucket, "tagging", tags.format("archive").encode())
+    world.back_up()
+    to = f"restore-{next(_numbers)}"
+    world.client.create_bucket(to)
+    world.client.document("PUT", to, "tagging", tags.format("inventory").encode())
+
+    world.restore(to, what="all", selection=Selection(), overwrite_settings=False)
+
+    assert b"Enabled" in world.client.document("GET", to, "versioning")
+    assert b"inventory" in world.client.document("GET", to, "tagging")
+    assert not world.plan(to, what="all", overwrite_settings=False).changed
+
+
 def test_a_restore_never_writes_into_a_repository(world: World) -> None:
     bucket, _key = world.stores[1].place_of("")
     with pytest.raises(GuardRefusal) as refusal:

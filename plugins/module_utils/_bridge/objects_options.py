@@ -61,7 +61,8 @@ RESTORE_RULES: Spec = {"mutually_exclusive": [["prefix", "key"]]}
 def bucket_restore_from(params: Params) -> RestoreRequest:
     """Return the restore that the options of bucket_restore describe. Raises UsageError."""
     destination: Destination = Folder(params["path"]) if params["path"] else Server(client_from(params))
-    return _request(params, destination, params["buckets"], params["map"], params["what"])
+    request = _request(params, destination, params["buckets"], params["map"], params["what"])
+    return dataclasses.replace(request, overwrite_settings=params["overwrite_settings"])
 
 
 def files_restore_from(params: Params) -> RestoreRequest:

@@ -59,7 +59,9 @@ def _page_problems(role: pathlib.Path, options: t.Iterable[str]) -> list[str]:
 TOGETHER = {
     "application_control": "two_sites",
     "backup_schedule": "backup_agent",
+    "bucket_recovery": "two_sites",
     "postgres_recovery": "two_sites",
+    "repository_copy": "two_sites",
 }
 
 

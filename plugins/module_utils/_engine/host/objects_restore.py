@@ -58,6 +58,7 @@ class RestoreRequest:
     map: t.Mapping[str, str] = dataclasses.field(default_factory=dict)  # collection → another place for it
     selection: Selection = dataclasses.field(default_factory=Selection)
     what: str = "data"  # one of WHAT
+    overwrite_settings: bool = True  # False: write only those that a bucket lacks
     conflicts: str = "overwrite_if_different"  # one of restore_plan.CONFLICTS
     exact: bool = False  # remove what the backup does not have
     confirm: tuple[str, ...] = ()  # names of the buckets or folders in which something may be overwritten or removed
@@ -206,7 +207,7 @@ def _planned(request: RestoreRequest, copies: tuple[Candidate, ...], notes: t.Se
         _check_quarantine(request, work)
         with written_whole(request.plan_file) as file:
             tally = work.tally(copy, file)
-    changes = plan_settings(request.destination, names, settings)
+    changes = plan_settings(request.destination, names, settings, request.overwrite_settings)
     lacking = unknown_settings({name: each for name, each in settings.items() if name in names})
     return RestorePlan(request, copies, names, work, tally, changes, (*notes, *lacking))
 

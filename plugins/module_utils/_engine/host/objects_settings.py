@@ -50,11 +50,14 @@ class SettingsPlan:
 
 
 def plan_settings(
-    destination: Destination, names: t.Mapping[str, str], kept: t.Mapping[str, t.Mapping[str, t.Any]]
+    destination: Destination,
+    names: t.Mapping[str, str],
+    kept: t.Mapping[str, t.Mapping[str, t.Any]],
+    overwrite: bool = True,
 ) -> SettingsPlan:
     """Compare the settings `kept` in a backup with those of the buckets `names` that they go to.
 
-    Raises UsageError for a folder, which has none.
+    Without `overwrite` only what a bucket lacks is written. Raises UsageError for a folder, which has none.
     """
     if not kept:
         return SettingsPlan()
@@ -69,7 +72,7 @@ def plan_settings(
         found = bucket_documents.read(destination.client, bucket) if is_there else {}
         if not is_there:
             made[bucket] = "object-lock" in wanted
-        differing = bucket_documents.changes(wanted, found)
+        differing = [name for name in bucket_documents.changes(wanted, found) if overwrite or name not in found]
         changes += [Change(bucket, name, wanted.get(name)) for name in differing]
         if any(name in found for name in differing):
             overwritten[bucket] = found

@@ -161,6 +161,7 @@ def test_every_option_reaches_the_request(run, engine):
         exclude=["tmp/"],
         exact=True,
         what="all",
+        overwrite_settings=False,
         check="content",
         plan_file="/tmp/plan",
         remarks_file="/tmp/remarks",
@@ -170,6 +171,7 @@ def test_every_option_reaches_the_request(run, engine):
     (request,) = engine.requests
     assert (request.choice.job, request.choice.backup, request.choice.as_of) == ("s3-documents", "latest", TIME)
     assert (request.collections, request.map, request.what) == (("documents",), {"documents": "other"}, "all")
+    assert not request.overwrite_settings
     selection = request.selection
     assert (selection.prefix, selection.include, selection.exclude) == ("a/", ("*.txt",), ("tmp/",))
     assert (request.exact, request.by_content, request.threads, request.confirm) == (True, True, 5, ("documents",))
