@@ -49,6 +49,10 @@ options:
     description:
       - When C(lifeboat status) runs. By default it does not.
     type: raw
+  metrics:
+    description:
+      - When C(lifeboat status --metrics) runs, which writes the metrics of all jobs. By default it does not.
+    type: raw
   run_as:
     description:
       - User who runs the jobs and mirrors that do not say it.
@@ -155,12 +159,13 @@ def host_schedules(
     status: t.Any = None,
     run_as: str = "lifeboat",
     host_timezone: str = "UTC",
+    metrics: t.Any = None,
     **common: t.Any,
 ) -> list[dict[str, t.Any]]:
     """Return the schedules of a host. `common` are options of all schedules. Raises AnsibleFilterError."""
     try:
         settings = _settings(**common)
-        found = schedules(host, jobs, mirrors, status, run_as, settings)
+        found = schedules(host, jobs, mirrors, status, run_as, settings, metrics)
         return [_shown(each, settings, host_timezone) for each in found]
     except LifeboatError as error:
         raise AnsibleFilterError(str(error)) from error

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Makes the container image of a test host: Debian 12 with systemd, cron and PostgreSQL, without an image registry."""
+"""Makes the container image of a test host: Debian 12 with systemd, cron and PostgreSQL, without an image registry.
+
+It has what the roles would install, so that hosts need no network and no time for that.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ from cache import SetupError, cache_folder, lock
 
 SUITE = "bookworm"
 _SYSTEM = "systemd systemd-sysv dbus python3 python3-apt cron sudo acl iproute2 procps ca-certificates openssl"
-_BACKUP = "postgresql-15 postgresql-client-15 python3-psycopg2 python3-zstandard python3-boto3 zstd"
+_SYSTEM += " logrotate tzdata"
+_BACKUP = "postgresql-15 postgresql-client-15 postgresql-client python3-psycopg2 python3-zstandard python3-boto3 zstd"
+_BACKUP += " python3-cryptography python3-argon2"
 _OPTIONS = [
     "--quiet",
     "--variant=minbase",

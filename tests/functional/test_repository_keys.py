@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import functools
 import hashlib
 import http.client
 import itertools
@@ -23,7 +24,10 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host imp
     recovery_recording,
     verify_run,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.object_sources import FileSelection
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.object_sources import (
+    BucketSelection,
+    FileSelection,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_choice import Choice
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_destination import Folder
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_job import ObjectsJob
@@ -33,6 +37,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.minio im
     repository_keys,
     users,
 )
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.minio.bucket_api import BucketApi
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.minio.identity_api import IdentityApi
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.minio.users import WantedUser
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import (
@@ -268,6 +273,23 @@ def test_a_pruner_copies_in_and_deletes_for_good_and_changes_no_settings(role, f
         assert denied(lambda kept=kept: client.delete(bucket, kept))
     assert denied(lambda: client.document("PUT", bucket, "versioning", b"<VersioningConfiguration/>"))
     assert pruner.status("DELETE", f"{ROOT}/", headers={"x-minio-force-delete": "true"}.items()) == 403
+
+
+def test_a_source_is_backed_up_whole_but_for_its_quota(api, s3_server, s3, versioned_bucket, tmp_path):
+    s3.put_object(versioned_bucket, "photo", b"a photo", {"x-amz-tagging": "of=us"})
+    BucketApi(s3).write(versioned_bucket, "quota", 10_000_000)
+    local = tmp_path / "local"
+    local.mkdir()
+    place = Place("local", DirectoryStore(str(local)))
+    identity.initialise(place.store)
+    source = Role(api, s3_server, "source", versioned_bucket, "")
+    selection = BucketSelection((versioned_bucket,))
+    job = ObjectsJob("shop-photos", "bucket", functools.partial(selection.opened, source.client), (place,))
+    # It would be incomplete, which raises, if anything but the quota were missing.
+    assert objects_backup.back_up(job).statistics["objects"] == 1
+    assert denied(lambda: source.client.put_object(versioned_bucket, "photo", b""))
+    assert denied(lambda: source.client.delete(versioned_bucket, "photo"))
+    assert denied(lambda: source.client.document("PUT", versioned_bucket, "tagging", b"<Tagging/>"))
 
 
 @pytest.mark.parametrize("prefix", ["", "media"])

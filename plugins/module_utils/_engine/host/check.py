@@ -19,6 +19,7 @@ from .database_backup import KIND, DatabaseJob, Source, drill_programs, inspect
 from .database_settings import DatabaseSettings
 from .job_settings import JobSettings
 from .notify_channel import Channel
+from .objects_job import EmptySourceRefusal
 from .objects_job import inspect as inspect_objects
 from .objects_job_settings import ObjectsSettings
 from .place import Place
@@ -168,7 +169,13 @@ def _of_objects(job: ObjectsSettings, opened: t.Sequence[Place], reached: t.Sequ
     identities: list[binding.Identity] = []
 
     def look() -> str:
-        found = inspect_objects(job.job(tuple(opened)), lambda *_remark: None)
+        try:
+            found = inspect_objects(job.job(tuple(opened)), lambda *_remark: None)
+        except EmptySourceRefusal as refusal:
+            # A new application has nothing yet; what was there at the last run is missed.
+            if not refusal.collections or any(binding.is_bound(place.store, job.name) for place in reached):
+                raise
+            return f"empty, and refused by runs until something is in {', '.join(refusal.collections[:5])}"
         identities.append(found.identity)
         count = len(found.collections)
         return f"{count} {'buckets' if job.kind == 'bucket' else 'folders'}: {', '.join(found.collections[:5])}"

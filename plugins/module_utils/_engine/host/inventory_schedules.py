@@ -33,7 +33,7 @@ class Settings:
 class Schedule:
     """A subcommand of the host command that runs by itself."""
 
-    name: str  # unique on the host: job, job.verify, job.copy, job.prune, mirror.NAME, status
+    name: str  # unique on the host: job, job.verify, job.copy, job.prune, mirror.NAME, status, metrics
     words: tuple[str, ...]  # after `lifeboat`
     user: str
     timing: Timing
@@ -70,16 +70,20 @@ def schedules(
     status: t.Any = None,
     run_as: str = "lifeboat",
     settings: Settings | None = None,
+    metrics: t.Any = None,
 ) -> tuple[Schedule, ...]:
     """Return what is scheduled on a host, by the keys `schedule`, `verify`, `copy` and `prune` of its inventory.
 
-    `status` is when `lifeboat status` runs. Raises UsageError that names the job.
+    `status` is when `lifeboat status` runs, `metrics` when it writes the metrics of all jobs, too. Raises UsageError
+    that names the job.
     """
     maker = _Maker(host, run_as, settings or Settings())
     found = [each for job in jobs for each in maker.of_job(job)]
     found += [each for mirror in mirrors for each in maker.of_mirror(mirror)]
     if status:
         found.append(maker.made("status", ("status",), "root", status))
+    if metrics:
+        found.append(maker.made("metrics", ("status", "--metrics"), "root", metrics))
     return tuple(found)
 
 

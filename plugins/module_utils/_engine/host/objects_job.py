@@ -90,13 +90,21 @@ def is_empty(source: Source, collection: str) -> bool:
     return not any(item.key for item in itertools.islice(items, 2))
 
 
+class EmptySourceRefusal(GuardRefusal):
+    """Nothing is in the source: it is a wrong one, or one that is not mounted, or nothing has come into it yet."""
+
+    def __init__(self, collections: t.Sequence[str], problem: str, cause: str, remedy: str) -> None:
+        super().__init__("source", problem, cause, remedy)
+        self.collections = tuple(collections)  # names of the buckets or folders that are there, and empty
+
+
 def _refuse_empty(job: ObjectsJob, found: FoundSource) -> None:
     if any(not is_empty(found.source, collection) for collection in found.collections):
         return
     what = "bucket" if job.kind == "bucket" else "folder"
     words = ", ".join(found.collections[:5]) or f"there is no {what} of these names"
-    raise GuardRefusal(
-        "source",
+    raise EmptySourceRefusal(
+        found.collections,
         f"Cannot back up {job.name}: its source is empty",
         f"nothing is in {words}" if found.collections else words,
         f"make sure that this is the right {what}, and mounted; if it is to be empty, set allow_empty",

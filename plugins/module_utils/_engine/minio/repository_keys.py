@@ -10,8 +10,8 @@ from ..errors import UsageError
 from ..repository import layout
 from .policy import Document
 
-# Keys of a repository, and one for an application that keeps its objects in a bucket.
-ROLES = ("writer", "verifier", "pruner", "reader", "application")
+# Keys of a repository, one for an application that keeps its objects in a bucket, and one for whoever backs that up.
+ROLES = ("writer", "verifier", "pruner", "reader", "application", "source")
 
 _VERSION = "2012-10-17"
 _READ = ("s3:GetObject", "s3:GetObjectVersion")
@@ -22,6 +22,18 @@ _DELETE = ("s3:DeleteObject", "s3:DeleteObjectVersion")
 # What a proof may tell of a bucket beside the files in it.
 _SETTINGS = ("s3:GetBucketLocation", "s3:GetBucketObjectLockConfiguration", "s3:GetBucketVersioning")
 _LOCKS = ("s3:GetObjectLegalHold", "s3:GetObjectRetention")
+# What a backup of a bucket keeps beside the bytes of its objects. A quota is only for administrators.
+_PROPERTIES = ("s3:GetObjectTagging", *_LOCKS)
+_DOCUMENTS = (
+    *_SETTINGS,
+    "s3:GetBucketCors",
+    "s3:GetBucketNotification",
+    "s3:GetBucketPolicy",
+    "s3:GetBucketTagging",
+    "s3:GetEncryptionConfiguration",
+    "s3:GetLifecycleConfiguration",
+    "s3:GetReplicationConfiguration",
+)
 _INTENTS = "intents/"
 _PRUNED = ("data/", "holds/", _INTENTS, layout.MANIFESTS, "plans/", layout.VERIFIED)
 # MinIO takes a request to write *into* a version for one to write: with this condition a key makes new versions only.
@@ -112,12 +124,17 @@ def _application(place: _Place) -> list[dict[str, t.Any]]:
     ]
 
 
+def _source(place: _Place) -> list[dict[str, t.Any]]:
+    return [place.on_objects((*_READ, *_PROPERTIES)), place.listing(), place.on_bucket(*_DOCUMENTS)]
+
+
 _STATEMENTS: dict[str, t.Callable[[_Place], list[dict[str, t.Any]]]] = {
     "writer": _writer,
     "verifier": _verifier,
     "pruner": _pruner,
     "reader": _reader,
     "application": _application,
+    "source": _source,
 }
 
 

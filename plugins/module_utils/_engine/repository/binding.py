@@ -42,6 +42,11 @@ def check(store: Store, job: str, kind: str, identity: Identity) -> None:
         raise _refusal(store, job, found.data, kind, identity)
 
 
+def is_bound(store: Store, job: str) -> bool:
+    """Say whether a job ever ran in this repository."""
+    return store.get(layout.binding(job)) is not None
+
+
 def _document(job: str, kind: str, identity: Identity) -> bytes:
     return json_document.encoded({"job": job, "kind": kind, "source": dict(identity)})
 

@@ -34,7 +34,13 @@ def test_a_mistake_ends_the_template_with_a_remedy():
 
 def test_schedules_are_told_in_the_words_of_cron_and_of_systemd():
     found = host_schedules.FilterModule().filters()["host_schedules"](
-        JOBS, host="db1", timezone="Europe/Berlin", host_timezone="UTC", random_delay="600", random_delay_kind="random"
+        JOBS,
+        host="db1",
+        timezone="Europe/Berlin",
+        host_timezone="UTC",
+        random_delay="600",
+        random_delay_kind="random",
+        metrics="hourly",
     )
     shop = found[0]
     assert (shop["name"], shop["kind"], shop["user"], shop["enabled"]) == ("db1-shop", "run", "lifeboat", True)
@@ -44,6 +50,7 @@ def test_schedules_are_told_in_the_words_of_cron_and_of_systemd():
     assert "--wait" not in shop["argv"]
     assert shop["argv_now"][:6] == ["/usr/local/bin/lifeboat", "scheduled", "--name", "db1-shop", "--as", "lifeboat"]
     assert not found[1]["enabled"]
+    assert (found[2]["name"], found[2]["user"]) == ("metrics", "root")
 
 
 def test_a_schedule_of_the_filter_becomes_a_key_of_the_configuration(monkeypatch):

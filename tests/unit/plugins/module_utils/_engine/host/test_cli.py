@@ -19,7 +19,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors i
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import cli, commands, signals
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.backup_run import BackupResult, CopyResult
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.version import VERSION
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import identity
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import binding, identity
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 
 ID = "20261120T020000Z-0a1b2c"
@@ -212,6 +212,18 @@ def test_check_refuses_another_repository_than_the_configured_one(tmp_path, repo
     path.write_text(json.dumps({"repositories": {"local": {"path": repository.name, "id": other}}}))
     assert cli.main(["--config", str(path), "check"]) == 3
     assert "WRONG repository local" in capsys.readouterr().out
+
+
+def test_check_waits_for_the_first_file_and_misses_the_last_one(tmp_path, repository, capsys):
+    path, folder = tmp_path / "other.json", tmp_path / "uploads"
+    folder.mkdir()
+    jobs = {"uploads": {"kind": "files", "roots": [str(folder)], "repositories": ["local"]}}
+    path.write_text(json.dumps({"repositories": {"local": {"path": repository.name}}, "jobs": jobs}))
+    assert cli.main(["--config", str(path), "check"]) == 0
+    assert "refused by runs until something is in" in " ".join(capsys.readouterr().out.split())
+    binding.bind(repository, "uploads", "files", {"host": "here"})
+    assert cli.main(["--config", str(path), "check"]) == 3
+    assert "its source is empty" in " ".join(capsys.readouterr().out.split())
 
 
 def test_check_finds_all_that_is_wrong_and_changes_nothing(tmp_path, repository, file, capsys):

@@ -43,7 +43,7 @@ def test_runs_verifications_copies_and_prunes_are_scheduled_the_same_way():
         "prune": "daily",
     }
     mirror = {"name": "photos", "schedule": "daily", "verify": {"schedule": "monthly"}}
-    found = made(job, mirrors=[mirror], status={"cron": "0 8 * * *"})
+    found = made(job, mirrors=[mirror], status={"cron": "0 8 * * *"}, metrics="hourly")
     assert [(each.name, " ".join(each.words), each.user) for each in found] == [
         ("db1-shop", "run db1-shop", "postgres"),
         ("db1-shop.verify", "verify db1-shop --level restore --backup all", "postgres"),
@@ -52,6 +52,7 @@ def test_runs_verifications_copies_and_prunes_are_scheduled_the_same_way():
         ("mirror.photos", "mirror photos", "lifeboat"),
         ("mirror.photos.verify", "mirror photos --verify", "lifeboat"),
         ("status", "status", "root"),
+        ("metrics", "status --metrics", "root"),
     ]
 
 
@@ -65,7 +66,7 @@ def test_the_host_command_understands_every_line():
     }
     common = Settings(timezone="Europe/Berlin", random_delay_s=60, random_delay_kind="random")
     mirrors = [{"name": "photos", "schedule": "daily", "verify": "daily"}]
-    for each in made(job, mirrors=mirrors, status="hourly", settings=common):
+    for each in made(job, mirrors=mirrors, status="hourly", settings=common, metrics="hourly"):
         command, *words = shlex.split(line(each, settings=common)[1])
         assert command == "/usr/local/bin/lifeboat"
         options = cli._parser().parse_args(words)

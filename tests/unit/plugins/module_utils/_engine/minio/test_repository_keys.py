@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import UsageError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.minio import repository_keys
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.minio.repository_keys import ROLES, document
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects import bucket_documents
 
 LOSING = ("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:BypassGovernanceRetention", "s3:DeleteBucket")
 FILES = (
@@ -52,6 +53,7 @@ PRUNED = {"data", "holds", "intents", "manifests", "verified", "plans"}
         ("pruner", EVERY_FILE, PRUNED),
         ("reader", set(), set()),
         ("application", EVERY_FILE, EVERY_FILE),
+        ("source", set(), set()),
     ],
 )
 def test_a_role_writes_and_deletes_where_it_must_and_nowhere_else(role, put, delete):
@@ -88,7 +90,7 @@ def test_whoever_writes_writes_no_version_that_is_there(role):
             assert statement["Condition"] == {"StringEquals": {"s3:versionid": ""}}
 
 
-@pytest.mark.parametrize("role", ["writer", "verifier", "reader", "application"])
+@pytest.mark.parametrize("role", ["writer", "verifier", "reader", "application", "source"])
 def test_only_a_pruner_deletes_for_good(role):
     # Only of intents, with a right that MinIO takes for that to delete versions.
     assert set(allowed_files(role, "s3:DeleteObjectVersion")) == set()
@@ -121,6 +123,14 @@ def test_listing_is_bound_to_the_prefix_where_there_is_one(role):
 def test_what_would_mean_more_than_one_place_is_refused(bucket, prefix):
     with pytest.raises(UsageError, match="Cannot make a policy"):
         document("reader", bucket, prefix)
+
+
+def test_a_source_may_read_every_setting_that_a_backup_keeps_but_the_quota():
+    wanted = {right for name, right in bucket_documents._RIGHTS.items() if name != bucket_documents.QUOTA}
+    (rights,) = [
+        each["Action"] for each in document("source", "backups")["Statement"] if "s3:GetBucketCors" in each["Action"]
+    ]
+    assert wanted <= set(rights)
 
 
 def test_every_role_has_a_policy():
