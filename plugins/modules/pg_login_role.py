@@ -19,6 +19,7 @@ extends_documentation_fragment:
   - lifeboat.recovery._attributes
   - lifeboat.recovery._attributes.actiongroup_postgres
   - lifeboat.recovery._postgres_login
+  - lifeboat.recovery._postgres_programs
 attributes:
   check_mode:
     support: full
