@@ -261,8 +261,9 @@ def test_what_outlives_the_engine_s_program_is_ended(engine: FakeEngine) -> None
 
 
 def is_alive(pid: int) -> bool:
-    """Say whether a process runs; one that waits to be collected has no command line any more."""
+    """Say whether a process runs, and does not only wait to be collected."""
     try:
-        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
-    except FileNotFoundError:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
         return False
+    return state not in ("Z", "X")
