@@ -104,10 +104,16 @@ class GuardedProcess:
 
 
 def unwind_on_sigterm() -> None:
-    """Make SIGTERM and SIGHUP end the main thread like Ctrl-C does: context managers clean up on the way out."""
+    """Make SIGTERM and SIGHUP end the main thread like Ctrl-C does: context managers clean up on the way out.
+
+    Ctrl-C itself is taken up again where a shell that put us into the background had it ignored, for tests send it to
+    what they start.
+    """
 
     def leave(number: int, _frame: types.FrameType | None) -> t.NoReturn:
         raise SystemExit(128 + number)
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
