@@ -88,7 +88,12 @@ class Postgres:
 
 def docker(*words: str, said: str = "", variables: t.Mapping[str, str] | None = None) -> str:
     done = subprocess.run(
-        ["docker", *words], input=said, capture_output=True, text=True, env={**os.environ, **(variables or {})}
+        ["docker", *words],
+        input=said,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **(variables or {})},
     )
     if done.returncode != 0:
         raise RuntimeError(f"docker {words[0]} ended with {done.returncode}: {done.stderr}")

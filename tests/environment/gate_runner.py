@@ -22,11 +22,11 @@ from cache import CHECKOUT, STATE, SetupError
 from processes import GuardedProcess
 
 LOGS = STATE / "logs"
-# Of a failed gate's log, on the terminal: its last lines, and before them what pytest calls errors, which lie far from
-# the end where several tests failed.
+# Of a failed gate's log, on the terminal: its last lines, and before them what pytest and ansible-test call errors,
+# which may lie far from the end.
 _TAIL_LINES = 40
 _ERROR_LINES = 20
-_PYTEST_ERROR = re.compile(r"E  |FAILED |ERROR ")
+_ERROR = re.compile(r"E  |FAILED |ERROR[ :]")
 _SILENCE_S = 60.0  # after so long without a result, say what is running
 _COMMAND_TIMEOUT_S = 40 * 60.0  # a hanging test shall not outlive the patience of a build machine
 
@@ -185,7 +185,7 @@ class Runner:
 
 def worth_showing(lines: t.Sequence[str]) -> list[str]:
     """Return the lines of a failed gate's log that tell most in few: what pytest found, then the end."""
-    errors = [line for line in lines[:-_TAIL_LINES] if _PYTEST_ERROR.match(line)]
+    errors = [line for line in lines[:-_TAIL_LINES] if _ERROR.match(line)]
     return errors[-_ERROR_LINES:] + list(lines[-_TAIL_LINES:])
 
 

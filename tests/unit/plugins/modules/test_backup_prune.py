@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import types
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import catalog, layout
@@ -13,7 +14,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 from ansible_collections.lifeboat.recovery.plugins.modules import backup_prune
 
 JOB = "db1-shop"
-LAST_TWO = {"last": 2}
+LAST_TWO = types.MappingProxyType({"last": 2})
 
 
 @pytest.fixture
