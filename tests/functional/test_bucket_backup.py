@@ -470,5 +470,6 @@ def test_the_host_command_refuses_an_empty_bucket_with_its_own_code(
     shop.delete(*(f"f{number:04}" for number in range(300)))
     code, answer = host.run("run", JOB)
     assert (code, answer["error"]["guard"]) == (3, "source")
-    assert host.run("check")[0] == 3
+    assert host.run("check")[0] == 0, "a new application has nothing yet"
     assert host.run("run", JOB, "--allow-empty")[0] == 0
+    assert host.run("check")[0] == 3, "what was there at the last run is missed"
