@@ -90,8 +90,7 @@ options:
     type: int
     default: 300
   wait_s:
-    description:
-      - For how many seconds a copy waits while a repository is being maintained.
+    description: For how many seconds a copy waits while a repository is being maintained.
     type: int
     default: 4200
 seealso:

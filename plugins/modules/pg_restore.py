@@ -39,8 +39,7 @@ attributes:
       - Each run restores.
 options:
   job:
-    description:
-      - Name of the backup job.
+    description: Name of the backup job.
     type: str
     required: true
   backup:

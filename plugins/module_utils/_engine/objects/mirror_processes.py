@@ -11,10 +11,9 @@ import sys
 import typing as t
 
 from ..errors import LifeboatError
+from .worker_processes import most_processes
 
 _WORTH = 1_000  # objects: for fewer a second process wins nothing
-_THREADS = 4  # that a process has at least
-_MOST = 4
 
 Answer = t.Dict[str, t.Any]  # JSON  # noqa: UP006 - evaluated at run time on Python 3.9 as well
 
@@ -23,7 +22,7 @@ def processes_for(objects: int, threads: int) -> int:
     """Return how many processes are to copy: one Python interpreter alone uses one core, and servers need some too."""
     if objects < _WORTH:
         return 1
-    return max(1, min(_MOST, len(os.sched_getaffinity(0)) // 2, threads // _THREADS))
+    return max(1, most_processes(threads))
 
 
 def in_processes(count: int, work: t.Callable[[int], Answer]) -> list[Answer]:

@@ -24,6 +24,7 @@ Take = t.Callable[[bool], t.Optional[t.Tuple[int, t.Any]]]  # noqa: UP006 - eval
 Work = t.Callable[[Tell, Take], t.Iterator[t.Tuple[int, t.Any]]]  # noqa: UP006
 
 _MOST = 4
+_THREADS = 4  # that a process has at least
 _LENGTH = struct.Struct(">Q")
 _DONE, _TOLD, _FAILED = "done", "told", "failed"
 
@@ -33,10 +34,13 @@ def processes_for(threads: int) -> int:
 
     0 where this one works alone: on small machines, and where there are threads already, which must not be forked.
     """
-    if threading.active_count() > 1:
-        return 0
-    count = min(_MOST, len(os.sched_getaffinity(0)) // 2, threads // 4)
+    count = 0 if threading.active_count() > 1 else most_processes(threads)
     return count if count > 1 else 0
+
+
+def most_processes(threads: int) -> int:
+    """Return how many processes find cores of their own, and share `threads` so that each has enough."""
+    return min(_MOST, len(os.sched_getaffinity(0)) // 2, threads // _THREADS)
 
 
 class WorkerProcesses:
