@@ -11,6 +11,7 @@ import datetime as dt
 import typing as t
 
 from ..errors import LifeboatError
+from .keys import Keys
 
 
 class StoreError(LifeboatError):
@@ -90,6 +91,7 @@ class Store(abc.ABC):
     """
 
     name: str  # how people know this place: a path, or `s3://bucket/prefix at endpoint`
+    keys: Keys | None = None  # of whoever opened it: what is written is encrypted, what is read is authenticated
     max_document_bytes = 64 * 1024 * 1024  # `get` refuses bigger ones: a manifest or record that large is not ours
 
     @abc.abstractmethod
