@@ -15,35 +15,16 @@ from .._engine.host.database_backup import DatabaseJob
 from .._engine.host.database_plan import BackupPlan
 from .._engine.host.restore_run import RestorePlan, RestoreRequest, RestoreResult
 from .._engine.postgres.archive import ScriptOptions
-from .._engine.postgres.connection import Server
-from .._engine.postgres.container_server import located
 from .._engine.postgres.dump import DumpOptions
 from .._engine.postgres.restore import RestoreOptions
 from .._engine.postgres.swap import previous_name
 from .._engine.repository.layout import checked_job
 from .copies import copy_answer, missing_copies
-from .places import container_from, drill_place_from, places_from
+from .drill_options import drill_place_from
+from .places import places_from
+from .postgres_options import server_from
 
 Params = t.Mapping[str, t.Any]
-
-
-def server_from(params: Params) -> Server:
-    """Return the PostgreSQL server that the options of POSTGRES_LOGIN describe.
-
-    Raises UsageError, and LifeboatError for a container that is not there or does not run.
-    """
-    container = container_from(params)
-    server = Server(
-        host=params["login_host"] or params["login_unix_socket"] or ("" if container else Server.host),
-        port=params["login_port"],
-        user=params["login_user"],
-        password=params["login_password"],
-        ssl_mode=params["ssl_mode"],
-        ca_file=params["ca_cert"] or "",
-        bin_dir="" if container else params["bin_dir"] or "",
-        container=container,
-    )
-    return located(server)
 
 
 def database_job_from(params: Params) -> DatabaseJob:

@@ -16,7 +16,7 @@ from ..repository import binding, catalog, copy, layout
 from ..repository.manifest import Manifest
 from ..repository.publish import PublishError, Run
 from ..repository.store import Store
-from ..verify.restore import DrillPlace
+from ..verify.drill_place import DrillPlace
 from .place import Place, Say, is_unusable
 from .proving import OBJECT_KINDS, is_whole, prove, require_good, seconds_since
 from .unfinished import Unfinished, clean_up

@@ -15,7 +15,7 @@ from ..repository.alive import Intents
 from ..repository.catalog import MergedBackup
 from ..repository.keep import Keep
 from ..repository.store import StoreError
-from ..verify.restore import DrillPlace
+from ..verify.drill_place import DrillPlace
 from . import copy_run
 from .candidates import Holdings, candidates, holdings
 from .copy_run import CopyRequest, CopyRunPlan

@@ -12,7 +12,7 @@ from ..errors import DamagedError, IncompleteError, LifeboatError
 from ..repository import catalog, copy
 from ..repository.lease import WAIT_S
 from ..repository.manifest import Manifest
-from ..verify.restore import DrillPlace
+from ..verify.drill_place import DrillPlace
 from .place import Place, Say, silent
 from .proving import prove, require_good, seconds_since
 

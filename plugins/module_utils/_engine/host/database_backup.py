@@ -21,7 +21,7 @@ from ..repository.lease import WAIT_S
 from ..repository.manifest import Manifest
 from ..repository.publish import Contents, Run
 from ..stream.compression import block_compressor
-from ..verify.restore import DrillPlace
+from ..verify.drill_place import DrillPlace
 from .backup_run import BackupResult, begun_run, deliver, make_ready, newest_manifest, require_copies, require_places
 from .job_lock import job_lock
 from .place import Place, Say, silent

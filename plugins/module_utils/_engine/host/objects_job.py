@@ -14,7 +14,7 @@ from ..objects.reread import Share
 from ..objects.source import Source
 from ..repository.lease import WAIT_S
 from ..stream.compression import block_compressor
-from ..verify.restore import DrillPlace
+from ..verify.drill_place import DrillPlace
 from .backup_run import require_places
 from .place import Place
 

@@ -16,11 +16,12 @@ from ..repository.manifest import Manifest
 from ..repository.store import Store
 from ..verify.checksum import check_sums
 from ..verify.content import check_content
+from ..verify.drill_place import DrillPlace
 from ..verify.objects_content import SEGMENTS, check_objects
 from ..verify.objects_restore import Opener, check_objects_restore
 from ..verify.outcome import Outcome
 from ..verify.presence import check_presence
-from ..verify.restore import DrillPlace, check_restore
+from ..verify.restore import check_restore
 from ..verify.sample import EVERYTHING, Sample
 from ..verify.scratch import Scratch, ScratchFolder
 from .candidates import Candidate

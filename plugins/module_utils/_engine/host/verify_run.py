@@ -12,8 +12,8 @@ from ..errors import LifeboatError, UsageError
 from ..objects.bucket_source import BucketSource
 from ..objects.directory_source import DirectorySource
 from ..s3.client import S3Client
+from ..verify.drill_place import DrillPlace
 from ..verify.objects_restore import Opener
-from ..verify.restore import DrillPlace
 from ..verify.sample import EVERYTHING, Sample
 from ..verify.scratch import Scratch
 from .candidates import Candidate, holdings

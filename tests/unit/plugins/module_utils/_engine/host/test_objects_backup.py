@@ -49,7 +49,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.manifest import Manifest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.publish import Run
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.stored_files import needed_files
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.restore import DrillPlace
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.drill_place import DrillPlace
 
 JOB = "web1-www"
 FILES = 130  # enough for what only more than a hundred can set off
