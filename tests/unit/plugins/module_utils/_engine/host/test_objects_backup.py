@@ -204,7 +204,7 @@ def test_what_a_backup_builds_on_is_proved_with_it_unless_it_was(
     asked: list[bool] = []
     real = proving.prove
 
-    def prove(*given: t.Any, own_only: bool) -> t.Any:
+    def prove(*given: t.Any, own_only: bool, **how: t.Any) -> t.Any:
         asked.append(own_only)
         return real(*given, own_only=own_only)
 
