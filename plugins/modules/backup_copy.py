@@ -145,8 +145,10 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import run as bridge
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import POSTGRES_PROGRAMS, REPOSITORY
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.places import drill_place_from, places_from
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import REPOSITORY
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.drill_options import drill_place_from
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.places import places_from
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.postgres_options import POSTGRES_PROGRAMS
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import IncompleteError, UsageError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import copy_run
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.copy import CopyPlan

@@ -212,19 +212,14 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import run as bridge
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import (
-    REPOSITORIES,
-    S3_CONNECTION_RULES,
-)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import REPOSITORIES
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.drill_options import DRILL, drill_place_from
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.objects_drill import (
     OBJECTS_DRILL,
     with_objects_drill,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.places import (
-    DRILL,
-    drill_place_from,
-    places_from,
-)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.places import places_from
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.s3_options import S3_CONNECTION_RULES
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import DamagedError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import verify_run
 

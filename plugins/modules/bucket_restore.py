@@ -308,16 +308,16 @@ guard:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import (
-    REPOSITORIES,
-    S3_CONNECTION,
-    S3_CONNECTION_RULES,
-)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import REPOSITORIES
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.objects_options import (
     RESTORE,
     RESTORE_RULES,
     bucket_restore_from,
     run_restore,
+)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.s3_options import (
+    S3_CONNECTION,
+    S3_CONNECTION_RULES,
 )
 
 

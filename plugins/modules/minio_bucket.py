@@ -260,14 +260,14 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import run as bridge
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import (
-    S3_CONNECTION,
-    S3_CONNECTION_RULES,
-    client_from,
-)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.bucket_options import (
     BUCKET_SETTINGS,
     wanted_from,
+)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.s3_client import client_from
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.s3_options import (
+    S3_CONNECTION,
+    S3_CONNECTION_RULES,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.minio.bucket import (
     BucketPlan,

@@ -116,15 +116,15 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import run as bridge
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import (
-    S3_CONNECTION,
-    S3_CONNECTION_RULES,
-)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.identity_options import (
     GRANT,
     STATE,
     api_from,
     document_from,
+)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.s3_options import (
+    S3_CONNECTION,
+    S3_CONNECTION_RULES,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.minio.canned_policies import (
     PolicyPlan,

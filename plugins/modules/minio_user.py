@@ -138,16 +138,16 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import run as bridge
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import (
-    S3_CONNECTION,
-    S3_CONNECTION_RULES,
-)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.identity_options import (
     STATE,
     STATUS,
     api_from,
     is_enabled,
     names,
+)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.s3_options import (
+    S3_CONNECTION,
+    S3_CONNECTION_RULES,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.minio.users import (
     UserPlan,

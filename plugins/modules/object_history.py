@@ -190,13 +190,13 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import run as bridge
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import (
-    REPOSITORIES,
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import REPOSITORIES
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.places import places_from
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.s3_client import client_from
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.s3_options import (
     S3_CONNECTION,
     S3_CONNECTION_RULES,
-    client_from,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.places import places_from
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import objects_history
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.layout import checked_job
 

@@ -277,13 +277,14 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import run as bridge
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import POSTGRES_LOGIN, REPOSITORIES
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.places import DRILL
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import REPOSITORIES
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.drill_options import DRILL
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.postgres_jobs import (
     backup_answer,
     backup_plan_answer,
     database_job_from,
 )
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.postgres_options import POSTGRES_LOGIN
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import IncompleteError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import database_backup, database_plan
 

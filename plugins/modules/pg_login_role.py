@@ -98,8 +98,10 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import run as bridge
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import POSTGRES_LOGIN
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.postgres_jobs import server_from
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.postgres_options import (
+    POSTGRES_LOGIN,
+    server_from,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres import login_role
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.connection import Server
 

@@ -279,8 +279,9 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import run as bridge
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import POSTGRES_LOGIN, REPOSITORIES
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.postgres_jobs import (
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import REPOSITORIES
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.postgres_options import POSTGRES_LOGIN
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.postgres_restores import (
     restore_answer,
     restore_plan_answer,
     restore_request_from,

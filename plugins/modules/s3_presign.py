@@ -139,10 +139,10 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import run as bridge
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import (
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.s3_client import client_from
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.s3_options import (
     S3_CONNECTION,
     S3_CONNECTION_RULES,
-    client_from,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import UsageError

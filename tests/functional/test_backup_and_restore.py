@@ -28,7 +28,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.dat
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.archive import ScriptOptions
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.restore import RestoreOptions
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.restore import DrillPlace
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.drill_place import DrillPlace
 from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import (
     JOB,
     SMALL,

@@ -17,7 +17,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.ver
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects import restore_run
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import catalog
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.restore import DrillPlace
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.drill_place import DrillPlace
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.sample import parse_sample
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.scratch import ScratchBucket
 from ansible_collections.lifeboat.recovery.tests.functional import round_trips

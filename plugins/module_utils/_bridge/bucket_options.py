@@ -10,7 +10,7 @@ import typing as t
 
 from .._engine.minio.bucket_settings import Retention, Wanted, bytes_from
 from .._engine.minio.lifecycle import LifecycleRule
-from .arguments import Spec
+from .options import Spec
 
 LIFECYCLE_RULE: Spec = {
     "id": {"type": "str"},

@@ -15,7 +15,8 @@ from .._engine.minio import iam_policy, repository_keys
 from .._engine.minio.access_keys import WantedKey
 from .._engine.minio.identity_api import IdentityApi
 from .._engine.minio.policy import Document
-from .arguments import Spec, endpoint_from
+from .options import Spec
+from .s3_options import endpoint_from
 
 # Documented in the fragment _grant.
 GRANT: Spec = {

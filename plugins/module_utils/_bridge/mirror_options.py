@@ -11,7 +11,9 @@ import typing as t
 from .._engine.host.mirror_run import MirrorJob, Side
 from .._engine.minio.bucket_settings import bytes_from
 from .._engine.objects.mirror_guards import GUARDS
-from .arguments import REPOSITORIES, REPOSITORY, Spec, endpoint_from
+from .arguments import REPOSITORIES, REPOSITORY
+from .options import Spec
+from .s3_options import endpoint_from
 
 # Documented in the fragment _mirror_sides and in s3_mirror. A side has the suboptions of a repository.
 MIRROR: Spec = {

@@ -17,7 +17,7 @@ from .._engine.host.notify_event import FLAGGED, SUCCESS, Event, outcome_of, wit
 from .._engine.host.notify_http import Ping, Webhook
 from .._engine.host.notify_mail import SECURITY, SENDMAIL, Sendmail, SmtpMail
 from .._engine.repository.intent import host_name
-from .arguments import Spec
+from .options import Spec
 
 # Documented in the module backup_notify.
 CHANNELS: Spec = {

@@ -22,9 +22,11 @@ from .._engine.objects import guards
 from .._engine.objects.reread import Share
 from .._engine.repository.layout import checked_job
 from . import run as bridge
-from .arguments import REPOSITORIES, Spec, client_from
+from .arguments import REPOSITORIES
 from .copies import copy_answer, missing_copies
+from .options import Spec
 from .places import places_from
+from .s3_client import client_from
 
 _GUARDS = (guards.MASS_DELETE, guards.MASS_REWRITE, guards.ENTROPY_JUMP)
 _COUNTS = ("objects", "bytes", "added", "rewritten", "described", "gone", "read_objects", "read_bytes")

@@ -12,7 +12,9 @@ from .._engine.errors import UsageError
 from .._engine.host import verify_run
 from .._engine.verify.sample import parse_sample
 from .._engine.verify.scratch import ScratchBucket
-from .arguments import S3_CONNECTION, Spec, client_from
+from .options import Spec
+from .s3_client import client_from
+from .s3_options import S3_CONNECTION
 
 # Documented in the module backup_verify; the connection is that to the server of the buckets.
 OBJECTS_DRILL: Spec = {

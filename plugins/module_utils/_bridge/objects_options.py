@@ -22,8 +22,9 @@ from .._engine.objects.restore_work import THREADS
 from .._engine.objects.selection import Selection
 from .._engine.repository.layout import checked_job
 from . import run as bridge
-from .arguments import Spec, client_from
+from .options import Spec
 from .places import places_from
+from .s3_client import client_from
 
 Params = t.Mapping[str, t.Any]
 _SHOWN = 20  # names of buckets or folders in a result

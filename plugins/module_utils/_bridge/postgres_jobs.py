@@ -2,48 +2,24 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options of backups and restores of databases, and what they ask for."""
+"""The options of backups of databases, and what they ask for."""
 
 from __future__ import annotations
 
 import typing as t
 
-from .._engine import clock
 from .._engine.errors import UsageError
 from .._engine.host.backup_run import BackupResult, CopyResult
 from .._engine.host.database_backup import DatabaseJob
 from .._engine.host.database_plan import BackupPlan
-from .._engine.host.restore_run import RestorePlan, RestoreRequest, RestoreResult
-from .._engine.postgres.archive import ScriptOptions
-from .._engine.postgres.connection import Server
-from .._engine.postgres.container_server import located
 from .._engine.postgres.dump import DumpOptions
-from .._engine.postgres.restore import RestoreOptions
-from .._engine.postgres.swap import previous_name
 from .._engine.repository.layout import checked_job
 from .copies import copy_answer, missing_copies
-from .places import container_from, drill_place_from, places_from
+from .drill_options import drill_place_from
+from .places import places_from
+from .postgres_options import server_from
 
 Params = t.Mapping[str, t.Any]
-
-
-def server_from(params: Params) -> Server:
-    """Return the PostgreSQL server that the options of POSTGRES_LOGIN describe.
-
-    Raises UsageError, and LifeboatError for a container that is not there or does not run.
-    """
-    container = container_from(params)
-    server = Server(
-        host=params["login_host"] or params["login_unix_socket"] or ("" if container else Server.host),
-        port=params["login_port"],
-        user=params["login_user"],
-        password=params["login_password"],
-        ssl_mode=params["ssl_mode"],
-        ca_file=params["ca_cert"] or "",
-        bin_dir="" if container else params["bin_dir"] or "",
-        container=container,
-    )
-    return located(server)
 
 
 def database_job_from(params: Params) -> DatabaseJob:
@@ -63,23 +39,6 @@ def database_job_from(params: Params) -> DatabaseJob:
         rebind=params["rebind"],
         wait_s=params["wait_s"],
         drill=drill_place_from(params),
-    )
-
-
-def restore_request_from(params: Params) -> RestoreRequest:
-    """Return the restore that the options of pg_restore describe. Raises UsageError."""
-    _refuse_below(1, params, "jobs")
-    script = ScriptOptions(params["schema_only"], params["no_owner"], params["no_privileges"])
-    return RestoreRequest(
-        job=checked_job(params["job"]),
-        backup=params["backup"],
-        places=places_from(params["repositories"]),
-        server=server_from(params),
-        database=params["database"] or "",
-        confirm=params["confirm"] or "",
-        keep_previous=params["keep_previous"],
-        options=RestoreOptions(script=script, jobs=params["jobs"]),
-        folder=params["spool_dir"] or "",
     )
 
 
@@ -110,44 +69,6 @@ def backup_answer(result: BackupResult) -> dict[str, t.Any]:
         "seconds": result.seconds,
         "dump_seconds": result.dump_seconds,
         "warnings": [*result.warnings, *missing_copies(result.copies)],
-    }
-
-
-def restore_plan_answer(plan: RestorePlan) -> dict[str, t.Any]:
-    """Return what a task says about a restore that would be done."""
-    manifest, dump = plan.manifest, plan.manifest.file("dump")
-    previous = previous_name(plan.database, "YYYYMMDDTHHMMSSZ") if plan.target.exists else ""
-    return {
-        "job": plan.request.job,
-        "id": manifest.id,
-        "repository": plan.first.place.name,
-        "copies": [copy.place.name for copy in plan.candidates if copy.backup.id == manifest.id],
-        "proved": plan.first.backup.is_good,
-        "finished": clock.to_text(manifest.finished),
-        "database": plan.database,
-        "source_database": str(manifest.source["database"]),
-        "replaces": plan.target.exists,
-        "previous": previous if plan.request.keep_previous else "",
-        "stored_bytes": dump.facts.stored_size,
-        "plain_bytes": dump.facts.plain_size,
-        "database_bytes": int(manifest.source["size_bytes"]),
-        "problems": list(plan.target.problems),
-        "warnings": list(plan.notes),
-    }
-
-
-def restore_answer(result: RestoreResult) -> dict[str, t.Any]:
-    """Return what a task says about a restore that was done."""
-    return {
-        "id": result.id,
-        "repository": result.repository,
-        "previous": result.previous,
-        "figures": dict(result.figures),
-        "fetch_seconds": result.fetch_seconds,
-        "load_seconds": result.load_seconds,
-        "compare_seconds": result.compare_seconds,
-        "seconds": result.seconds,
-        "warnings": list(result.notes),
     }
 
 

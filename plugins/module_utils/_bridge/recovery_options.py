@@ -13,7 +13,7 @@ from .._engine import clock
 from .._engine.errors import UsageError
 from .._engine.repository.intent import host_name
 from .._engine.repository.recovery_record import Check, Phase, Recovery
-from .arguments import Spec
+from .options import Spec
 
 # Documented in the module recovery_record.
 RECOVERY: Spec = {

@@ -69,6 +69,11 @@ def from_http_date(text: str) -> dt.datetime:
         raise ValueError(f"not an HTTP date: {text!r}") from error
 
 
+def seconds_since(begun: float) -> float:
+    """Return the seconds since a reading of the monotonic clock, to the millisecond."""
+    return round(monotonic() - begun, 3)
+
+
 def compact(moment: dt.datetime) -> str:
     """Return `20261120T020000Z`, the form of a time in names."""
     return moment.astimezone(UTC).isoformat()[:19].replace("-", "").replace(":", "") + "Z"

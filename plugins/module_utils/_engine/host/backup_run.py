@@ -16,9 +16,10 @@ from ..repository import binding, catalog, copy, layout
 from ..repository.manifest import Manifest
 from ..repository.publish import PublishError, Run
 from ..repository.store import Store
-from ..verify.restore import DrillPlace
+from ..verify.drill_place import DrillPlace
+from ..verify.outcome import Outcome
 from .place import Place, Say, is_unusable
-from .proving import OBJECT_KINDS, is_whole, prove, require_good, seconds_since
+from .proving import OBJECT_KINDS, is_whole, prove, require_good
 from .unfinished import Unfinished, clean_up
 
 _POLL_S = 0.1
@@ -53,7 +54,10 @@ class Job(t.Protocol):
 
     @property
     def proving_place(self) -> DrillPlace:
-        """Return where restores are tried out."""
+        """Return where restores are tried out, by programs that can read what is proved."""
+
+    def try_out(self, store: Store, manifest: Manifest) -> Outcome:
+        """Restore a backup to where nobody is harmed, and say what was found."""
 
 
 class Work(t.Protocol):
@@ -118,7 +122,7 @@ def deliver(job: Job, work: Work, begun: float, say: Say) -> BackupResult:
     DamagedError when the backup does not read back.
     """
     primary, run, manifest, failed = _write_to_first(job, work, say)
-    written = seconds_since(begun)
+    written = clock.seconds_since(begun)
     try:
         copies = [*failed, _proved_primary(job, primary, manifest, written, say)]
     finally:
@@ -131,7 +135,7 @@ def deliver(job: Job, work: Work, begun: float, say: Say) -> BackupResult:
         copies=tuple(copies),
         plain_bytes=int(manifest.statistics["plain_bytes"]),
         stored_bytes=int(manifest.statistics["stored_bytes"]),
-        seconds=seconds_since(begun),
+        seconds=clock.seconds_since(begun),
         dump_seconds=written,
         warnings=manifest.warnings,
         statistics=manifest.statistics,
@@ -229,7 +233,7 @@ def _proved_primary(job: Job, place: Place, manifest: Manifest, written_s: float
     if job.proof != "none":
         say(f"{job.name}: reading {manifest.id} back from {place.name}")
         _prove(job, place, manifest, is_own=True)
-    seconds = round(written_s + seconds_since(begun), 3)
+    seconds = round(written_s + clock.seconds_since(begun), 3)
     return CopyResult(place.name, True, True, job.proof != "none", seconds=seconds)
 
 
@@ -247,8 +251,8 @@ def _copied(job: Job, work: Work, primary: Place, place: Place, manifest: Manife
             _prove(job, place, manifest, is_own=all(each.owner == manifest.id for each in moved.missing))
     except LifeboatError as error:
         problem = f"{error.problem}: {error.cause}"
-        return CopyResult(place.name, False, is_present, False, problem, seconds_since(begun))
-    return CopyResult(place.name, False, True, job.proof != "none", seconds=seconds_since(begun))
+        return CopyResult(place.name, False, is_present, False, problem, clock.seconds_since(begun))
+    return CopyResult(place.name, False, True, job.proof != "none", seconds=clock.seconds_since(begun))
 
 
 def _prove(job: Job, place: Place, manifest: Manifest, is_own: bool) -> None:
@@ -258,4 +262,5 @@ def _prove(job: Job, place: Place, manifest: Manifest, is_own: bool) -> None:
     """
     store, base = place.store, manifest.base
     own_only = is_own and manifest.kind in OBJECT_KINDS and (not base or is_whole(store, manifest.job, base))
-    require_good(prove(store, manifest, job.proof, job.proving_place, own_only=own_only), manifest, place.name)
+    outcome = prove(store, manifest, job.proof, job.proving_place, own_only=own_only, drill=job.try_out)
+    require_good(outcome, manifest, place.name)

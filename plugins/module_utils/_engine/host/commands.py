@@ -29,6 +29,7 @@ from . import (
 )
 from .config import Config
 from .database_settings import DatabaseSettings
+from .drills import try_out
 from .job_settings import JobSettings
 from .objects_job_settings import ObjectsSettings
 from .place import Place, Say
@@ -81,6 +82,7 @@ def copy(config: Config, options: argparse.Namespace, say: Say) -> Shown:
         targets=_chosen(places, options.target, job),
         proof=job.proof,
         drill=job.drill,
+        try_out=functools.partial(try_out, place=job.drill),
         keep=job.keep,
         zone=zone_of(job.timezone),
     )

@@ -15,11 +15,12 @@ from ..repository.alive import Intents
 from ..repository.catalog import MergedBackup
 from ..repository.keep import Keep
 from ..repository.store import StoreError
-from ..verify.restore import DrillPlace
+from ..verify.drill_place import DrillPlace
 from . import copy_run
 from .candidates import Holdings, candidates, holdings
 from .copy_run import CopyRequest, CopyRunPlan
 from .place import Place, Say, silent
+from .proving import Drill
 
 _NO_INTENTS = Intents(frozenset(), (), frozenset(), ())
 
@@ -35,6 +36,7 @@ class Request:
     targets: tuple[Place, ...]  # repositories to copy to
     proof: str = "content"  # none | content | restore: what is done with each copy on arrival
     drill: DrillPlace = dataclasses.field(default_factory=DrillPlace)
+    try_out: Drill | None = None  # what proof restore is
     keep: t.Mapping[str, Keep] = dataclasses.field(default_factory=dict)  # by repository: what it keeps of the job
     zone: dt.tzinfo = clock.UTC  # whose days, weeks and so on `keep` means
 
@@ -131,9 +133,10 @@ def _brought(request: Request, row: MergedBackup, target: Place, say: Say, dry_r
     last: LifeboatError | None = None
     for source in sources:
         try:
-            planned = copy_run.plan(
-                CopyRequest(request.job, row.id, source, target, request.proof, drill=request.drill)
+            wanted = CopyRequest(
+                request.job, row.id, source, target, request.proof, drill=request.drill, try_out=request.try_out
             )
+            planned = copy_run.plan(wanted)
             copy_run.require_readable(planned)
             if not planned.is_empty:
                 yield _done(planned, say, dry_run)

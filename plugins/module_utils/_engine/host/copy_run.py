@@ -12,9 +12,9 @@ from ..errors import DamagedError, IncompleteError, LifeboatError
 from ..repository import catalog, copy
 from ..repository.lease import WAIT_S
 from ..repository.manifest import Manifest
-from ..verify.restore import DrillPlace
+from ..verify.drill_place import DrillPlace
 from .place import Place, Say, silent
-from .proving import prove, require_good, seconds_since
+from .proving import Drill, prove, require_good
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +25,10 @@ class CopyRequest:
     backup: str  # an id, latest, latest_good, or all
     source: Place
     target: Place
-    proof: str = "content"  # none | content: what is done with each copy on arrival
+    proof: str = "content"  # none | content | restore: what is done with each copy on arrival
     wait_s: float = WAIT_S
     drill: DrillPlace = dataclasses.field(default_factory=DrillPlace)
+    try_out: Drill | None = None  # what proof restore is
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +141,6 @@ def _brought(planned: CopyRunPlan, move: copy.CopyPlan, say: Say) -> CopiedBacku
     identity = request.target.identity()
     moved = copy.copy(request.source.store, request.target.store, manifest, identity, request.wait_s, say)
     if request.proof != "none":
-        outcome = prove(request.target.store, manifest, request.proof, request.drill)
+        outcome = prove(request.target.store, manifest, request.proof, request.drill, drill=request.try_out)
         require_good(outcome, manifest, request.target.name)
-    return CopiedBackup(move.id, moved.bytes, seconds_since(begun))
+    return CopiedBackup(move.id, moved.bytes, clock.seconds_since(begun))

@@ -20,8 +20,11 @@ from ..postgres.tools import ClientTools, client_tools
 from ..repository.lease import WAIT_S
 from ..repository.manifest import Manifest
 from ..repository.publish import Contents, Run
+from ..repository.store import Store
 from ..stream.compression import block_compressor
-from ..verify.restore import DrillPlace
+from ..verify.drill_place import DrillPlace
+from ..verify.outcome import Outcome
+from ..verify.restore import check_restore
 from .backup_run import BackupResult, begun_run, deliver, make_ready, newest_manifest, require_copies, require_places
 from .job_lock import job_lock
 from .place import Place, Say, silent
@@ -57,6 +60,10 @@ class DatabaseJob:
         return dataclasses.replace(
             place, bin_dir=place.bin_dir or self.server.bin_dir, container=place.container or self.server.container
         )
+
+    def try_out(self, store: Store, manifest: Manifest) -> Outcome:
+        """Restore a backup into a scratch server."""
+        return check_restore(store, manifest, self.proving_place)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from ..postgres.connection import Server
 from ..postgres.container import ENGINES, NAME_RULE, Container, is_name
 from ..postgres.container_server import located
 from ..postgres.dump import DumpOptions
-from ..verify.restore import DrillPlace
+from ..verify.drill_place import DrillPlace
 from .database_backup import KIND, DatabaseJob
 from .fields import Fields
 from .job_settings import JobSettings, shared_from

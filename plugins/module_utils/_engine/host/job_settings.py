@@ -10,7 +10,7 @@ import typing as t
 from ..errors import UsageError
 from ..repository.keep import KEYS, Keep, keep_from
 from ..stream.compression import SUFFIXES
-from ..verify.restore import DrillPlace
+from ..verify.drill_place import DrillPlace
 from .cron_time import Schedule
 from .fields import Fields
 from .notify_config import Notify, notify_from, schedule_from

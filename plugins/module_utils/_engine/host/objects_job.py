@@ -8,13 +8,16 @@ import dataclasses
 import itertools
 import typing as t
 
-from ..errors import GuardRefusal
+from ..errors import GuardRefusal, UsageError
 from ..objects import guards
 from ..objects.reread import Share
 from ..objects.source import Source
 from ..repository.lease import WAIT_S
+from ..repository.manifest import Manifest
+from ..repository.store import Store
 from ..stream.compression import block_compressor
-from ..verify.restore import DrillPlace
+from ..verify.drill_place import DrillPlace
+from ..verify.outcome import Outcome
 from .backup_run import require_places
 from .place import Place
 
@@ -47,6 +50,14 @@ class ObjectsJob:
     @property
     def proving_place(self) -> DrillPlace:
         return DrillPlace()
+
+    def try_out(self, store: Store, manifest: Manifest) -> Outcome:
+        """Refuse: what is restored of objects and files is too much to be done after each backup."""
+        raise UsageError(
+            f"Cannot try out a restore of {manifest.id}",
+            f"backups of kind {self.kind} are not restored at once",
+            f"set proof to one of {', '.join(PROOFS)}, and verify at level restore on a schedule",
+        )
 
     @property
     def reads_all(self) -> bool:

@@ -26,7 +26,6 @@ from .objects_copy import StoredCopy
 from .objects_destination import Destination
 from .objects_settings import SettingsPlan, apply_settings, make_buckets, plan_settings, unknown_settings
 from .place import Place, Say, silent
-from .proving import seconds_since
 from .report_files import write_remarks, written_whole
 
 _SETTINGS = "settings.json"  # name of the saved settings of buckets
@@ -282,7 +281,7 @@ def _restored(planned: RestorePlan, remarks: Remarks, begun: float, say: Say) ->
         differences=differences,
         remarks=sum(remarks.counts.values()),
         remarks_sample=remarks.sample,
-        seconds=seconds_since(begun),
+        seconds=clock.seconds_since(begun),
         notes=tuple(notes),
     )
     if not result.is_complete:

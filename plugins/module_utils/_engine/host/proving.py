@@ -4,30 +4,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
-from .. import clock
 from ..errors import DamagedError, UsageError
 from ..repository import proof
-from ..repository.catalog import Backup
 from ..repository.intent import host_name
 from ..repository.manifest import Manifest
 from ..repository.store import Store
 from ..verify.checksum import check_sums
 from ..verify.content import check_content
-from ..verify.objects_content import SEGMENTS, check_objects
-from ..verify.objects_restore import Opener, check_objects_restore
+from ..verify.drill_place import DrillPlace
+from ..verify.objects_content import check_objects
 from ..verify.outcome import Outcome
 from ..verify.presence import check_presence
-from ..verify.restore import DrillPlace, check_restore
 from ..verify.sample import EVERYTHING, Sample
-from ..verify.scratch import Scratch, ScratchFolder
-from .candidates import Candidate
-from .objects_copy import StoredCopy
-from .place import Place
 
-_UNKNOWN = proof.Standing(False, (), None)
+# Tries out whether a backup can be restored, and says what was found, its content included: level restore. It is handed
+# in, because few of those who prove backups have all that is needed to restore them.
+Drill = t.Callable[[Store, Manifest], Outcome]
 _WHOLE = "whole"  # in the report of a record: all that the backup needs is proved
 OBJECT_KINDS = ("bucket", "files")  # kinds of backups that have an index and packs
 
@@ -40,22 +34,19 @@ def prove(
     *,
     own_only: bool = False,
     sample: Sample = EVERYTHING,
-    scratch: Scratch | None = None,
-    source: Opener | None = None,
+    drill: Drill | None = None,
 ) -> Outcome:
     """Verify a backup at one level and record the verdicts beside its stored files; presence proves nothing, so it is
     not recorded.
 
     `own_only` is for runs: what earlier backups wrote is whole, that is it was proved before (`is_whole`).
-    `sample` chooses among the packs of objects and files at level content. At level restore, these go to `scratch`
-    (default: a folder in that of `place`), and are compared with the present listing of their `source` where it is
-    given.
+    `sample` chooses among the packs of objects and files at level content. `drill` is what level restore means.
     """
     if level == "presence":
         return check_presence(store, manifest)
     moment = store.now()  # before the reading: what is written while it goes on is not proved by it
-    if level == "restore" and manifest.kind in OBJECT_KINDS:
-        outcome = _objects_drill(store, manifest, scratch or ScratchFolder(place.folder), source, place.folder)
+    if level == "restore" and drill is not None:
+        outcome = drill(store, manifest)
     else:
         outcome = _outcome(store, manifest, level, place, own_only, sample)
     # The backup's own record comes last: it says that the others are there, and a run may be killed between them.
@@ -87,16 +78,8 @@ def _outcome(
     if level == "content":
         return check_content(store, manifest, place.bin_dir, place.container)
     if level == "restore":
-        return check_restore(store, manifest, place)
+        raise UsageError(f"Cannot try out a restore of {manifest.id}", "it is not done here", "verify at level restore")
     raise UsageError(f"Cannot verify at level {level!r}", "there is no such level", ", ".join(proof.LEVELS))
-
-
-def _objects_drill(store: Store, manifest: Manifest, scratch: Scratch, source: Opener | None, folder: str) -> Outcome:
-    content = check_objects(store, manifest, folder=folder)
-    if not content.is_good or all(file.role != SEGMENTS for file in manifest.files):
-        return dataclasses.replace(content, level="restore")
-    copy = StoredCopy(Candidate(Place(store.name, store), Backup(manifest.job, manifest.id, manifest, _UNKNOWN)))
-    return check_objects_restore(manifest, copy, scratch, content, source)
 
 
 def require_good(outcome: Outcome, manifest: Manifest, where: str) -> None:
@@ -108,8 +91,3 @@ def require_good(outcome: Outcome, manifest: Manifest, where: str) -> None:
         "; ".join(outcome.problems[:5]),
         "use another copy or an earlier backup, look for failing hardware, and run the job again",
     )
-
-
-def seconds_since(begun: float) -> float:
-    """Return the seconds since a reading of the monotonic clock, to the millisecond."""
-    return round(clock.monotonic() - begun, 3)

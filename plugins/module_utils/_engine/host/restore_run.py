@@ -22,7 +22,6 @@ from ..repository.store import StoreError
 from ..verify.spool import spooled
 from .candidates import Candidate, candidates, holdings
 from .place import Place, Say, silent
-from .proving import seconds_since
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +148,7 @@ def _restore_from(planned: RestorePlan, candidate: Candidate, notes: list[str], 
     with restoring(request.server):
         with contextlib.ExitStack() as stack:
             path, archive = _fetched(stack, candidate, request)
-            fetch_s = seconds_since(begun)
+            fetch_s = clock.seconds_since(begun)
             say(f"{request.job}: restoring {archive.rows} rows into a new database")
             restored = _load(request, path, manifest, archive)
         say(f"{request.job}: swapping in {planned.database}")
@@ -164,7 +163,7 @@ def _restore_from(planned: RestorePlan, candidate: Candidate, notes: list[str], 
         fetch_seconds=fetch_s,
         load_seconds=round(restored.load_s, 3),
         compare_seconds=round(restored.compare_s, 3),
-        seconds=seconds_since(begun),
+        seconds=clock.seconds_since(begun),
         notes=(*notes, *restored.warnings),
     )
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing as t
 
 from .. import clock
@@ -12,13 +13,14 @@ from ..errors import LifeboatError, UsageError
 from ..objects.bucket_source import BucketSource
 from ..objects.directory_source import DirectorySource
 from ..s3.client import S3Client
+from ..verify.drill_place import DrillPlace
 from ..verify.objects_restore import Opener
-from ..verify.restore import DrillPlace
 from ..verify.sample import EVERYTHING, Sample
 from ..verify.scratch import Scratch
 from .candidates import Candidate, holdings
+from .drills import try_out
 from .place import Place, Say, silent
-from .proving import prove, seconds_since
+from .proving import prove
 
 Client = t.Callable[[], S3Client]
 
@@ -132,10 +134,16 @@ def _verified(request: VerifyRequest, copy: Candidate, say: Say) -> Verdict:
                 request.level,
                 request.drill,
                 sample=request.sample,
-                scratch=request.scratch,
-                source=_opener(request.source, manifest.kind),
+                drill=functools.partial(
+                    try_out,
+                    place=request.drill,
+                    scratch=request.scratch,
+                    source=_opener(request.source, manifest.kind),
+                ),
             )
             problems, report = outcome.problems, outcome.report
     except LifeboatError as error:
         problems = (f"{error.problem}: {error.cause}",)
-    return Verdict(copy.place.name, backup_id, request.level, not problems, problems, report, seconds_since(begun))
+    return Verdict(
+        copy.place.name, backup_id, request.level, not problems, problems, report, clock.seconds_since(begun)
+    )

@@ -9,25 +9,14 @@ import typing as t
 
 from ..child import ChildError
 from ..errors import DamagedError
-from ..postgres.container import Container
 from ..postgres.drill import DrillReport, restore_and_compare
 from ..repository.manifest import Manifest
 from ..repository.store import Store
 from ..repository.stored_files import NeededFile
 from .content import DUMP, check_content
+from .drill_place import DrillPlace
 from .outcome import Outcome
 from .spool import spooled
-
-
-@dataclasses.dataclass(frozen=True)
-class DrillPlace:
-    """Where a restore is tried out, and as whom."""
-
-    bin_dir: str = ""  # PostgreSQL's server programs; empty: the usual places
-    folder: str = ""  # for the spooled archive and the scratch server; empty: that for temporary files
-    user: tuple[int, int] | None = None  # uid and gid of the scratch server; None: nobody when root, else ourselves
-    jobs: int = 1  # connections that load at once
-    container: Container | None = None  # has programs that can read archives, for a host that has none
 
 
 def check_restore(store: Store, manifest: Manifest, place: DrillPlace) -> Outcome:

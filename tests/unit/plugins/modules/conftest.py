@@ -15,7 +15,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.pro
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import binding, identity
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.publish import Contents, Run
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.restore import DrillPlace
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.drill_place import DrillPlace
 
 SOURCE = {"database": "shop", "server_version": "15.18", "server_version_number": 150018}
 

@@ -13,7 +13,7 @@ from ansible_collections.lifeboat.recovery.plugins.doc_fragments import (
     _repository,
     _s3_connection,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import arguments
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import arguments, postgres_options, s3_options
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 
@@ -36,7 +36,7 @@ def validated(spec, given, **rules):
 
 
 def connection(given):
-    return validated(arguments.S3_CONNECTION, given, **arguments.S3_CONNECTION_RULES)
+    return validated(s3_options.S3_CONNECTION, given, **s3_options.S3_CONNECTION_RULES)
 
 
 def errors(spec, given, **rules):
@@ -51,14 +51,14 @@ def documented(fragment, option=""):
 @pytest.mark.parametrize(
     "options, spec",
     [
-        (documented(_s3_connection.ModuleDocFragment.DOCUMENTATION), arguments.S3_CONNECTION),
-        (documented(_postgres_programs.ModuleDocFragment.DOCUMENTATION), arguments.POSTGRES_PROGRAMS),
+        (documented(_s3_connection.ModuleDocFragment.DOCUMENTATION), s3_options.S3_CONNECTION),
+        (documented(_postgres_programs.ModuleDocFragment.DOCUMENTATION), postgres_options.POSTGRES_PROGRAMS),
         (
             {
                 **documented(_postgres_login.ModuleDocFragment.DOCUMENTATION),
                 **documented(_postgres_programs.ModuleDocFragment.DOCUMENTATION),
             },
-            arguments.POSTGRES_LOGIN,
+            postgres_options.POSTGRES_LOGIN,
         ),
         (
             documented(_repository.ModuleDocFragment.DOCUMENTATION, "repository"),
@@ -92,7 +92,7 @@ def test_the_connection_can_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
-    endpoint = arguments.endpoint_from(connection({}))
+    endpoint = s3_options.endpoint_from(connection({}))
     assert endpoint.url == "https://first.example.com"
     assert (endpoint.access_key, endpoint.secret_key, endpoint.region) == ("key", "secret", "eu-central-1")
 
@@ -107,23 +107,27 @@ def test_each_option_of_the_connection_reaches_the_endpoint():
         "validate_certs": False,
         "allow_plaintext": True,
     }
-    endpoint = arguments.endpoint_from(connection(given))
+    endpoint = s3_options.endpoint_from(connection(given))
     found = (endpoint.session_token, endpoint.region, endpoint.addressing_style, endpoint.ca_file)
     assert found == ("token", "r", "path", "/etc/ca.pem")
     assert (endpoint.verify_tls, endpoint.allow_plaintext) == (False, True)
 
 
 def test_tls_is_verified_and_plain_http_refused_by_default():
-    endpoint = arguments.endpoint_from(connection(S3))
+    endpoint = s3_options.endpoint_from(connection(S3))
     assert endpoint.verify_tls and not endpoint.allow_plaintext
 
 
 def test_a_secret_key_needs_its_access_key():
-    assert errors(arguments.S3_CONNECTION, {"secret_key": "x"}, **arguments.S3_CONNECTION_RULES)
+    assert errors(s3_options.S3_CONNECTION, {"secret_key": "x"}, **s3_options.S3_CONNECTION_RULES)
 
 
 def test_secrets_are_marked_so_that_ansible_hides_them():
-    for spec in (arguments.S3_CONNECTION, arguments.POSTGRES_LOGIN, arguments.REPOSITORY["repository"]["options"]):
+    for spec in (
+        s3_options.S3_CONNECTION,
+        postgres_options.POSTGRES_LOGIN,
+        arguments.REPOSITORY["repository"]["options"],
+    ):
         for name, option in spec.items():
             if any(word in name for word in ("secret", "password", "token")):
                 assert option["no_log"] is True
@@ -152,9 +156,9 @@ def test_a_repository_is_either_a_path_or_a_bucket(given):
 def test_the_environment_gives_repositories_their_connection_too(monkeypatch):
     monkeypatch.setenv("LIFEBOAT_S3_ENDPOINT", "https://first.example.com")
     given = validated(arguments.REPOSITORY, {"repository": {"bucket": "docs", **KEYS}})["repository"]
-    assert arguments.endpoint_from(given).url == "https://first.example.com"
+    assert s3_options.endpoint_from(given).url == "https://first.example.com"
 
 
 def test_the_login_names_come_from_libpqs_environment(monkeypatch):
     monkeypatch.setenv("PGUSER", "backup")
-    assert validated(arguments.POSTGRES_LOGIN, {})["login_user"] == "backup"
+    assert validated(postgres_options.POSTGRES_LOGIN, {})["login_user"] == "backup"

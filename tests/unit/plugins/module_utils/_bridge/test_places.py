@@ -10,12 +10,8 @@ import pwd
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import REPOSITORIES
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.places import (
-    DRILL,
-    drill_place_from,
-    place_from,
-    places_from,
-)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.drill_options import DRILL, drill_place_from
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.places import place_from, places_from
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import UsageError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.container import Container
 

@@ -42,8 +42,8 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     UnavailableError,
     Upload,
 )
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.drill_place import DrillPlace
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.outcome import Outcome
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.restore import DrillPlace
 
 JOB = "host1-lab"
 TOOL = Tool("pg_dump", "/usr/bin/pg_dump", 15, "15.18")

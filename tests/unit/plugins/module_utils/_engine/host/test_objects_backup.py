@@ -49,7 +49,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.manifest import Manifest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.publish import Run
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.stored_files import needed_files
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.restore import DrillPlace
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.drill_place import DrillPlace
 
 JOB = "web1-www"
 FILES = 130  # enough for what only more than a hundred can set off
@@ -204,7 +204,7 @@ def test_what_a_backup_builds_on_is_proved_with_it_unless_it_was(
     asked: list[bool] = []
     real = proving.prove
 
-    def prove(*given: t.Any, own_only: bool) -> t.Any:
+    def prove(*given: t.Any, own_only: bool, **how: t.Any) -> t.Any:
         asked.append(own_only)
         return real(*given, own_only=own_only)
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import postgres_jobs
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import POSTGRES_LOGIN
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import postgres_options
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.postgres_options import POSTGRES_LOGIN
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.container import Container
 
 
@@ -16,13 +16,13 @@ def engine(monkeypatch):
     """Ask no engine where a container is."""
     for name in ("PGHOST", "PGPORT", "PGUSER"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(postgres_jobs, "located", lambda server: server)
+    monkeypatch.setattr(postgres_options, "located", lambda server: server)
 
 
 def server_of(**options):
     outcome = ArgumentSpecValidator(POSTGRES_LOGIN).validate(options)
     assert not outcome.error_messages
-    return postgres_jobs.server_from(outcome.validated_parameters)
+    return postgres_options.server_from(outcome.validated_parameters)
 
 
 def test_a_server_without_host_is_at_the_socket():
