@@ -14,6 +14,7 @@ from .._engine.host.place import Place
 from .._engine.postgres.container import Container
 from .._engine.verify.restore import DrillPlace
 from .arguments import POSTGRES_PROGRAMS, Spec, repository_name, store_from
+from .keyring_options import access_from
 
 # Documented in the fragments _drill and _postgres_programs.
 DRILL: Spec = {
@@ -25,8 +26,12 @@ DRILL: Spec = {
 
 
 def place_from(params: t.Mapping[str, t.Any], repository: str = "") -> Place:
-    """Return the place of one `repository`; `repository` is the UUID that it must have, empty for any."""
-    return Place(repository_name(params), store_from(params), repository)
+    """Return the place of one `repository`; `repository` is the UUID that it must have, empty for any.
+
+    Raises UsageError for a secret of its keyring that cannot be read.
+    """
+    access = access_from(params["keyring"]) if params.get("keyring") else None
+    return Place(repository_name(params), store_from(params), repository, access)
 
 
 def places_from(repositories: t.Sequence[t.Mapping[str, t.Any]]) -> tuple[Place, ...]:

@@ -187,9 +187,21 @@ def require_one(documents: t.Sequence[EpochDocument], where: str) -> None:
 
 
 def require_same(source: Store, target: Store) -> None:
-    """Raise GuardRefusal (`keyring`) when two repositories have different keyrings."""
-    if epoch_names(target) and epoch_names(source):
-        require_one([*epochs(source), *epochs(target)], f"{source.name} and {target.name}")
+    """Make sure that backups of one repository may be copied into another one.
+
+    Raises GuardRefusal (`keyring`) when they have different keyrings, or the target alone has one: its backups are
+    encrypted, and those that come would not be.
+    """
+    if not epoch_names(target):
+        return
+    if not epoch_names(source):
+        raise GuardRefusal(
+            GUARD,
+            f"Cannot copy from {source.name} to {target.name}",
+            "backups in the target are encrypted, and the source has no keyring",
+            "let backup_keyring bring the keyring into both, or take a target without one",
+        )
+    require_one([*epochs(source), *epochs(target)], f"{source.name} and {target.name}")
 
 
 def bring(source: Store, target: Store, permit: t.Callable[[], t.Any]) -> None:
@@ -197,9 +209,9 @@ def bring(source: Store, target: Store, permit: t.Callable[[], t.Any]) -> None:
 
     What the target has stays as it is: only whoever has the secret changes it. Raises GuardRefusal (`keyring`).
     """
+    require_same(source, target)
     if not epoch_names(source):
         return
-    require_same(source, target)
     for folder in (layout.RESCUE, layout.KEYS):
         there = {entry.key for entry in target.entries(folder)}
         for entry in source.entries(folder):

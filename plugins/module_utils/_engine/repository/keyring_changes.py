@@ -140,12 +140,12 @@ def begun(held: t.Sequence[Held], now: dt.datetime, is_single: bool, secrets: tu
     return Ring(first.keyring, keyring.fingerprint([first]), tuple(held), {first.epoch: (first, found)}, {})
 
 
-def with_new_epoch(ring: Ring, now: dt.datetime, secrets: tuple[Secret, ...]) -> Ring:
+def with_new_epoch(ring: Ring, now: dt.datetime, secrets: tuple[Secret, ...], is_single: bool) -> Ring:
     """Return a keyring with one more epoch, under which everything is written from then on."""
     newest = ring.epochs[max(ring.epochs)][0]
     found = Opened(os.urandom(key_wrapping.KEY), ring.authentication)
     name = f"{int(newest.epoch) + 1:04}"
-    document = epoch_document.made(ring.id, name, max(now, newest.created), newest.is_single, found)
+    document = epoch_document.made(ring.id, name, max(now, newest.created), is_single, found)
     added = document.for_recipients(found, Recipients(secrets, recipient(ring.verified())))
     return dataclasses.replace(ring, epochs={**ring.epochs, name: (added, found)})
 

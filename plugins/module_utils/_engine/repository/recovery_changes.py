@@ -47,6 +47,13 @@ def require_exportable(ring: Ring, code_file: str) -> None:
         raise UsageError(f"Cannot write the code into {code_file}", f"there is no folder {folder}", "make it first")
 
 
+def expected(ring: Ring, writes: tuple[Write, ...]) -> tuple[Write, ...]:
+    """Return what an export will write: `writes`, and the files of a recovery key, which have no content yet."""
+    number = max(ring.recovery, default=0) + 1
+    keys = [layout.recovery_key(number, suffix) for suffix in (".json", ".pem")]
+    return (*(Write(held.store, key, b"") for held in ring.held for key in keys), *writes)
+
+
 def verification(ring: Ring, code: str, now: dt.datetime) -> tuple[Write, ...]:
     """Return what is to be written once the code of the newest recovery key was tried; nothing if all of it is there.
 
