@@ -92,6 +92,31 @@ options:
           - Plain HTTP to the loopback addresses of this host is always allowed.
         type: bool
         default: false
+      keyring:
+        description:
+          - What opens the keyring of the repository, where its backups are encrypted.
+          - A repository with a keyring is not written to without it, and backups in it cannot be read.
+          - M(lifeboat.recovery.backup_keyring) makes keyrings.
+          - Exactly one of O(repository.keyring.secret_file), O(repository.keyring.secret)
+            and O(repository.keyring.recovery_code_file) is needed.
+        type: dict
+        suboptions:
+          secret_file:
+            description:
+              - File with the secret of the organisation, on the host that the task runs on. Only its owner may read it.
+            type: path
+          secret:
+            description:
+              - The secret itself, such as from a vault.
+            type: str
+          recovery_code_file:
+            description:
+              - File with the code of the recovery key, for who has lost the secret. Only its owner may read it.
+            type: path
+          recovery_key_file:
+            description:
+              - File with the encrypted recovery key. By default it is taken from the repository.
+            type: path
 """
 
     # For modules that work on several (the specification REPOSITORIES).
@@ -179,4 +204,29 @@ options:
           - Plain HTTP to the loopback addresses of this host is always allowed.
         type: bool
         default: false
+      keyring:
+        description:
+          - What opens the keyring of the repository, where its backups are encrypted.
+          - A repository with a keyring is not written to without it, and backups in it cannot be read.
+          - M(lifeboat.recovery.backup_keyring) makes keyrings.
+          - Exactly one of O(repositories[].keyring.secret_file), O(repositories[].keyring.secret)
+            and O(repositories[].keyring.recovery_code_file) is needed.
+        type: dict
+        suboptions:
+          secret_file:
+            description:
+              - File with the secret of the organisation, on the host that the task runs on. Only its owner may read it.
+            type: path
+          secret:
+            description:
+              - The secret itself, such as from a vault.
+            type: str
+          recovery_code_file:
+            description:
+              - File with the code of the recovery key, for who has lost the secret. Only its owner may read it.
+            type: path
+          recovery_key_file:
+            description:
+              - File with the encrypted recovery key. By default it is taken from the repository.
+            type: path
 """

@@ -92,6 +92,31 @@ options:
           - Plain HTTP to the loopback addresses of this host is always allowed.
         type: bool
         default: false
+      keyring:
+        description:
+          - What opens the keyring of the repository, where its backups are encrypted.
+          - A repository with a keyring is not written to without it, and backups in it cannot be read.
+          - M(lifeboat.recovery.backup_keyring) makes keyrings.
+          - Exactly one of O(source.keyring.secret_file), O(source.keyring.secret)
+            and O(source.keyring.recovery_code_file) is needed.
+        type: dict
+        suboptions:
+          secret_file:
+            description:
+              - File with the secret of the organisation, on the host that the task runs on. Only its owner may read it.
+            type: path
+          secret:
+            description:
+              - The secret itself, such as from a vault.
+            type: str
+          recovery_code_file:
+            description:
+              - File with the code of the recovery key, for who has lost the secret. Only its owner may read it.
+            type: path
+          recovery_key_file:
+            description:
+              - File with the encrypted recovery key. By default it is taken from the repository.
+            type: path
   target:
     description:
       - The repository to write, which M(lifeboat.recovery.backup_repository) has made.
@@ -173,4 +198,29 @@ options:
           - Plain HTTP to the loopback addresses of this host is always allowed.
         type: bool
         default: false
+      keyring:
+        description:
+          - What opens the keyring of the repository, where its backups are encrypted.
+          - A repository with a keyring is not written to without it, and backups in it cannot be read.
+          - M(lifeboat.recovery.backup_keyring) makes keyrings.
+          - Exactly one of O(target.keyring.secret_file), O(target.keyring.secret)
+            and O(target.keyring.recovery_code_file) is needed.
+        type: dict
+        suboptions:
+          secret_file:
+            description:
+              - File with the secret of the organisation, on the host that the task runs on. Only its owner may read it.
+            type: path
+          secret:
+            description:
+              - The secret itself, such as from a vault.
+            type: str
+          recovery_code_file:
+            description:
+              - File with the code of the recovery key, for who has lost the secret. Only its owner may read it.
+            type: path
+          recovery_key_file:
+            description:
+              - File with the encrypted recovery key. By default it is taken from the repository.
+            type: path
 """

@@ -16,8 +16,22 @@ from .options import Spec
 from .s3_client import client_from
 from .s3_options import S3_CONNECTION, S3_CONNECTION_RULES
 
-# Documented in the fragment _repository; the suboptions of one place that holds backups.
-_REPOSITORY_OPTIONS: Spec = {
+# Documented in the fragment _repository; what somebody opens the keyring of a repository with.
+KEYRING: Spec = {
+    "type": "dict",
+    "options": {
+        "secret_file": {"type": "path", "no_log": False},
+        "secret": {"type": "str", "no_log": True},
+        "recovery_code_file": {"type": "path"},
+        "recovery_key_file": {"type": "path"},
+    },
+    "mutually_exclusive": [["secret_file", "secret", "recovery_code_file"]],
+    "required_one_of": [["secret_file", "secret", "recovery_code_file"]],
+    "required_by": {"recovery_key_file": ["recovery_code_file"]},
+}
+
+# Documented in the fragment _mirror_sides; the suboptions of a bucket or directory.
+_PLACE_OPTIONS: Spec = {
     "options": {
         "name": {"type": "str"},
         "path": {"type": "path"},
@@ -29,6 +43,11 @@ _REPOSITORY_OPTIONS: Spec = {
     "required_one_of": [["path", "bucket"]],
     **S3_CONNECTION_RULES,
 }
+PLACE: Spec = {"type": "dict", "required": True, **_PLACE_OPTIONS}
+PLACES: Spec = {"type": "list", "elements": "dict", "required": True, **_PLACE_OPTIONS}
+
+# Documented in the fragment _repository; the suboptions of one place that holds backups.
+_REPOSITORY_OPTIONS: Spec = {**_PLACE_OPTIONS, "options": {**_PLACE_OPTIONS["options"], "keyring": KEYRING}}
 REPOSITORY: Spec = {"repository": {"type": "dict", "required": True, **_REPOSITORY_OPTIONS}}
 REPOSITORIES: Spec = {
     "repositories": {"type": "list", "elements": "dict", "required": True, **_REPOSITORY_OPTIONS},

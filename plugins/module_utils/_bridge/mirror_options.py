@@ -11,14 +11,14 @@ import typing as t
 from .._engine.host.mirror_run import MirrorJob, Side
 from .._engine.minio.bucket_settings import bytes_from
 from .._engine.objects.mirror_guards import GUARDS
-from .arguments import REPOSITORIES, REPOSITORY
+from .arguments import PLACE, PLACES
 from .options import Spec
 from .s3_options import endpoint_from
 
 # Documented in the fragment _mirror_sides and in s3_mirror. A side has the suboptions of a repository.
 MIRROR: Spec = {
-    "source": REPOSITORY["repository"],
-    "targets": REPOSITORIES["repositories"],
+    "source": PLACE,
+    "targets": PLACES,
     "allow": {"type": "list", "elements": "str", "choices": list(GUARDS), "default": []},
     "verify": {"type": "str", "choices": ["no", "yes", "content"], "default": "no"},
     "keep_overwritten": {"type": "bool", "default": True},

@@ -11,11 +11,16 @@ import typing as t
 from .._engine.errors import UsageError
 from .._engine.host.place import Place
 from .arguments import repository_name, store_from
+from .keyring_options import access_from
 
 
 def place_from(params: t.Mapping[str, t.Any], repository: str = "") -> Place:
-    """Return the place of one `repository`; `repository` is the UUID that it must have, empty for any."""
-    return Place(repository_name(params), store_from(params), repository)
+    """Return the place of one `repository`; `repository` is the UUID that it must have, empty for any.
+
+    Raises UsageError for a secret of its keyring that cannot be read.
+    """
+    access = access_from(params["keyring"]) if params.get("keyring") else None
+    return Place(repository_name(params), store_from(params), repository, access)
 
 
 def places_from(repositories: t.Sequence[t.Mapping[str, t.Any]]) -> tuple[Place, ...]:

@@ -55,7 +55,10 @@ def states_of(job: Job, kind: str, identity: binding.Identity) -> tuple[PlaceSta
 
 
 def _state(job: Job, kind: str, identity: binding.Identity, place: Place) -> PlaceState:
-    place.identity()
+    if place is job.places[0]:
+        place.writable_identity()
+    else:
+        place.receiving_identity()
     if not job.rebind:
         binding.check(place.store, job.name, kind, identity)
     return PlaceState(place.name, latest=newest_manifest(place.store, job.name))

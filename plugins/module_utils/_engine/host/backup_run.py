@@ -164,7 +164,7 @@ def require_places(job: Job) -> None:
 
 def make_ready(job: Job, work: Work, place: Place, unfinished: Unfinished) -> None:
     """Look who the repository is, clean up after killed runs, and bind the job to its source. Raises GuardRefusal."""
-    place.identity()
+    place.writable_identity()
     clean_up(place.store, job.name, unfinished)
     binding.bind(place.store, job.name, work.kind, work.identity, job.rebind)
 
@@ -242,11 +242,12 @@ def _copied(job: Job, work: Work, primary: Place, place: Place, manifest: Manife
     say(f"{job.name}: copying {manifest.id} to {place.name}")
     is_present = False
     try:
-        identity = place.identity()
+        identity = place.receiving_identity()
         if job.rebind:
             binding.bind(place.store, job.name, work.kind, work.identity, rebind=True)
         moved = copy.copy(primary.store, place.store, manifest, identity, job.wait_s, say, trusting=True)
         is_present = True
+        place.identity()  # its keyring may have come with the backup
         if job.proof != "none":
             _prove(job, place, manifest, is_own=all(each.owner == manifest.id for each in moved.missing))
     except LifeboatError as error:

@@ -126,7 +126,7 @@ def _repository(settings: RepositorySettings) -> tuple[Finding, Place | None]:
 
     def look() -> str:
         opened.append(settings.opened())
-        identity = opened[0].identity()
+        identity = opened[0].writable_identity()
         _refuse_skew(opened[0])
         return f"{opened[0].store.name} is repository {identity.repository}"
 

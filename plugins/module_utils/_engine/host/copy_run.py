@@ -9,7 +9,7 @@ import typing as t
 
 from .. import clock
 from ..errors import DamagedError, IncompleteError, LifeboatError
-from ..repository import catalog, copy
+from ..repository import catalog, copy, keyring
 from ..repository.lease import WAIT_S
 from ..repository.manifest import Manifest
 from ..verify.drill_place import DrillPlace
@@ -67,7 +67,8 @@ class CopiedBackup:
 def plan(request: CopyRequest) -> CopyRunPlan:
     """Compare what the source has with what the target lacks; changes nothing. Raises LifeboatError."""
     request.source.identity()
-    request.target.identity()
+    request.target.receiving_identity()
+    keyring.require_same(request.source.store, request.target.store)
     found = catalog.backups(request.source.store, request.job)
     if request.backup == "all":
         chosen = found
@@ -138,8 +139,9 @@ def _incomplete(
 def _brought(planned: CopyRunPlan, move: copy.CopyPlan, say: Say) -> CopiedBackup:
     request, manifest, begun = planned.request, planned.manifests[move.id], clock.monotonic()
     say(f"{request.job}: copying {move.id} from {request.source.name} to {request.target.name}")
-    identity = request.target.identity()
+    identity = request.target.receiving_identity()
     moved = copy.copy(request.source.store, request.target.store, manifest, identity, request.wait_s, say)
+    request.target.identity()  # its keyring may have come with the backup
     if request.proof != "none":
         outcome = prove(request.target.store, manifest, request.proof, request.drill, drill=request.try_out)
         require_good(outcome, manifest, request.target.name)

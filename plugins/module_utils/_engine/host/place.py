@@ -8,7 +8,9 @@ import dataclasses
 import typing as t
 
 from ..errors import GuardRefusal
-from ..repository import identity
+from ..repository import identity, key_wrapping, keyring
+from ..repository.identity import Identity
+from ..repository.keyring import Access
 from ..repository.store import Store, StoreError
 
 Say = t.Callable[[str], None]  # shows one line of progress
@@ -25,10 +27,35 @@ class Place:
     name: str
     store: Store
     repository: str = ""  # UUID that it must have; empty: any
+    access: Access | None = None  # what opens its keyring; None: it is used without keys
 
-    def identity(self) -> identity.Identity:
-        """Return who the repository is. Raises GuardRefusal (`repository`) where there is none, or another one."""
-        return identity.require(self.store, self.repository)
+    def identity(self) -> Identity:
+        """Return who the repository is, and have its keys ready if somebody opens its keyring.
+
+        Raises GuardRefusal (`repository`) where there is none, or another one; GuardRefusal (`keyring`) where there is
+        nothing to open; WrongSecretError; MissingPartError, before anything is read.
+        """
+        if self.access is not None:
+            key_wrapping.library()
+        found = identity.require(self.store, self.repository)
+        if self.access is not None and self.store.keys is None:
+            self.store.keys = keyring.read(self.store, self.access)
+        return found
+
+    def writable_identity(self) -> Identity:
+        """Return who the repository is, as `identity` does, before a backup is written to it.
+
+        Raises GuardRefusal (`keyring`) where backups are encrypted, and this one would not be.
+        """
+        found = self.identity()
+        keyring.require_writable(self.store)
+        return found
+
+    def receiving_identity(self) -> Identity:
+        """Return who the repository is, before a copy comes into it, and with that the keyring if it has none yet."""
+        if self.access is not None and not keyring.epoch_names(self.store):
+            return identity.require(self.store, self.repository)
+        return self.identity()
 
 
 def is_unusable(error: Exception) -> bool:

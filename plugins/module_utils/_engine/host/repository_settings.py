@@ -14,6 +14,7 @@ from ..repository.directory import DirectoryStore
 from ..repository.layout import checked_job
 from ..repository.store import Store
 from .fields import Fields
+from .keyring_settings import KeyringSettings, keyring_from
 from .place import Place
 from .s3_login import S3Login, login_from
 
@@ -28,6 +29,7 @@ class RepositorySettings:
     bucket: str = ""
     prefix: str = ""
     login: S3Login | None = None  # of the server of a bucket
+    keyring: KeyringSettings | None = None  # None: nothing is encrypted
 
     @property
     def location(self) -> str:
@@ -38,7 +40,7 @@ class RepositorySettings:
 
     def opened(self) -> Place:
         """Return the repository to work with; nothing is sent to it yet. Raises UsageError for its secrets."""
-        return Place(self.name, self._store(), self.id)
+        return Place(self.name, self._store(), self.id, self.keyring.access() if self.keyring else None)
 
     def _store(self) -> Store:
         if self.login is None:
@@ -57,6 +59,7 @@ def repository_from(name: str, fields: Fields) -> RepositorySettings:
         settings = RepositorySettings(name, identity, path=fields.path("path", None))
     else:
         settings = _bucket(name, identity, fields)
+    settings = dataclasses.replace(settings, keyring=keyring_from(fields))
     fields.finish()
     return settings
 

@@ -22,6 +22,17 @@ def read_secret(path: str) -> str:
     """
     path = path.replace(_USER, user_name())
     problem = f"Cannot use the secret file {path}"
+    return _one_line(_decoded(_private_bytes(path, problem), problem), problem)
+
+
+def read_private(path: str) -> str:
+    """Return a text of several lines that only its owner may read. Raises UsageError as `read_secret` does."""
+    path = path.replace(_USER, user_name())
+    problem = f"Cannot use the secret file {path}"
+    return _decoded(_private_bytes(path, problem), problem)
+
+
+def _private_bytes(path: str, problem: str) -> bytes:
     try:
         with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
             found = os.fstat(file.fileno())
@@ -30,23 +41,27 @@ def read_secret(path: str) -> str:
             if found.st_mode & 0o077:
                 mode = stat.S_IMODE(found.st_mode)
                 raise UsageError(problem, f"others than its owner may use it (mode {mode:04o})", f"chmod 0600 {path}")
-            data = file.read(_MOST + 1)
+            return file.read(_MOST + 1)
     except OSError as error:
         raise UsageError(
             problem, error.strerror or str(error), "put the secret there, in a file of the user who runs the job"
         ) from error
-    return _decoded(data, problem)
+
+
+_REMEDY = "put the secret alone into the file, on one line"
 
 
 def _decoded(data: bytes, problem: str) -> str:
-    remedy = "put the secret alone into the file, on one line"
     if len(data) > _MOST:
-        raise UsageError(problem, f"it has more than {_MOST} bytes", remedy)
+        raise UsageError(problem, f"it has more than {_MOST} bytes", _REMEDY)
     try:
-        text = data.decode("utf-8").rstrip("\r\n")
+        return data.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError:
         # Not `from error`: its text would show a byte of the secret.
-        raise UsageError(problem, "it is not UTF-8", remedy) from None
+        raise UsageError(problem, "it is not UTF-8", _REMEDY) from None
+
+
+def _one_line(text: str, problem: str) -> str:
     if not text or "\n" in text or "\0" in text:
-        raise UsageError(problem, "it is empty" if not text else "it has several lines", remedy)
+        raise UsageError(problem, "it is empty" if not text else "it has several lines", _REMEDY)
     return text

@@ -10,7 +10,7 @@ import typing as t
 
 from ..errors import DamagedError, LifeboatError
 from ..stream.pipeline import StreamFacts, store_stream
-from . import acknowledgement, binding, deletion_plan, json_document, layout, proof
+from . import acknowledgement, binding, deletion_plan, json_document, keyring, layout, proof
 from .identity import Identity
 from .lease import WAIT_S, Permit, held
 from .manifest import Manifest, Need
@@ -103,6 +103,7 @@ def copy(
     with held(target, manifest.job, identity.signature_window, wait_s, on_wait) as permit:
         data = _same_bytes(source, manifest)
         _has_same(source, target, manifest, data)  # or refuse before anything is touched
+        keyring.bring(source, target, permit)  # or refuse
         _discard_unfinished(source, target, manifest, first)
         _copy_binding(source, target, manifest.job, permit)
         known = _needs_of_base(target, manifest) if trusting else frozenset()  # what a backup needs is in no open plan

@@ -18,6 +18,8 @@ JOBS = "jobs/"
 VERIFIED = "verified/"
 RECOVERIES = "recoveries/"
 DATA = "data/"
+KEYS = "keys/"
+RESCUE = "RESCUE/"
 FILES = "files.jsonl"
 NEEDS = "needs.jsonl"
 SUMS = "SHA256SUMS"
@@ -132,6 +134,14 @@ def recovery(job: str, begun: dt.datetime, scenario: str) -> str:
     return f"{recoveries(job)}{clock.compact(begun)}-{scenario}.json"
 
 
+def epoch(name: str) -> str:
+    return f"{KEYS}{name}.json"
+
+
+def recovery_key(number: int, suffix: str = ".json") -> str:
+    return f"{RESCUE}recovery_key-{number}{suffix}"
+
+
 def id_of(key: str) -> str:
-    """Return the backup id in the key of a manifest, intent, acknowledgement or hold."""
+    """Return the id in the key of a manifest, intent, acknowledgement, hold or epoch."""
     return key.rpartition("/")[2][: -len(".json")]
