@@ -21,6 +21,7 @@ from ..repository.lease import WAIT_S
 from ..repository.manifest import Manifest
 from ..repository.publish import Contents, Run
 from ..stream.compression import block_compressor
+from ..stream.encryption import SUFFIX
 from ..verify.restore import DrillPlace
 from .backup_run import BackupResult, begun_run, deliver, make_ready, newest_manifest, require_copies, require_places
 from .job_lock import job_lock
@@ -30,7 +31,10 @@ from .version import VERSION
 KIND = "pg_database"
 _DUMP_NAME = "database.dump"
 _GLOBALS_NAME = "globals.sql"
-_UNFINISHED = tuple(n + s for n in (_DUMP_NAME, _GLOBALS_NAME) for s in (".zst", ".gz", ""))
+_UNFINISHED = (
+    *(n + s + e for n in (_DUMP_NAME, _GLOBALS_NAME) for s in (".zst", ".gz", "") for e in ("", SUFFIX)),
+    f"warnings.json{SUFFIX}",
+)
 
 
 @dataclasses.dataclass(frozen=True)
