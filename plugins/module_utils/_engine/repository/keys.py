@@ -78,14 +78,18 @@ class Keys:
 
 
 def require(keys: Keys | None, encryption: str, what: str) -> Keys:
-    """Return the keys, where there are any, that an encrypted file is opened with. Raises WrongKeyError."""
-    if keys is not None:
+    """Return the keys that an encrypted file is opened with, as lists tell of it.
+
+    Raises WrongKeyError where there are none, or where the one is not among them.
+    """
+    if keys is not None and (encryption == ENCRYPTED or keys.opens(encryption)):
         return keys
     keyring, _colon, epoch = encryption.partition(":")[2].rpartition(":")
     of = f"epoch {epoch} of keyring {keyring}" if keyring else "a key of a keyring"
+    given = "no key was given" if keys is None else f"the keys that were given are others, of keyring {keys.keyring}"
     raise WrongKeyError(
         f"Cannot read {what}",
-        f"it is encrypted under {of}, and no key was given",
+        f"it is encrypted under {of}, and {given}",
         "give the secret of that keyring, or its recovery key, with the repository",
     )
 

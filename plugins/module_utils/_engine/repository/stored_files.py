@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import typing as t
 
 from ..errors import DamagedError
+from ..stream.encryption import WrongKeyError
 from ..stream.pipeline import Stage, StreamFacts, plain_stream, stored_digest
 from . import keys, layout
 from .manifest import WARNINGS, Manifest, Need, StoredFile, file_list, parse_file_list, parse_need_list
@@ -55,7 +57,21 @@ def plain_chunks(store: Store, job: str, owner: str, file: StoredFile) -> t.Iter
     Raises DamagedError, and WrongKeyError for one that is encrypted under a key that is not at hand.
     """
     stages = decrypting(store, job, owner, file)
-    yield from plain_stream(store.read(layout.data(job, owner, file.name)), file.facts, stages)
+    with damage_told_from_keys(store, job, owner, file):
+        yield from plain_stream(store.read(layout.data(job, owner, file.name)), file.facts, stages)
+
+
+@contextlib.contextmanager
+def damage_told_from_keys(store: Store, job: str, owner: str, file: StoredFile) -> t.Iterator[None]:
+    """Turn a WrongKeyError into a DamagedError where the file is not what was written: its header may be damaged."""
+    try:
+        yield
+    except WrongKeyError as error:
+        found = stored_digest(store.read(layout.data(job, owner, file.name)))
+        if found != (file.facts.stored_size, file.facts.stored_sha256):
+            cause = f"its stored SHA-256 is {found[1]}, not {file.facts.stored_sha256}"
+            raise DamagedError(error.problem, cause, "use another copy of the backup") from error
+        raise
 
 
 def small_file(store: Store, job: str, owner: str, file: StoredFile) -> bytes:

@@ -5,13 +5,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import threading
 import typing as t
 
 from ..errors import DamagedError
-from ..stream.encryption import Sealed
+from ..stream import encryption
+from ..stream.encryption import Sealed, WrongKeyError
 from . import keys, layout
-from .memory import Memory
 from .store import Store
+
+_OPEN = 1024  # files of which the headers are kept
 
 
 class Ranged(t.NamedTuple):
@@ -23,6 +27,14 @@ class Ranged(t.NamedTuple):
     stored_size: int  # bytes; what is behind them is not read
 
 
+class _Opened:
+    """An encrypted file that was opened, or is about to be."""
+
+    def __init__(self, _file: Ranged) -> None:
+        self.lock = threading.Lock()
+        self.sealed: Sealed | None = None
+
+
 class StoredRanges:
     """Reads parts of the stored files of a job, by offsets in compressed bytes; several threads may use it.
 
@@ -32,7 +44,8 @@ class StoredRanges:
     def __init__(self, store: Store, job: str) -> None:
         self._store = store
         self._job = job
-        self._opened: Memory[Ranged, Sealed] = Memory()
+        self._lock = threading.Lock()
+        self._opened = functools.lru_cache(maxsize=_OPEN)(_Opened)
 
     def read(self, file: Ranged, offset: int, length: int) -> t.Iterator[bytes]:
         """Yield compressed bytes of a file, authenticated where it is encrypted.
@@ -48,10 +61,10 @@ class StoredRanges:
         """Return how many compressed bytes a file has; of an encrypted one the header is read."""
         if file.encryption == keys.NONE:
             return file.stored_size
-        return self._opened.of(file, self._open).plain_size(file.stored_size)
+        return self._sealed(file).plain_size(file.stored_size)
 
     def _decrypted(self, file: Ranged, key: str, offset: int, length: int) -> t.Iterator[bytes]:
-        sealed = self._opened.of(file, self._open)
+        sealed = self._sealed(file)
         if offset + length > sealed.plain_size(file.stored_size):
             raise DamagedError(
                 f"Cannot read {key}", f"it has no bytes {offset} to {offset + length}", "use another copy of the backup"
@@ -65,8 +78,24 @@ class StoredRanges:
     def _chunks(self, key: str, start: int, count: int) -> t.Iterator[bytes]:
         yield from self._store.read(key, start, count)
 
+    def _sealed(self, file: Ranged) -> Sealed:
+        """Return what the frames of a file are read with; of several threads that want the same, one opens it."""
+        with self._lock:
+            found = self._opened(file)
+        with found.lock:
+            if found.sealed is None:
+                found.sealed = self._open(file)
+            return found.sealed
+
     def _open(self, file: Ranged) -> Sealed:
         key = layout.data(self._job, file.owner, file.name)
         found = keys.require(self._store.keys, file.encryption, key)
         beginning = b"".join(self._chunks(key, 0, min(keys.BEGINNING, file.stored_size)))
-        return found.opened(beginning, self._job, file.owner, file.name)
+        try:
+            return found.opened(beginning, self._job, file.owner, file.name)
+        except WrongKeyError as error:
+            named = encryption.keys_of(beginning)
+            if any(keyring == found.keyring and not found.has(keyring, epoch) for keyring, epoch in named):
+                raise
+            # It names keys that are at hand, or that are nobody's: it is not what was written.
+            raise DamagedError(error.problem, error.cause, "use another copy of the backup") from error

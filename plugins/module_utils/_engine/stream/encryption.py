@@ -148,6 +148,14 @@ def context_of(beginning: bytes) -> Context:
     return message_header.parsed(beginning)[0].context
 
 
+def keys_of(beginning: bytes) -> list[tuple[str, str]]:
+    """Return keyring and epoch of the keys that open a file, as it says; nothing of that is authenticated.
+
+    Raises DamagedError.
+    """
+    return [(key.namespace, key.name) for key in message_header.parsed(beginning)[0].keys]
+
+
 def _begun(key: EpochKey, context: Context) -> tuple[Sealed, bytes]:
     """Make a data key, and return what frames are sealed with and the header with its tag."""
     data_key, iv, message_id = os.urandom(KEY), os.urandom(IV), os.urandom(message_header.ID)

@@ -19,7 +19,15 @@ from ..objects.segments import Segment
 from ..repository.manifest import Manifest, Need
 from ..repository.proof import FileVerdict
 from ..repository.store import Store
-from ..repository.stored_files import NeededFile, decrypting, files_of_need, needs_of, own_files, plain_chunks
+from ..repository.stored_files import (
+    NeededFile,
+    damage_told_from_keys,
+    decrypting,
+    files_of_need,
+    needs_of,
+    own_files,
+    plain_chunks,
+)
 from ..stream.frame_reader import framed_chunks
 from .outcome import Outcome
 from .pack_contents import broken_promises
@@ -103,7 +111,8 @@ class _Check:
     def _judging(self, each: NeededFile) -> t.Iterator[None]:
         problem = ""
         try:
-            yield
+            with damage_told_from_keys(self._store, self._manifest.job, each.owner, each.file):
+                yield
         except DamagedError as error:
             problem = error.cause or error.problem
         self._blame(each.owner, each.file.name, problem)

@@ -287,7 +287,7 @@ def test_remarks_are_told_in_the_result_and_not_in_the_manifest(world: World) ->
 
 
 @pytest.mark.parametrize("level", ["content", "restore"])
-@pytest.mark.parametrize("which", ["none", "other"])
+@pytest.mark.parametrize("which", ["none", "other", "keyring"])
 def test_a_wrong_or_missing_key_is_never_recorded_as_damage(world: World, level: str, which: str) -> None:
     here = world.place("here")
     result = world.back_up(here)
@@ -296,7 +296,7 @@ def test_a_wrong_or_missing_key_is_never_recorded_as_damage(world: World, level:
     theirs = dataclasses.replace(
         theirs, epochs=tuple(dataclasses.replace(e, keyring=theirs.keyring) for e in theirs.epochs)
     )
-    stranger = world.seen(here, None if which == "none" else theirs)
+    stranger = world.seen(here, {"none": None, "other": theirs, "keyring": random_keys()}[which])
     stranger.store.allow_unsigned = True
     request = verify_run.VerifyRequest(JOB, result.id, (stranger,), level, DrillPlace(folder=str(world.folder)))
     with pytest.raises(WrongKeyError) as error:
@@ -554,7 +554,7 @@ def test_damage_in_an_encrypted_file_is_noticed_wherever_it_is(world: World) -> 
     for name in ("pack-0000.tar.zst.enc", "index.jsonl.zst.enc", "segments.jsonl.zst.enc"):
         key = layout.data(JOB, result.id, name)
         good = path_of(here, key).read_bytes()
-        for place in (0, 40, 400, len(good) // 2, len(good) - 1):
+        for place in (0, 40, 90, *range(150, 400, 50), len(good) // 2, len(good) - 1):
             rewrite(here, key, good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :])
             outcome = proving.prove(here.store, manifest, "content", DrillPlace())
             assert [each.partition("/")[2].partition(":")[0] for each in outcome.problems] == [name], place

@@ -201,7 +201,9 @@ def test_what_is_said_without_a_signature_drops_nothing(history: History, chance
     """Somebody condemns proved backups, and writes ones that nobody signed between them."""
     condemned = tuple(
         dataclasses.replace(each, is_proved=False, has_failed=True, is_vouched=True) if is_hit else each
-        for each, is_hit in zip(history.backups, (each.is_proved and hit for each, hit in zip(history.backups, chances)))
+        for each, is_hit in zip(
+            history.backups, (each.is_proved and hit for each, hit in zip(history.backups, chances))
+        )
     )
     junk = tuple(
         Candidate(f"{each.id[:-6]}ffff{number:02x}", is_proved=False, is_claimed=True)
