@@ -183,6 +183,12 @@ backups:
           type: list
           elements: str
           sample: [the manifest was written 2 times; the oldest counts]
+        signature:
+          description:
+            - What the signature of the manifest of this copy is worth. Without keys it is V(not_checked).
+            - With keys a backup is V(valid), or never chosen. With V(wrong) somebody has changed the manifest.
+          type: str
+          sample: not_checked
 total:
   description: How many backups were found. If it is larger than O(limit), older ones are not in RV(backups).
   returned: success, and when O(allow_partial=false) makes the task fail

@@ -128,6 +128,13 @@ key:
   returned: success
   type: str
   sample: reports/2026/annual.pdf
+encrypted:
+  description:
+    - Whether it is a stored file that Lifeboat has encrypted.
+    - Whoever gets it by the URL cannot read it without a key of the keyring.
+  returned: success
+  type: bool
+  sample: false
 expires:
   description: When the URL expires.
   returned: success
@@ -146,7 +153,11 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.s3_optio
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import UsageError
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.presigned import presigned, stored_file
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.presigned import (
+    is_encrypted,
+    presigned,
+    stored_file,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
 
 
@@ -167,6 +178,7 @@ def read(params: bridge.Params) -> bridge.Result:
         "method": params["method"].upper(),
         "bucket": made.bucket,
         "key": made.key,
+        "encrypted": params["file"] is not None and is_encrypted(params["file"]),
         "expires": clock.to_text(made.expires),
     }
 

@@ -16,6 +16,7 @@ from ..repository import binding, catalog, copy, layout
 from ..repository.manifest import Manifest
 from ..repository.publish import PublishError, Run
 from ..repository.store import Store
+from ..repository.stored_files import warnings_of
 from ..verify.drill_place import DrillPlace
 from ..verify.outcome import Outcome
 from .place import Place, Say, is_unusable
@@ -137,7 +138,7 @@ def deliver(job: Job, work: Work, begun: float, say: Say) -> BackupResult:
         stored_bytes=int(manifest.statistics["stored_bytes"]),
         seconds=clock.seconds_since(begun),
         dump_seconds=written,
-        warnings=manifest.warnings,
+        warnings=warnings_of(primary.store, manifest),
         statistics=manifest.statistics,
         flags=manifest.flags,
         base=manifest.base,
@@ -185,7 +186,7 @@ def newest_manifest(store: Store, job: str) -> Manifest | None:
     """Return the manifest of the job's newest backup that can be read, or None; older ones are not read at all."""
     for backup_id in reversed(backup_ids(store, job)):
         backup = catalog.find(store, job, backup_id, with_proof=False)
-        if backup is not None and backup.manifest is not None:
+        if backup is not None and backup.manifest is not None and backup.is_authentic:
             return backup.manifest
     return None
 

@@ -55,24 +55,27 @@ def candidates(known: Holdings, places: t.Sequence[Place], wanted: str) -> list[
     """Return the copies to try, best first, for an id, `latest` or `latest_good`.
 
     Of one backup, copies that are proved come before others, then nearer repositories (those named first) before
-    farther ones. For `latest_good` older good backups follow the newest. Raises LifeboatError when there is none.
+    farther ones. For `latest_good` older good backups follow the newest. What is not authentic is never meant but by
+    its id, and where that is allowed: raises GuardRefusal (`unsigned`). Raises LifeboatError when there is none.
     """
     if wanted not in ("latest", "latest_good"):
         checked_id(wanted)
     rows = known.merged()
     if wanted == "latest":
-        rows = rows[-1:]
+        rows = [row for row in rows if row.is_authentic][-1:]
     elif wanted == "latest_good":
         rows = [row for row in reversed(rows) if row.is_trusted]
     else:
         rows = [row for row in rows if row.id == wanted]
+        for row in rows:
+            catalog.require_usable([backup for _name, backup in row.copies if backup.manifest is not None], known.job)
     by_name = {place.name: place for place in places}
     order = {place.name: number for number, place in enumerate(places)}
     chosen = [
         Candidate(by_name[name], backup)
         for row in rows
         for name, backup in sorted(row.copies, key=lambda copy: (not copy[1].is_good, order[copy[0]]))
-        if backup.manifest is not None and (wanted != "latest_good" or backup.is_trusted)
+        if backup.manifest is not None and backup.is_usable and (wanted != "latest_good" or backup.is_trusted)
     ]
     if not chosen:
         raise _nothing(known, wanted)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import typing as t
 
@@ -11,12 +12,15 @@ from .. import clock
 from ..errors import LifeboatError
 from ..repository import proof
 from ..repository.catalog import MergedBackup
+from ..repository.manifest import Manifest
 from ..repository.store import Store
+from ..repository.stored_files import warnings_of
 from . import tables
 from .candidates import Holdings, candidates, holdings
 from .config import Config
 from .job_settings import JobSettings
 from .listing import described
+from .place import Place
 from .run_as import Document
 
 _HEAD = ("ID", "AGE", "SIZE", "PROVED", "COPIES")
@@ -60,10 +64,20 @@ def description(config: Config, job: JobSettings, wanted: str) -> Document:
         "statistics": dict(manifest.statistics),
         "files": [file.fields() for file in manifest.files],
         "taken_over": [each.fields() for each in manifest.taken_over],
-        "warnings": list(manifest.warnings),
+        "warnings": _warnings(places, row, manifest),
         "reports": reports,
         "unreachable": dict(known.unreachable),
     }
+
+
+def _warnings(places: t.Sequence[Place], row: MergedBackup, manifest: Manifest) -> list[str]:
+    """Return the warnings of a backup; those of an encrypted one from the first copy that can be read."""
+    having = {name for name, _copy in row.copies}
+    for place in places:
+        if place.name in having:
+            with contextlib.suppress(LifeboatError):
+                return list(warnings_of(place.store, manifest))
+    return list(manifest.warnings)
 
 
 def description_lines(each: Document) -> list[str]:

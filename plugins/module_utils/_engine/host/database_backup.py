@@ -22,6 +22,7 @@ from ..repository.manifest import Manifest
 from ..repository.publish import Contents, Run
 from ..repository.store import Store
 from ..stream.compression import block_compressor
+from ..stream.encryption import SUFFIX
 from ..verify.drill_place import DrillPlace
 from ..verify.outcome import Outcome
 from ..verify.restore import check_restore
@@ -33,7 +34,10 @@ from .version import VERSION
 KIND = "pg_database"
 _DUMP_NAME = "database.dump"
 _GLOBALS_NAME = "globals.sql"
-_UNFINISHED = tuple(n + s for n in (_DUMP_NAME, _GLOBALS_NAME) for s in (".zst", ".gz", ""))
+_UNFINISHED = (
+    *(n + s + e for n in (_DUMP_NAME, _GLOBALS_NAME) for s in (".zst", ".gz", "") for e in ("", SUFFIX)),
+    f"warnings.json{SUFFIX}",
+)
 
 
 @dataclasses.dataclass(frozen=True)

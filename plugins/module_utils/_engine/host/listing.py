@@ -127,6 +127,7 @@ def _copy(repository: str, backup: Backup) -> dict[str, t.Any]:
         "proved_at": clock.to_text(moment) if moment else None,
         "problems": problems,
         "alarms": list(backup.alarms),
+        "signature": backup.signature,
     }
 
 

@@ -31,6 +31,7 @@ from ..repository import catalog
 from ..repository.manifest import Manifest, Need, TakenFile
 from ..repository.publish import BaseGoneError, Contents, Run
 from ..stream.compression import SUFFIXES
+from ..stream.encryption import SUFFIX as ENCRYPTED_SUFFIX
 from .backup_run import BackupResult, backup_ids, begun_run, deliver, make_ready, require_copies
 from .job_lock import job_lock
 from .objects_base import REPOSITORY, Base, BaseDamagedError, choose_base
@@ -43,7 +44,7 @@ _TRIES = 5  # bases that vanish or turn out damaged before the run gives up and 
 _TOLD = 3  # remarks that the error of an incomplete backup shows
 _AHEAD = 8  # packs that a killed run may have been writing at once
 _PACK_NAME = re.compile(r"pack-([0-9]{4,})\.tar")
-_NAMES = ("index.jsonl", "segments.jsonl", "settings.json", "remarks.jsonl")
+_NAMES = ("index.jsonl", "segments.jsonl", "settings.json", "remarks.jsonl", "warnings.json")
 
 
 def back_up(job: ObjectsJob, say: Say = silent) -> BackupResult:
@@ -58,6 +59,8 @@ def back_up(job: ObjectsJob, say: Say = silent) -> BackupResult:
         begun = clock.monotonic()
         try:
             result = deliver(job, _ObjectsWork(job, inspect(job, remarks.add), remarks), begun, say)
+            told = {**result.statistics, "remarks_sample": list(remarks.sample)}
+            result = dataclasses.replace(result, statistics=told)
         finally:
             remarks.close()
     _require_unflagged(job, result)
@@ -272,7 +275,8 @@ class _Writing:
             "stored_bytes": self._run.stored_bytes,
             **(self._tally.statistics() if job.mode != "metadata_only" else {}),
             "remarks": self._remarks.counts,
-            "remarks_sample": list(self._remarks.sample),
+            # The stored file `remarks` has all of them; a manifest names no objects where they are encrypted.
+            "remarks_sample": list(self._remarks.sample) if self._run.store.keys is None else [],
             **({"reread": self._round.statistics} if self._round else {}),
         }
         warnings = (*notes, *verdict.warnings)
@@ -283,7 +287,7 @@ class _Writing:
 def unfinished_names(finished: t.Collection[str]) -> t.Iterator[str]:
     """Yield the names of the stored files that a killed run may have been writing, by those that it finished."""
     numbers = [int(found.group(1)) for found in map(_PACK_NAME.match, finished) if found]
-    for suffix in SUFFIXES.values():
+    for suffix in (*SUFFIXES.values(), *(each + ENCRYPTED_SUFFIX for each in SUFFIXES.values())):
         for number in range(max(numbers, default=-1) + 1 + _AHEAD):
             name = f"pack-{number:04d}.tar{suffix}"
             if name not in finished:
@@ -295,7 +299,7 @@ def _flagged_before(place: Place, job: str) -> str:
     """Return the id of the flagged, unacknowledged backup that a new backup comes after, or nothing."""
     for backup_id in reversed(backup_ids(place.store, job)):
         backup = catalog.find(place.store, job, backup_id, with_proof=False)
-        if backup is None or backup.manifest is None:
+        if backup is None or backup.manifest is None or not backup.is_authentic:
             continue
         if not backup.is_flagged:
             return ""

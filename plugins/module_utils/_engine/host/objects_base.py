@@ -14,7 +14,7 @@ from ..objects import bucket_documents
 from ..objects.index_reader import IndexReader
 from ..objects.rows import Row
 from ..objects.segments import Segment
-from ..repository import catalog, layout, proof
+from ..repository import catalog, keys, layout, proof
 from ..repository.manifest import Manifest, TakenFile
 from ..repository.store import Store
 from ..repository.stored_files import needs_of, own_files
@@ -114,14 +114,28 @@ def choose_base(
         if backup is None:
             continue
         manifest = backup.manifest
-        if manifest is None or backup.alarms:
-            remarks.append(f"not built on {backup_id}: {'; '.join(backup.alarms)}")
+        if manifest is None or not backup.is_sound:
+            remarks.append(f"not built on {backup_id}: {'; '.join(backup.remarks)}")
         elif has_roles(backup, (INDEX_ROLE,)):
-            why = _failures(store, manifest, repository)
+            why = _of_encryption(store, manifest) or _failures(store, manifest, repository)
             if not why:
                 return Base(store, manifest, IndexReader(store, manifest)), remarks
             remarks.append(f"not built on {backup_id}: {why}")
     return None, remarks
+
+
+def _of_encryption(store: Store, manifest: Manifest) -> str:
+    """Return why a backup cannot be built on: one that is plain when this run encrypts, or the reverse.
+
+    What a run builds on becomes part of it. As no run ever built on anything else, the list of its segments tells of
+    all that it needs.
+    """
+    encryption = manifest.file(INDEX_ROLE).encryption
+    if encryption == keys.NONE:
+        return "it is not encrypted, and this backup is" if store.keys is not None else ""
+    if store.keys is None:
+        return "it is encrypted, and this backup is not"
+    return "" if store.keys.opens(encryption) else "the key under which it is encrypted is not at hand"
 
 
 def _failures(store: Store, manifest: Manifest, repository: str) -> str:
@@ -137,14 +151,14 @@ def _failures(store: Store, manifest: Manifest, repository: str) -> str:
     except DamagedError as error:
         return error.cause or error.problem
     prefix = f"{layout.VERIFIED}{job}/"
-    keys = [
+    listed = [
         entry.key
         for entry in store.entries(prefix)
         if entry.key[len(prefix) :].partition("/")[0] in owners
         and not (was_here and entry.modified < manifest.started - _MARGIN)
     ]
     with concurrent.futures.ThreadPoolExecutor(_READERS, "records") as pool:
-        if not any(pool.map(lambda key: _is_bad(store, key), keys)):
+        if not any(pool.map(lambda key: _is_bad(store, key), listed)):
             return ""
     backup = catalog.find(store, job, manifest.id)
     return backup.standing.problems[0] if backup is not None and backup.standing.problems else ""

@@ -114,7 +114,8 @@ def _look(question: Question, backup: MergedBackup, places: t.Mapping[str, Place
     """Look into the first copy of a backup that can be read."""
     why = "no copy of it can be read"
     for name, copy in backup.copies:
-        if copy.manifest is None:
+        if copy.manifest is None or not copy.is_usable:
+            why = "; ".join(copy.remarks) or why
             continue
         try:
             reader = IndexReader(places[name].store, copy.manifest)

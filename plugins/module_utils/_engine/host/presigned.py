@@ -12,6 +12,7 @@ from ..errors import LifeboatError, UsageError
 from ..repository import catalog, layout
 from ..repository.bucket import BucketStore
 from ..s3.client import S3Client
+from ..stream.encryption import SUFFIX
 
 DEFAULT_S = 3600
 MOST_S = 7 * 24 * 3600  # Amazon S3 API, "Authenticating Requests: Using Query Parameters", X-Amz-Expires
@@ -39,6 +40,11 @@ def presigned(client: S3Client, method: str, bucket: str, key: str, expires_s: i
     signed = clock.now().replace(microsecond=0)
     url = client.presigned_url(method.upper(), bucket, key, expires_s)
     return PresignedUrl(url, bucket, key, signed + dt.timedelta(seconds=expires_s))
+
+
+def is_encrypted(name: str) -> bool:
+    """Say whether a stored file is encrypted, as far as its name tells: who gets it cannot read it without the key."""
+    return name.endswith(SUFFIX)
 
 
 def stored_file(store: BucketStore, job: str, backup: str, name: str) -> tuple[str, str]:

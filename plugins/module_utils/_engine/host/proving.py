@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from ..errors import DamagedError, UsageError
@@ -54,9 +55,16 @@ def prove(
         report: dict[str, t.Any] = dict(outcome.report) if owner == manifest.id else {}
         if report and manifest.kind in OBJECT_KINDS and level == "content" and outcome.is_good and sample == EVERYTHING:
             report[_WHOLE] = True
-        record = proof.ProofRecord(manifest.job, owner, level, moment, host_name(), verdicts, report)
-        proof.write(store, record)
+        told = verdicts if store.keys is None else tuple(_without_names(verdict, level) for verdict in verdicts)
+        proof.write(store, proof.ProofRecord(manifest.job, owner, level, moment, host_name(), told, report))
     return outcome
+
+
+def _without_names(verdict: proof.FileVerdict, level: str) -> proof.FileVerdict:
+    """Return a verdict for a record beside encrypted files: what was wrong inside may name tables or objects."""
+    if verdict.is_good or level == "checksum":
+        return verdict
+    return dataclasses.replace(verdict, problem=f"it did not pass at level {level}; whoever verified it was told why")
 
 
 def is_whole(store: Store, job: str, backup_id: str) -> bool:
@@ -65,7 +73,9 @@ def is_whole(store: Store, job: str, backup_id: str) -> bool:
     It is known by its own records alone, however many backups it shares files with: a run that builds on a backup reads
     everything unless that one is whole.
     """
-    return any(each.is_good and each.report.get(_WHOLE) for each in proof.records(store, job, backup_id))
+    return any(
+        each.is_good and each.counts and each.report.get(_WHOLE) for each in proof.records(store, job, backup_id)
+    )
 
 
 def _outcome(

@@ -13,6 +13,7 @@ from ..errors import LifeboatError, UsageError
 from ..objects.bucket_source import BucketSource
 from ..objects.directory_source import DirectorySource
 from ..s3.client import S3Client
+from ..stream.encryption import WrongKeyError
 from ..verify.drill_place import DrillPlace
 from ..verify.objects_restore import Opener
 from ..verify.sample import EVERYTHING, Sample
@@ -84,7 +85,8 @@ def plan(request: VerifyRequest) -> VerifyPlan:
                 if request.backup != "all":
                     problems.append(f"{place.name}: it has no copy of {backup_id}")
                 continue
-            problems += [f"{place.name}: {backup_id}: {alarm}" for alarm in backup.alarms]
+            remarks = backup.alarms if backup.is_usable else backup.remarks
+            problems += [f"{place.name}: {backup_id}: {remark}" for remark in remarks]
             if backup.manifest is not None:
                 copies.append(Candidate(place, backup))
     if not copies and not problems:
@@ -116,7 +118,10 @@ def _opener(client: Client | None, kind: str) -> Opener | None:
 
 
 def verify(planned: VerifyPlan, say: Say = silent) -> tuple[Verdict, ...]:
-    """Verify every copy of the plan and record what was found; bad copies are verdicts, not errors."""
+    """Verify every copy of the plan and record what was found; bad copies are verdicts, not errors.
+
+    Raises WrongKeyError where the key is missing that a level needs.
+    """
     return tuple(_verified(planned.request, copy, say) for copy in planned.copies)
 
 
@@ -142,6 +147,8 @@ def _verified(request: VerifyRequest, copy: Candidate, say: Say) -> Verdict:
                 ),
             )
             problems, report = outcome.problems, outcome.report
+    except WrongKeyError:
+        raise  # it is not the copy that is bad
     except LifeboatError as error:
         problems = (f"{error.problem}: {error.cause}",)
     return Verdict(

@@ -9,10 +9,10 @@ import itertools
 import threading
 import typing as t
 
-from ..repository import layout
 from ..repository.manifest import Manifest, Need, StoredFile
 from ..repository.store import Store
 from ..repository.stored_files import NeededFile, files_of_need, needs_of, own_files, plain_chunks
+from ..repository.stored_ranges import Ranged, StoredRanges
 from ..stream.compression import decompressed
 from . import segment_list, segments
 from .rows import Row, order
@@ -32,6 +32,7 @@ class IndexReader:
     def __init__(self, store: Store, manifest: Manifest) -> None:
         self._store = store
         self._manifest = manifest
+        self._ranges = StoredRanges(store, manifest.job)
         self._lock = threading.Lock()
         self._list: segment_list.SegmentList | None = None
         self._owners: dict[str, Need] | None = None
@@ -92,10 +93,10 @@ class IndexReader:
 
     def _stored(self, segment: Segment, length: int) -> t.Iterator[bytes]:
         file = self._file(segment)
-        if segment.offset + length > file.facts.stored_size:
+        ranged = Ranged(segment.owner, file.name, file.encryption, file.facts.stored_size)
+        if segment.offset + length > self._ranges.size(ranged):
             raise damaged(self._what(), f"it names bytes behind the end of {file.name} of backup {segment.owner}")
-        key = layout.data(self._manifest.job, segment.owner, file.name)
-        return self._store.read(key, segment.offset, length)
+        return self._ranges.read(ranged, segment.offset, length)
 
     def _decoded(self, segment: Segment, stored: bytes) -> list[Row]:
         what = f"the index of backup {segment.owner} of {self._manifest.job} from byte {segment.offset} on"

@@ -14,8 +14,10 @@ import types
 import typing as t
 
 from ..errors import DamagedError
-from ..repository import layout
-from ..repository.store import Store
+from ..repository import keys, layout
+from ..repository.store import Store, StoreError
+from ..repository.stored_ranges import Ranged, StoredRanges
+from ..stream import encryption
 from ..stream.compression import SUFFIXES, decompressed
 from ..stream.lanes import Digest, Lane, Run, Stopped
 from .row_order import Placed, in_order_of_packs
@@ -59,6 +61,7 @@ class PackReader:
     def __init__(self, store: Store, job: str) -> None:
         self._store = store
         self._job = job
+        self._ranges = StoredRanges(store, job)
         self._found = functools.lru_cache(maxsize=1024)(self._find)
 
     def member(self, row: Row) -> t.Generator[bytes, None, None]:
@@ -121,16 +124,28 @@ class PackReader:
         return held
 
     def _read(self, place: Location) -> t.Iterator[bytes]:
-        return self._store.read(self._found(place.owner, place.pack).key, place.offset, place.length)
+        return self._ranges.read(self._found(place.owner, place.pack).file, place.offset, place.length)
 
     def _find(self, owner: str, number: int) -> _Found:
         """Find a pack, also one of a run that has not published yet: there is no list then."""
-        for compression, suffix in SUFFIXES.items():
-            key = layout.data(self._job, owner, f"pack-{number:04d}.tar{suffix}")
-            if self._store.stat(key) is not None:
-                return _Found(key, compression)
-        # A file that a delete marker hides can be read all the same, and only the usual name can be guessed.
-        return _Found(layout.data(self._job, owner, f"pack-{number:04d}.tar.zst"), "zstd")
+        stem = f"pack-{number:04d}.tar"
+        kinds = list(_NAMES.items())
+        for suffix, kind in kinds if self._store.keys is None else reversed(kinds):
+            entry = self._store.stat(layout.data(self._job, owner, stem + suffix))
+            if entry is not None:
+                return kind._replace(file=Ranged(owner, stem + suffix, kind.encryption, entry.size))
+        return self._hidden(owner, stem) or _Found("zstd", keys.NONE, Ranged(owner, f"{stem}.zst", keys.NONE, 0))
+
+    def _hidden(self, owner: str, stem: str) -> _Found | None:
+        """Find a pack that a delete marker hides: it can be read all the same."""
+        prefix = layout.data(self._job, owner, stem)
+        with contextlib.suppress(StoreError):  # not every key may list versions
+            for version in self._store.versions(prefix):
+                kind = _NAMES.get(version.entry.key[len(prefix) :])
+                if kind is not None and not version.is_delete_marker:
+                    name = version.entry.key.rpartition("/")[2]
+                    return kind._replace(file=Ranged(owner, name, kind.encryption, version.entry.size))
+        return None
 
     def _streamed(self, row: Row, place: Location) -> t.Iterator[bytes]:
         """Yield a big object: it is fetched, decompressed and hashed by threads of their own."""
@@ -156,8 +171,18 @@ class PackReader:
 class _Found(t.NamedTuple):
     """A pack in the store."""
 
-    key: str
     compression: str
+    encryption: str
+    file: Ranged = Ranged("", "", keys.NONE, 0)
+
+
+_NAMES = {  # what the end of a pack's name tells: plain ones, the most frequent first, and encrypted ones the reverse
+    **{suffix: _Found(compression, keys.NONE) for compression, suffix in SUFFIXES.items()},
+    **{
+        suffix + encryption.SUFFIX: _Found(compression, keys.ENCRYPTED)
+        for compression, suffix in reversed(list(SUFFIXES.items()))
+    },
+}
 
 
 _Held = t.Union[bytes, DamagedError]  # the bytes of an object, checked; or why there are none

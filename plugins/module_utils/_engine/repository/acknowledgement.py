@@ -10,9 +10,11 @@ import typing as t
 
 from .. import clock
 from ..errors import DamagedError
-from . import json_document, layout
+from . import json_document, layout, signing
 from .intent import host_name
 from .store import ExistsError, Store
+
+PURPOSE = "acknowledgement"  # of signatures
 
 
 def acknowledge(store: Store, job: str, backup_id: str) -> bool:
@@ -24,20 +26,30 @@ def acknowledge(store: Store, job: str, backup_id: str) -> bool:
     if newest(store, job) >= backup_id:
         return False
     fields = {"job": job, "id": backup_id, "time": clock.to_text(store.now()), "host": host_name()}
-    with contextlib.suppress(ExistsError):
-        store.put_new(key, json_document.encoded(fields))
+    data = signing.encoded(fields, PURPOSE, store.keys)
+    try:
+        store.put_new(key, data)
+    except ExistsError:
+        _replace(store, job, backup_id, key, data)
     return True
+
+
+def _replace(store: Store, job: str, backup_id: str, key: str, data: bytes) -> None:
+    """Write an acknowledgement in the place of one that counts for nothing; of one that counts it is not news."""
+    found = store.get(key)
+    if found is not None and not _is_of(store, found.data, key, job, backup_id):
+        store.replace(key, data, found.etag)
 
 
 def newest(store: Store, job: str) -> str:
     """Return the id up to which the backups of a job are acknowledged, empty when none is.
 
-    A document that cannot be read acknowledges nothing.
+    A document that cannot be read acknowledges nothing, and where there are keys, neither does one without a signature.
     """
     keys = {layout.id_of(entry.key): entry.key for entry in store.entries(layout.acknowledgements(job))}
     for backup_id in sorted(filter(clock.is_backup_id, keys), reverse=True):
         document = store.get(keys[backup_id])
-        if document is not None and _is_of(document.data, keys[backup_id], job, backup_id):
+        if document is not None and _is_of(store, document.data, keys[backup_id], job, backup_id):
             return backup_id
     return ""
 
@@ -54,9 +66,10 @@ def bring(source: Store, target: Store, job: str, permit: t.Callable[[], dt.date
             target.put_new(key, document.data, signed_at=permit())
 
 
-def _is_of(data: bytes, key: str, job: str, backup_id: str) -> bool:
+def _is_of(store: Store, data: bytes, key: str, job: str, backup_id: str) -> bool:
     try:
         fields = json_document.decoded(data, key)
     except DamagedError:
         return False
-    return (fields.get("job"), fields.get("id")) == (job, backup_id)
+    is_believed = signing.counts(signing.verdict(fields, PURPOSE, store.keys))
+    return is_believed and (fields.get("job"), fields.get("id")) == (job, backup_id)

@@ -10,9 +10,9 @@ import itertools
 import typing as t
 
 from .. import clock
-from ..errors import DamagedError, LifeboatError, UsageError
-from . import acknowledgement, layout, proof
-from .manifest import Manifest
+from ..errors import DamagedError, GuardRefusal, LifeboatError, UsageError
+from . import acknowledgement, layout, proof, signing
+from .manifest import Manifest, read
 from .standings import Standings
 from .store import Store, Version
 
@@ -30,11 +30,39 @@ class Backup:
     standing: proof.Standing
     alarms: tuple[str, ...] = ()  # manifest overwritten or hidden, damaged …
     acknowledged: str = ""  # id up to which somebody has acknowledged the backups of this job here
+    signature: str = signing.NOT_CHECKED  # what that of the manifest is worth
+    is_usable: bool = True  # it may be restored when it is named by its id: authentic, or nobody insists on that
 
     @property
     def is_good(self) -> bool:
-        """Proved, readable, and nobody has touched it."""
-        return self.manifest is not None and self.standing.is_proved and not self.alarms
+        """Proved, readable, authentic, and nobody has touched it."""
+        return self.standing.is_proved and self.is_sound
+
+    @property
+    def is_authentic(self) -> bool:
+        """Say whether it is from who has the keys, as far as that is asked: others are listed, and never chosen."""
+        return signing.counts(self.signature)
+
+    @property
+    def is_sound(self) -> bool:
+        """Say whether its manifest can be relied on: readable, authentic, and not tampered with."""
+        return self.manifest is not None and self.is_authentic and not self.alarms
+
+    @property
+    def is_vouched(self) -> bool:
+        """Good by the records that count alone; without keys this is the same."""
+        return self.standing.is_vouched and self.is_sound
+
+    @property
+    def is_claimed(self) -> bool:
+        """Good if nobody asked for signatures; without keys this is the same."""
+        return self.manifest is not None and self.standing.is_claimed and not self.alarms
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Return the alarms, and why it is not believed to be authentic."""
+        words = "" if self.signature == signing.WRONG else signing.words(self.signature)
+        return (*self.alarms, words) if words else self.alarms
 
     @property
     def is_flagged(self) -> bool:
@@ -89,24 +117,43 @@ def _with_acknowledgement(store: Store, job: str, found: list[Backup]) -> list[B
 def choose(found: t.Sequence[Backup], wanted: str, job: str, where: str) -> Backup:
     """Return the backup that an operator means: an id, `latest`, or `latest_good`.
 
-    The last is the newest one that is proved, that nobody has touched and no guard doubts. Raises LifeboatError that
-    says what there is instead.
+    The last is the newest one that is proved, that nobody has touched and no guard doubts. What is not authentic is
+    never meant but by its id. Raises LifeboatError that says what there is instead, GuardRefusal (`unsigned`).
     """
     if wanted not in ("latest", "latest_good"):
         layout.checked_id(wanted)
     candidates = [
         backup
         for backup in found
-        if wanted == "latest" or backup.id == wanted or (wanted == "latest_good" and backup.is_trusted)
+        if (wanted == "latest" and backup.is_authentic)
+        or backup.id == wanted
+        or (wanted == "latest_good" and backup.is_trusted)
     ]
     if candidates:
-        return max(candidates, key=lambda backup: backup.id)
+        newest = max(candidates, key=lambda backup: backup.id)
+        require_usable([newest], job)
+        return newest
     raise LifeboatError(
         f"Cannot find backup {wanted} of {job} in {where}",
         f"{len(found)} backups are there, {sum(backup.is_good for backup in found)} of them proved"
         + flagged_words(sum(backup.is_flagged for backup in found)),
         "look at the list of backups, verify them so that they are proved, or acknowledge those that are flagged",
     )
+
+
+def require_usable(found: t.Sequence[Backup], job: str) -> None:
+    """Raise GuardRefusal where copies of a backup are there, and none of them is authentic (`unsigned`)."""
+    if found and not any(backup.is_usable for backup in found):
+        is_wrong = any(backup.signature == signing.WRONG for backup in found)
+        remedy = "find out who changed it; take another backup, or a copy in another repository"
+        if not is_wrong:
+            remedy = "take a signed one; if you know who made this one, say allow_unsigned with its repository"
+        raise GuardRefusal(
+            "unsigned",
+            f"Cannot trust backup {found[0].id} of {job}",
+            "; ".join(dict.fromkeys(signing.words(backup.signature) for backup in found)),
+            remedy,
+        )
 
 
 def flagged_words(count: int) -> str:
@@ -127,11 +174,14 @@ def _backup(
         document = store.get(key, oldest)
         if document is None:
             return None  # removed since it was listed
-        manifest = Manifest.from_bytes(document.data, job, backup_id)
+        manifest, signature = read(document.data, job, backup_id, store.keys)
     except (DamagedError, UsageError) as error:
         return Backup(job, backup_id, None, _UNKNOWN, (*alarms, error.cause))
+    if signature == signing.WRONG:
+        alarms = (*alarms, "the manifest, or its signature, was changed")
     standing = _UNKNOWN if standings is None else standings.of(manifest)
-    return Backup(job, backup_id, manifest, standing, alarms)
+    is_usable = signing.counts(signature) or (signature != signing.WRONG and store.allow_unsigned)
+    return Backup(job, backup_id, manifest, standing, alarms, signature=signature, is_usable=is_usable)
 
 
 def _alarms(versions: t.Sequence[Version], real: t.Sequence[Version]) -> tuple[str, ...]:
@@ -165,9 +215,14 @@ class MergedBackup:
         return any(backup.is_trusted for _name, backup in self.copies)
 
     @property
+    def is_authentic(self) -> bool:
+        return any(backup.is_authentic for _name, backup in self.copies)
+
+    @property
     def is_flagged(self) -> bool:
         """Say whether it is flagged, and not acknowledged in any repository."""
         readable = [backup for _name, backup in self.copies if backup.manifest is not None]
+        readable = [backup for backup in readable if backup.is_authentic] or readable
         return bool(readable) and all(backup.is_flagged for backup in readable)
 
 
@@ -179,6 +234,7 @@ def merged(found: t.Mapping[str, t.Sequence[Backup]]) -> list[MergedBackup]:
             by_id.setdefault((backup.id, backup.job), []).append((name, backup))
     rows = []
     for (backup_id, job), copies in sorted(by_id.items()):
-        manifest = next((backup.manifest for _name, backup in copies if backup.manifest is not None), None)
+        believed = sorted(copies, key=lambda copy: not copy[1].is_authentic)
+        manifest = next((backup.manifest for _name, backup in believed if backup.manifest is not None), None)
         rows.append(MergedBackup(job, backup_id, manifest, tuple(copies)))
     return rows

@@ -38,7 +38,7 @@ def find(store: Store, job: str, backup_id: str, verified_min: int = VERIFIED_MI
     if backup_id in bases:
         raise GuardRefusal("in_use", problem, "a run that is under way builds on it", "wait until the run has ended")
     left = sum(backup.is_good for backup in known.values() if backup.id != backup_id)
-    if found.is_good and left < verified_min:
+    if (found.is_good or found.is_claimed) and left < verified_min:
         cause = f"{left} proved backups would be left, and {verified_min} are to stay"
         raise GuardRefusal("last_proved", problem, cause, "make and prove newer backups first")
     return found

@@ -9,13 +9,16 @@ import datetime as dt
 
 from .. import clock
 from ..errors import DamagedError, LifeboatError
-from . import json_document, layout
+from . import json_document, layout, signing
 from .intent import host_name
+from .keys import Keys
 from .lease import Permit
 from .removal import remove_all
 from .store import Store, Version
 
+PURPOSE = "hold"  # of signatures
 _UNREADABLE = "a hold that cannot be read"
+_UNSIGNED = "a hold that is not signed as it should be"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,10 +32,11 @@ class Hold:
     until: dt.datetime | None = None  # None: until it is released
     host: str = ""  # where it was said
 
-    def to_bytes(self) -> bytes:
+    def to_bytes(self, keys: Keys | None = None) -> bytes:
+        """Return the document, signed where there are keys."""
         fields = dataclasses.asdict(self)
         fields.update(since=clock.to_text(self.since), until=clock.to_text(self.until) if self.until else None)
-        return json_document.encoded(fields)
+        return signing.encoded(fields, PURPOSE, keys)
 
     @classmethod
     def from_bytes(cls, data: bytes, key: str) -> Hold:
@@ -59,8 +63,8 @@ class Hold:
 def read(store: Store, job: str) -> dict[str, Hold]:
     """Return the holds of a job, those that are over too, by the id of the backup.
 
-    One that cannot be read holds for ever, and so does one that is hidden by a delete marker: who may not delete for
-    good must not be able to let a backup go.
+    One that cannot be read holds for ever, and so does one that is hidden by a delete marker, or that lacks a signature
+    where there are keys: who may not delete for good must not be able to let a backup go.
     """
     newest: dict[str, Version] = {}
     for version in store.versions(layout.holds(job)):
@@ -76,8 +80,10 @@ def _read(store: Store, job: str, backup_id: str, version: Version) -> Hold:
         document = store.get(key, version.entry.version_id)
         if document is not None:
             found = Hold.from_bytes(document.data, key)
+            signature = signing.verdict(json_document.decoded(document.data, key), PURPOSE, store.keys)
             if (found.job, found.id) == (job, backup_id):
-                return found
+                is_believed = signing.counts(signature)
+                return found if is_believed else dataclasses.replace(found, until=None, reason=_UNSIGNED)
     except DamagedError:
         pass
     return Hold(job, backup_id, _UNREADABLE, version.entry.modified)
@@ -98,9 +104,9 @@ def place(store: Store, job: str, backup_id: str, reason: str, until: dt.datetim
     wanted = Hold(job, backup_id, reason, store.now(), until, host_name())
     document = store.get(key)
     if document is None:
-        store.put_new(key, wanted.to_bytes(), signed_at=permit())
+        store.put_new(key, wanted.to_bytes(store.keys), signed_at=permit())
     else:
-        store.replace(key, wanted.to_bytes(), document.etag, signed_at=permit())
+        store.replace(key, wanted.to_bytes(store.keys), document.etag, signed_at=permit())
     return wanted
 
 

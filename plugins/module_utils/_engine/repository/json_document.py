@@ -25,6 +25,11 @@ def encoded(fields: Fields) -> bytes:
     return _plain(body)
 
 
+def unsigned(fields: Fields) -> bytes:
+    """Return what a signature of a document is made over: its bytes without digest and signature."""
+    return _plain(dict(fields, format=fields.get("format", FORMAT)))
+
+
 def decoded(data: bytes, what: str) -> Fields:
     """Parse what `encoded` wrote. Raises DamagedError for damage and for format versions newer than this code.
 

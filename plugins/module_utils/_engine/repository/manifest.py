@@ -12,9 +12,12 @@ import typing as t
 from .. import clock
 from ..errors import DamagedError
 from ..stream.pipeline import StreamFacts
-from . import json_document, layout
+from . import json_document, layout, signing
+from .keys import Keys
 
-_LEFT_OUT_IF_EMPTY = ("flags", "taken_over")  # as in manifests that were written before there were such
+PURPOSE = "manifest"  # of signatures
+WARNINGS = "warnings"  # role of the file with the warnings of an encrypted backup: they may name tables or objects
+_LEFT_OUT_IF_EMPTY = ("flags", "taken_over", "mac")  # as in manifests that were written before there were such
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +83,7 @@ class Manifest:
     warnings: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()  # why nobody should trust it unseen: "mass_delete: 1,200 of 4,000 objects are gone"
     taken_over: tuple[TakenFile, ...] = ()  # what would have been written once more as it was
+    mac: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)  # signature; empty where there is none
 
     @property
     def roles(self) -> frozenset[str]:
@@ -99,7 +103,17 @@ class Manifest:
                 return file
         raise DamagedError(f"Cannot use backup {self.id} of {self.job}", f"it has no stored file of role {role}")
 
+    def signed(self, keys: Keys | None) -> Manifest:
+        """Return the manifest as somebody with these keys writes it; as it is where there are none."""
+        if keys is None:
+            return self
+        body = {name: value for name, value in self._fields().items() if name != signing.MEMBER}
+        return dataclasses.replace(self, mac=keys.signature(PURPOSE, json_document.unsigned(body)))
+
     def to_bytes(self) -> bytes:
+        return json_document.encoded(self._fields())
+
+    def _fields(self) -> dict[str, t.Any]:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         fields.update(
             started=clock.to_text(self.started),
@@ -111,17 +125,22 @@ class Manifest:
             warnings=list(self.warnings),
             flags=list(self.flags),
             taken_over=[each.fields() for each in self.taken_over],
+            mac=dict(self.mac),
         )
         for name in _LEFT_OUT_IF_EMPTY:
             if not fields[name]:
                 del fields[name]
-        return json_document.encoded(fields)
+        return fields
 
     @classmethod
     def from_bytes(cls, data: bytes, job: str, backup_id: str) -> Manifest:
         """Parse the manifest that lies under the key of `job` and `backup_id`. Raises DamagedError."""
-        what = f"the manifest of backup {backup_id} of {job}"
-        fields = json_document.decoded(data, what)
+        return cls.from_fields(json_document.decoded(data, _what(job, backup_id)), job, backup_id)
+
+    @classmethod
+    def from_fields(cls, fields: json_document.Fields, job: str, backup_id: str) -> Manifest:
+        """Return the manifest that a document is. Raises DamagedError."""
+        what = _what(job, backup_id)
         try:
             if (fields["job"], fields["id"]) != (job, backup_id):
                 raise ValueError(f"it is that of {fields['id']!r} of {fields['job']!r}")
@@ -140,9 +159,20 @@ class Manifest:
                 warnings=tuple(str(each) for each in fields["warnings"]),
                 flags=tuple(str(each) for each in fields.get("flags", ())),
                 taken_over=tuple(TakenFile.from_fields(each) for each in fields.get("taken_over", ())),
+                mac=dict(fields.get("mac", {})),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedError(f"Cannot read {what}", f"damaged: {error}", "use another copy of it") from error
+
+
+def read(data: bytes, job: str, backup_id: str, keys: Keys | None) -> tuple[Manifest, str]:
+    """Return a manifest and what its signature is worth (`signing`). Raises DamagedError."""
+    fields = json_document.decoded(data, _what(job, backup_id))
+    return Manifest.from_fields(fields, job, backup_id), signing.verdict(fields, PURPOSE, keys)
+
+
+def _what(job: str, backup_id: str) -> str:
+    return f"the manifest of backup {backup_id} of {job}"
 
 
 def file_list(files: t.Sequence[StoredFile]) -> bytes:

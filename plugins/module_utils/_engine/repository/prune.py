@@ -319,4 +319,6 @@ def _candidate(backup: Backup, intents: Intents, held_by: Hold | None, acknowled
         hold="" if held_by is None else held_by.reason or "no reason given",
         held_until=None if held_by is None else held_by.until,
         is_base=backup.id in intents.bases,
+        is_vouched=backup.is_vouched,
+        is_claimed=backup.is_claimed,
     )

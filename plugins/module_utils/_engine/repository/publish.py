@@ -7,16 +7,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import json
 import typing as t
 
 from .. import clock
 from ..errors import LifeboatError
+from ..stream import encryption
 from ..stream.compression import SUFFIXES
 from ..stream.framed import FramedStream
-from ..stream.pipeline import StreamFacts, store_stream
-from . import layout
+from ..stream.pipeline import Stage, StreamFacts, store_stream
+from . import keys, layout
 from .intent import Intent, LiveIntent, host_name, machine_id
-from .manifest import Manifest, Need, StoredFile, TakenFile, file_list, need_list, sums
+from .manifest import WARNINGS, Manifest, Need, StoredFile, TakenFile, file_list, need_list, sums
 from .store import Entry, ExistsError, ExpiredError, Store, UnavailableError, Upload
 
 _PAUSES_S = (0, 1, 5, 20, 60)  # before each attempt to publish: servers that restart must not cost a backup
@@ -107,6 +109,9 @@ class Run:
         self.store = store
         self.job = layout.checked_job(job)
         self.base = base
+        self._keys = store.keys
+        if self._keys is not None:
+            encryption.require_library()
         self.started = store.now()
         self.id = clock.new_backup_id(self.started)
         self._packs: dict[int, StoredFile] = {}  # by number
@@ -123,10 +128,10 @@ class Run:
         self, name: str, role: str, chunks: t.Iterable[bytes], compression: str, estimate: int = 0
     ) -> StoredFile:
         """Write a stored file from plain chunks; `estimate` is its expected plain size in bytes, 0 for unknown."""
-        full_name = layout.checked_file_name(name + SUFFIXES[compression])
+        full_name, stages = self._encrypted(name + SUFFIXES[compression])
         upload = self.store.upload(layout.data(self.job, self.id, full_name), estimate)
         try:
-            facts = store_stream(chunks, upload, compression, self._intent.keep_alive)
+            facts = store_stream(chunks, upload, compression, self._intent.keep_alive, stages)
             entry = upload.finish()
         except BaseException:
             upload.abort()
@@ -143,14 +148,21 @@ class Run:
         """
         if (role == PACK) != (number is not None):
             raise ValueError("packs have a number, and nothing else has")
-        full_name = layout.checked_file_name(name + SUFFIXES[compression])
+        full_name, stages = self._encrypted(name + SUFFIXES[compression])
         upload = self.store.upload(layout.data(self.job, self.id, full_name), estimate)
         try:
-            stream = FramedStream(upload, compression, self._intent.keep_alive, has_plain_digest=role != PACK)
+            stream = FramedStream(upload, compression, self._intent.keep_alive, stages, has_plain_digest=role != PACK)
         except BaseException:
             upload.abort()
             raise
         return FramedFile(upload, stream, functools.partial(self._accept, full_name, role, number))
+
+    def _encrypted(self, name: str) -> tuple[str, tuple[Stage, ...]]:
+        """Return the name of a data file, and what encrypts it; nothing where the store has no keys."""
+        if self._keys is None:
+            return layout.checked_file_name(name), ()
+        full_name = layout.checked_file_name(name + encryption.SUFFIX)
+        return full_name, (self._keys.encrypting(self.job, self.id, full_name),)
 
     def _accept(self, name: str, role: str, number: int | None, facts: StreamFacts, entry: Entry) -> StoredFile:
         if entry.size != facts.stored_size:
@@ -159,7 +171,7 @@ class Run:
                 f"{facts.stored_size} bytes were sent and {entry.size} are there",
                 "run the job again",
             )
-        file = StoredFile(name, role, facts)
+        file = StoredFile(name, role, facts, keys.NONE if self._keys is None else self._keys.encryption)
         if number is None:
             self._others.append(file)
         elif self._packs.setdefault(number, file) is not file:
@@ -188,6 +200,7 @@ class Run:
 
         From then on the backup exists. Raises PublishError, IntentLostError.
         """
+        contents = self._without_names(contents)
         data_files = self.files
         if sorted(self._packs) != list(range(len(self._packs))):
             raise ValueError("a pack is missing: locations would name other files")
@@ -206,9 +219,17 @@ class Run:
             host=host_name(),
             files=tuple(file for file in [*data_files, *lists] if file.role != PACK),
             **{field.name: getattr(contents, field.name) for field in dataclasses.fields(contents)},
-        )
+        ).signed(self._keys)
         self._send(manifest)
         return manifest
+
+    def _without_names(self, contents: Contents) -> Contents:
+        """Move the warnings, which may name tables or objects, into a stored file where these are encrypted."""
+        if self._keys is None or not contents.warnings:
+            return contents
+        data = json.dumps(list(contents.warnings)).encode("ascii")
+        file = self.store_file(f"{WARNINGS}.json", WARNINGS, [data], "none", len(data))
+        return dataclasses.replace(contents, warnings=(f"{len(contents.warnings)} warnings are in {file.name}",))
 
     def close(self) -> None:
         """End a run that has published, or has sent nothing: the intent goes; if it cannot now, it dies in a week."""

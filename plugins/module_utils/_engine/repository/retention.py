@@ -34,6 +34,8 @@ class Candidate:
     held_until: dt.datetime | None = None  # None: until somebody releases it
     locked_until: dt.datetime | None = None  # object lock of the repository's bucket
     is_base: bool = False  # a run that is under way builds on it
+    is_vouched: bool = False  # proved, if nothing without a signature had ever been said
+    is_claimed: bool = False  # proved, if nobody asked for signatures
 
     @functools.cached_property
     def time(self) -> dt.datetime | None:
@@ -95,9 +97,11 @@ def plan(
     `frozen_by` are flagged backups of the job that other repositories have.
 
     The rules are applied three times: to proved backups, to those that did not fail, and to all. So a backup that
-    nobody has proved, or that cannot be restored, never takes the place of a better one. Rules only add to what is
-    kept. What seems to be of the future is kept and does not count, and time is measured from the newest proved
-    backup, not from now: clocks that jump, and jobs that no longer run, cost no backup.
+    nobody has proved, or that cannot be restored, never takes the place of a better one. Where signatures are asked
+    for, they are applied to what would be proved otherwise as well: so asking for them, and what somebody writes who
+    has no keys, only keeps more. Rules only add to what is kept. What seems to be of the future is kept and does not
+    count, and time is measured from the newest proved backup, not from now: clocks that jump, and jobs that no longer
+    run, cost no backup.
     """
     ordered = sorted(found, key=lambda each: each.id, reverse=True)
     reasons = {each.id: _own_reasons(each, now) for each in ordered}
@@ -107,18 +111,27 @@ def plan(
         counted = [each for each in ordered if each.time is not None and each.time <= now + AHEAD]
         rules = _Rules(counted, keep, zone)
         proved = [each for each in counted if each.is_proved]
-        sound = [each for each in counted if each.is_proved or not (each.has_failed or each.alarm)]
-        rules.apply(reasons, proved)
-        if len(sound) > len(proved):
+        vouched = [each for each in counted if each.is_proved or each.is_vouched]
+        claimed = [each for each in counted if each.is_proved or each.is_claimed]
+        sound = [each for each in counted if each.is_proved or each.is_claimed or not (each.has_failed or each.alarm)]
+        among = _distinct(proved, vouched, claimed)
+        for some in among:
+            rules.apply(reasons, some)
+        if len(sound) > len(claimed):
             rules.apply(reasons, sound)
         if len(counted) > len(sound):
             rules.apply(reasons, counted)
-        rules.keep_proved(reasons, proved)
+        for some in among:
+            rules.keep_proved(reasons, some)
         rules.keep_unproved(reasons, counted)
     kept = [Kept(each.id, tuple(reasons[each.id]), _end(reasons[each.id])) for each in ordered if reasons[each.id]]
     expired = [each.id for each in ordered if not reasons[each.id]]
     refusals = _refusals(ordered, expired, force, frozen_by)
     return RetentionPlan(tuple(reversed(kept)), tuple(reversed(expired)), refusals)
+
+
+def _distinct(*lists: list[Candidate]) -> list[list[Candidate]]:
+    return [each for number, each in enumerate(lists) if each not in lists[:number]]
 
 
 def not_worth_bringing(

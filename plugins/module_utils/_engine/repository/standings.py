@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from ..errors import DamagedError
@@ -32,26 +33,29 @@ class Standings:
         """Return what is known about a backup. Lists that cannot be read are problems, not errors."""
         records = self._records_of(manifest.id)
         own = proof.standing(manifest, records)
-        problems, is_proved = list(own.problems), own.is_proved
         try:
             if is_self_contained(manifest):
                 return own
             promised = {each.file.name: each.file.facts.stored_sha256 for each in own_files(self._store, manifest)}
-            is_proved = is_proved and proof.judged(promised, records).is_proved
+            parts = [own, proof.judged(promised, records)]
             for need in needs_of(self._store, manifest):
-                part = self._parts.of(need, lambda need: self._part(manifest, need))
-                problems += part.problems
-                is_proved = is_proved and part.is_proved
+                parts.append(self._parts.of(need, lambda need: self._part(manifest, need)))
         except DamagedError as error:
             return proof.Standing(False, (*own.problems, error.cause or error.problem), own.proved_at)
-        return proof.Standing(is_proved, tuple(problems), own.proved_at)
+        return proof.Standing(
+            all(part.is_proved for part in parts),
+            tuple(dict.fromkeys(problem for part in parts for problem in part.problems)),
+            own.proved_at,
+            all(part.is_vouched for part in parts),
+            all(part.is_claimed for part in parts),
+        )
 
     def _part(self, manifest: Manifest, need: Need) -> proof.Standing:
         """Judge what is needed of one earlier backup; the same line stands in the needs of many backups."""
         files = files_of_need(self._store, manifest, need)
         promised = {each.file.name: each.file.facts.stored_sha256 for each in files}
         part = proof.judged(promised, self._records_of(need.owner))
-        return proof.Standing(part.is_proved, tuple(f"{need.owner}/{each}" for each in part.problems), part.proved_at)
+        return dataclasses.replace(part, problems=tuple(f"{need.owner}/{each}" for each in part.problems))
 
     def _records_of(self, backup_id: str) -> t.Sequence[proof.ProofRecord]:
         return self._records.of(backup_id, self._read_records)

@@ -4,14 +4,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import json
 import typing as t
 
 from ..errors import DamagedError
-from ..stream.pipeline import StreamFacts, plain_stream, stored_digest
-from . import layout
-from .manifest import Manifest, Need, StoredFile, file_list, parse_file_list, parse_need_list
+from ..stream.encryption import WrongKeyError
+from ..stream.pipeline import Stage, StreamFacts, plain_stream, stored_digest
+from . import keys, layout
+from .manifest import WARNINGS, Manifest, Need, StoredFile, file_list, parse_file_list, parse_need_list
 from .store import Store
 
 
@@ -37,14 +40,54 @@ def is_self_contained(manifest: Manifest) -> bool:
     return not has_needs and manifest.file("files").facts.plain_sha256 == hashlib.sha256(listed).hexdigest()
 
 
+def decrypting(store: Store, job: str, owner: str, file: StoredFile) -> tuple[Stage, ...]:
+    """Return the stages between the stored bytes of a file and its compressed ones: none for one that is plain.
+
+    Raises WrongKeyError where it is encrypted and there are no keys.
+    """
+    if file.encryption == keys.NONE:
+        return ()
+    found = keys.require(store.keys, file.encryption, f"{file.name} of backup {owner} of {job}")
+    return (found.decrypting(job, owner, file.name),)
+
+
 def plain_chunks(store: Store, job: str, owner: str, file: StoredFile) -> t.Iterator[bytes]:
-    """Yield the plain bytes of a stored file; they are provisional until the end. Raises DamagedError."""
-    yield from plain_stream(store.read(layout.data(job, owner, file.name)), file.facts)
+    """Yield the plain bytes of a stored file; they are provisional until the end.
+
+    Raises DamagedError, and WrongKeyError for one that is encrypted under a key that is not at hand.
+    """
+    stages = decrypting(store, job, owner, file)
+    with damage_told_from_keys(store, job, owner, file):
+        yield from plain_stream(store.read(layout.data(job, owner, file.name)), file.facts, stages)
+
+
+@contextlib.contextmanager
+def damage_told_from_keys(store: Store, job: str, owner: str, file: StoredFile) -> t.Iterator[None]:
+    """Turn a WrongKeyError into a DamagedError where the file is not what was written: its header may be damaged."""
+    try:
+        yield
+    except WrongKeyError as error:
+        found = stored_digest(store.read(layout.data(job, owner, file.name)))
+        if found != (file.facts.stored_size, file.facts.stored_sha256):
+            cause = f"its stored SHA-256 is {found[1]}, not {file.facts.stored_sha256}"
+            raise DamagedError(error.problem, cause, "use another copy of the backup") from error
+        raise
 
 
 def small_file(store: Store, job: str, owner: str, file: StoredFile) -> bytes:
     """Return a list of files or needs, checked. Raises DamagedError."""
     return b"".join(plain_chunks(store, job, owner, file))
+
+
+def warnings_of(store: Store, manifest: Manifest) -> tuple[str, ...]:
+    """Return the warnings of a backup, also those of an encrypted one where there are keys. Raises DamagedError."""
+    file = next((each for each in manifest.files if each.role == WARNINGS), None)
+    if file is None or store.keys is None:
+        return manifest.warnings
+    try:
+        return tuple(str(each) for each in json.loads(small_file(store, manifest.job, manifest.id, file)))
+    except (TypeError, ValueError) as error:
+        raise DamagedError(f"Cannot read {file.name} of backup {manifest.id}", f"damaged: {error}") from error
 
 
 def needed_files(store: Store, manifest: Manifest) -> t.Iterator[NeededFile]:

@@ -65,6 +65,11 @@ class Sealed(t.NamedTuple):
         end = stored_size if last >= regular else self.length + (last + 1) * size
         return start, end - start
 
+    def plain_size(self, stored_size: int) -> int:
+        """Return how many plain bytes a whole file has by its size."""
+        body = stored_size - self.length - _LAST_OVERHEAD
+        return max(0, body - body // (self.header.frame + _REGULAR_OVERHEAD) * _REGULAR_OVERHEAD)
+
     def plain(self, chunks: t.Iterable[bytes], offset: int, length: int) -> t.Iterator[bytes]:
         """Yield plain bytes from the stored bytes of their `span`; each frame is authenticated before it is yielded.
 
@@ -83,6 +88,11 @@ class Sealed(t.NamedTuple):
                 yield part
         if left:
             raise _damaged("it ends before the bytes that were asked for")
+
+
+def require_library() -> None:
+    """Raise MissingPartError where nothing can be encrypted or decrypted: better before anything is read."""
+    _library()
 
 
 def encrypted(pieces: t.Iterable[bytes], key: EpochKey, context: Context) -> t.Iterator[bytes]:
@@ -136,6 +146,14 @@ def opened(beginning: bytes, keys: t.Sequence[EpochKey], context: Context) -> Se
 def context_of(beginning: bytes) -> Context:
     """Return what a file says that it belongs to; nothing of that is authenticated. Raises DamagedError."""
     return message_header.parsed(beginning)[0].context
+
+
+def keys_of(beginning: bytes) -> list[tuple[str, str]]:
+    """Return keyring and epoch of the keys that open a file, as it says; nothing of that is authenticated.
+
+    Raises DamagedError.
+    """
+    return [(key.namespace, key.name) for key in message_header.parsed(beginning)[0].keys]
 
 
 def _begun(key: EpochKey, context: Context) -> tuple[Sealed, bytes]:

@@ -21,11 +21,11 @@ def framed_chunks(
 ) -> t.Iterator[tuple[int, bytes]]:
     """Read a stored file of frames once from its beginning to its end, and yield all of its plain bytes.
 
-    `borders` are offsets in compressed bytes at which frames begin, ascending. Each chunk of at most 1 MiB comes with
-    the last border before it (0 before the first one); an empty chunk tells of each border. What was yielded is
-    provisional until the end: only then the stored SHA-256 has been compared. Raises DamagedError when anything
-    differs, or when no frame begins at a border. Reading, hashing and decompressing have threads of their own, which
-    have ended with the iterator.
+    `borders` are offsets in compressed bytes at which frames begin, ascending; the last one may be the end. Each
+    chunk of at most 1 MiB comes with the last border before it (0 before the first one); an empty chunk tells of each
+    border. What was yielded is provisional until the end: only then the stored SHA-256 has been compared. Raises
+    DamagedError when anything differs, or when no frame begins at a border. Reading, hashing and decompressing have
+    threads of their own, which have ended with the iterator.
     """
     run = Run()
     fetched: Lane[bytes] = Lane(run, _WAITING)
@@ -88,6 +88,8 @@ def _cut(
     source = _Source(pieces)
     starts = [0, *(border for border in borders if border > 0)]
     for begin, end in zip(starts, [*starts[1:], None]):
+        if begin and end is None and source.is_over():
+            return  # the last border is the end of the file
         yield begin, b""
         for chunk in decompressed(source.until(end), facts.compression):
             yield begin, chunk
@@ -102,6 +104,15 @@ class _Source:
         self._chunks = chunks
         self._rest = b""
         self.at = 0  # offset of the next byte
+
+    def is_over(self) -> bool:
+        """Say whether no byte follows."""
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return True
+            self._rest = chunk
+        return False
 
     def until(self, end: int | None) -> t.Iterator[bytes]:
         """Yield the bytes before `end`, or all that are left."""

@@ -19,7 +19,15 @@ from ..objects.segments import Segment
 from ..repository.manifest import Manifest, Need
 from ..repository.proof import FileVerdict
 from ..repository.store import Store
-from ..repository.stored_files import NeededFile, files_of_need, needs_of, own_files, plain_chunks
+from ..repository.stored_files import (
+    NeededFile,
+    damage_told_from_keys,
+    decrypting,
+    files_of_need,
+    needs_of,
+    own_files,
+    plain_chunks,
+)
 from ..stream.frame_reader import framed_chunks
 from .outcome import Outcome
 from .pack_contents import broken_promises
@@ -103,7 +111,8 @@ class _Check:
     def _judging(self, each: NeededFile) -> t.Iterator[None]:
         problem = ""
         try:
-            yield
+            with damage_told_from_keys(self._store, self._manifest.job, each.owner, each.file):
+                yield
         except DamagedError as error:
             problem = error.cause or error.problem
         self._blame(each.owner, each.file.name, problem)
@@ -183,7 +192,8 @@ class _Check:
             borders = {border for one in found for border in (one.offset, one.offset + one.length)}
             stored = self._store.read(each.key(self._manifest.job))
             facts = each.file.facts
-            chunks = framed_chunks(stored, facts, sorted(borders - {facts.stored_size}))
+            stages = decrypting(self._store, self._manifest.job, each.owner, each.file)
+            chunks = framed_chunks(stored, facts, sorted(borders - {facts.stored_size}), stages)
             wanted = iter(found)  # their order is that of the frames, as both follow the keys
             segment = next(wanted, None)
             for offset, pieces in itertools.groupby(chunks, key=lambda chunk: chunk[0]):
@@ -243,7 +253,8 @@ class _Check:
         with self._judging(each):
             members = self._spill.members((each.owner, each.number))
             key = each.key(self._manifest.job)
-            broken = broken_promises(lambda: self._store.read(key), each.file.facts, members)
+            stages = decrypting(self._store, self._manifest.job, each.owner, each.file)
+            broken = broken_promises(lambda: self._store.read(key), each.file.facts, members, stages)
             for number, count in broken.items():
                 # The pack is what was written, so it is the rows that do not fit.
                 self._blame(*self._indexes[number], f"{count} of its rows are not borne out by {each.file.name}")

@@ -11,7 +11,7 @@ import typing as t
 
 from ..errors import DamagedError
 from ..stream.frame_reader import framed_chunks
-from ..stream.pipeline import StreamFacts
+from ..stream.pipeline import Stage, StreamFacts
 from .row_spill import Member
 
 _EMPTY = hashlib.sha256(b"").digest()
@@ -19,20 +19,23 @@ _EMPTY = hashlib.sha256(b"").digest()
 Read = t.Callable[[], t.Iterable[bytes]]  # begins to read a stored file, each time from its beginning
 
 
-def broken_promises(read: Read, facts: StreamFacts, members: t.Sequence[Member]) -> collections.Counter[int]:
+def broken_promises(
+    read: Read, facts: StreamFacts, members: t.Sequence[Member], stages: t.Sequence[Stage] = ()
+) -> collections.Counter[int]:
     """Read a pack once, and count by index the rows whose member is not there with its SHA-256.
 
     `members` are in the order of their places. Members that no row names are read like all others: their frames must
-    decompress, and every stored byte counts. Raises DamagedError when the pack is not what was written.
+    decompress, and every stored byte counts. `stages` decrypt it. Raises DamagedError when the pack is not what was
+    written.
     """
     broken: collections.Counter[int] = collections.Counter()
     groups = _frames(members, facts, broken)
     try:
-        _compare(framed_chunks(read(), facts, sorted(_borders(groups, facts))), groups, broken)
+        _compare(framed_chunks(read(), facts, sorted(_borders(groups, facts)), stages), groups, broken)
     except DamagedError:
         if not groups:
             raise
-        for _chunk in framed_chunks(read(), facts, ()):  # is it the pack, or do rows name places that are none?
+        for _chunk in framed_chunks(read(), facts, (), stages):  # is it the pack, or do rows name places that are none?
             pass
         return collections.Counter(member.told_by for member in members)
     return broken

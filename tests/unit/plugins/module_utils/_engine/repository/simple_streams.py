@@ -13,12 +13,17 @@ import unittest.mock
 
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import DamagedError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import copy, publish, stored_files
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream.pipeline import Sink, StreamFacts
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream.pipeline import Sink, Stage, StreamFacts
 
 
 def _store_stream(
-    chunks: t.Iterable[bytes], sink: Sink, compression: str, tick: t.Callable[[], None] | None = None
+    chunks: t.Iterable[bytes],
+    sink: Sink,
+    compression: str,
+    tick: t.Callable[[], None] | None = None,
+    stages: t.Sequence[Stage] = (),
 ) -> StreamFacts:
+    _require_none(stages)
     data = bytearray()
     for chunk in chunks:
         data += chunk
@@ -29,11 +34,17 @@ def _store_stream(
     return StreamFacts(size, digest, size, digest, compression)
 
 
-def _plain_stream(stored: t.Iterable[bytes], facts: StreamFacts) -> t.Iterator[bytes]:
+def _plain_stream(stored: t.Iterable[bytes], facts: StreamFacts, stages: t.Sequence[Stage] = ()) -> t.Iterator[bytes]:
+    _require_none(stages)
     data = b"".join(stored)
     if _stored_digest([data]) != (facts.stored_size, facts.stored_sha256):
         raise DamagedError("Stored bytes are not what was written")
     yield data
+
+
+def _require_none(stages: t.Sequence[Stage]) -> None:
+    if stages:
+        raise NotImplementedError("the stores of these tests have no keys")
 
 
 def _stored_digest(stored: t.Iterable[bytes]) -> tuple[int, str]:

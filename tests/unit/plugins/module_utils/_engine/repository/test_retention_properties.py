@@ -177,3 +177,40 @@ def _period(each: Candidate, tier: str, zone: dt.tzinfo) -> tuple[t.Any, ...]:
         "monthly": (local.year, local.month),
         "yearly": (local.year,),
     }[tier]
+
+
+@_SETTINGS
+@given(histories(), st.lists(st.tuples(st.booleans(), st.booleans()), min_size=40, max_size=40))
+def test_asking_for_signatures_never_drops_more(history: History, chances: list[tuple[bool, bool]]) -> None:
+    asked = tuple(
+        dataclasses.replace(
+            each,
+            is_proved=each.is_proved and is_signed,
+            is_vouched=(each.is_proved and is_signed) or is_vouched,
+            is_claimed=each.is_proved,
+        )
+        for each, (is_signed, is_vouched) in zip(history.backups, chances)
+    )
+    with_keys = dataclasses.replace(history, backups=asked)
+    assert set(planned(with_keys).expired) <= set(planned(history).expired)
+
+
+@_SETTINGS
+@given(histories(), st.lists(st.booleans(), min_size=40, max_size=40))
+def test_what_is_said_without_a_signature_drops_nothing(history: History, chances: list[bool]) -> None:
+    """Somebody condemns proved backups, and writes ones that nobody signed between them."""
+    condemned = tuple(
+        dataclasses.replace(each, is_proved=False, has_failed=True, is_vouched=True) if is_hit else each
+        for each, is_hit in zip(
+            history.backups, (each.is_proved and hit for each, hit in zip(history.backups, chances))
+        )
+    )
+    junk = tuple(
+        Candidate(f"{each.id[:-6]}ffff{number:02x}", is_proved=False, is_claimed=True)
+        for number, (each, hit) in enumerate(zip(history.backups, chances))
+        if hit and each.time is not None
+    )
+    attacked = dataclasses.replace(history, backups=(*condemned, *junk))
+    before = {each.id for each in history.backups if each.is_proved} & set(planned(history).expired)
+    after = {each.id for each in history.backups if each.is_proved} & set(planned(attacked).expired)
+    assert after <= before
