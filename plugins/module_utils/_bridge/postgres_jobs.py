@@ -13,7 +13,8 @@ from .._engine.errors import UsageError
 from .._engine.host.backup_run import BackupResult, CopyResult
 from .._engine.host.database_backup import DatabaseJob
 from .._engine.host.database_plan import BackupPlan
-from .._engine.host.restore_run import RestorePlan, RestoreRequest, RestoreResult
+from .._engine.host.restore_request import RestoreRequest
+from .._engine.host.restore_run import RestorePlan, RestoreResult
 from .._engine.postgres.archive import ScriptOptions
 from .._engine.postgres.connection import Server
 from .._engine.postgres.container_server import located

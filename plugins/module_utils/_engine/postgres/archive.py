@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import typing as t
 from dataclasses import dataclass
@@ -22,6 +23,12 @@ class ScriptOptions:
     schema_only: bool = False
     no_owner: bool = False
     no_privileges: bool = False
+    list_file: str = ""  # path of a list of entries, as option --use-list of pg_restore takes it; empty: all
+
+    @property
+    def of_restored(self) -> ScriptOptions:
+        """Return the options for a dump of what was restored with these: nothing of that is to be left out."""
+        return dataclasses.replace(self, list_file="")
 
     def arguments(self) -> list[str]:
         """Return the options of pg_restore that mean the same."""
@@ -29,6 +36,7 @@ class ScriptOptions:
             (self.schema_only, "--schema-only"),
             (self.no_owner, "--no-owner"),
             (self.no_privileges, "--no-privileges"),
+            (bool(self.list_file), f"--use-list={self.list_file}"),
         )
         return [argument for is_set, argument in optional if is_set]
 

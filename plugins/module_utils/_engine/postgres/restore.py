@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import secrets
 import typing as t
 from dataclasses import dataclass, field
@@ -14,12 +15,14 @@ from ..errors import DamagedError, LifeboatError
 from ..steps import reached
 from .archive import ScriptOptions, refuse_foreign_format
 from .comparison import Comparison, compare
-from .connection import Server, connect
+from .connection import Server, Session, connect
+from .contents import read_contents
 from .description import Description
 from .fingerprint import Fingerprint, fingerprint_of_archive, fingerprint_of_database
 from .output import judge_words
 from .properties import apply, create_statement, property_statements, reading_settings
 from .quoting import identifier, literal
+from .tablespaces import moves
 from .tools import ClientTools
 
 _SHOWN = 5  # differences in an error's text
@@ -38,6 +41,7 @@ class RestoreOptions:
     script: ScriptOptions = field(default_factory=ScriptOptions)
     jobs: int = 1  # connections that load tables and build indexes at once
     with_tablespaces: bool = True  # False: everything into the default tablespace
+    tablespaces: t.Mapping[str, str] = field(default_factory=dict)  # of the source → to be used instead
     with_settings: bool = True  # settings, limits, privileges and comment of the database itself
     analyze: bool = True  # gather statistics, without which the first queries are slow
 
@@ -163,7 +167,10 @@ def _fill(
     with connect(server, server.maintenance_database) as session:
         apply(session, reading_settings(name, source))
     begun = clock.monotonic()
-    warnings = _run_pg_restore(server, name, archive_path, tools, options)
+    if options.tablespaces and options.with_tablespaces:
+        warnings = _run_in_tablespaces(server, name, archive_path, tools, options)
+    else:
+        warnings = _run_pg_restore(server, name, archive_path, tools, options)
     load_s = clock.monotonic() - begun
     reached("restore.loaded")
     with connect(server, name) as session:
@@ -177,16 +184,41 @@ def _finish(server: Server, name: str, source: Description, options: RestoreOpti
     with connect(server, server.maintenance_database) as session:
         session.run(f"COMMENT ON DATABASE {identifier(name)} IS NULL")
         if options.with_settings:
-            apply(session, property_statements(name, source, privileges=not options.script.no_privileges))
+            fitting = {**source, "settings": _of_known_roles(session, source["settings"])}
+            apply(session, property_statements(name, fitting, privileges=not options.script.no_privileges))
     reached("restore.finished")
 
 
-def _run_pg_restore(
+def _of_known_roles(session: Session, settings: t.Sequence[t.Mapping[str, str]]) -> list[t.Mapping[str, str]]:
+    """Leave out the settings of roles that the server does not have, as it may without owners and privileges."""
+    known = {"", *session.names("SELECT rolname FROM pg_roles")}
+    return [entry for entry in settings if entry["role"] in known]
+
+
+def _run_in_tablespaces(
     server: Server, name: str, archive_path: str, tools: ClientTools, options: RestoreOptions
+) -> tuple[str, ...]:
+    """Restore with other tablespaces than the archive names, which pg_restore cannot do: tables are put in place while
+    they are empty, indexes after they were built."""
+    contents = read_contents(archive_path)
+    plain = dataclasses.replace(options, with_tablespaces=False)
+    warnings = _run_pg_restore(server, name, archive_path, tools, plain, "pre-data")
+    with connect(server, name) as session:
+        apply(session, moves(contents, options.tablespaces, ("TABLE", "MATERIALIZED VIEW")))
+    reached("restore.tables_moved")
+    warnings += _run_pg_restore(server, name, archive_path, tools, plain, "data", "post-data")
+    with connect(server, name) as session:
+        apply(session, moves(contents, options.tablespaces, ("INDEX", "CONSTRAINT")))
+    return warnings
+
+
+def _run_pg_restore(
+    server: Server, name: str, archive_path: str, tools: ClientTools, options: RestoreOptions, *sections: str
 ) -> tuple[str, ...]:
     # Not in a single transaction: the database is new and dropped on failure anyway, and thousands of tables at once
     # would exhaust the server's lock table.
     arguments = ["--exit-on-error", "--no-password", server.option_for(name), *options.script.arguments()]
+    arguments += [f"--section={section}" for section in sections]
     notes: tuple[str, ...] = ()
     if options.jobs > 1 and tools.pg_restore.inside is not None:
         notes = (f"loaded by one connection instead of {options.jobs}: into a container the archive comes as a stream",)
@@ -211,7 +243,7 @@ def _compared(
     options: RestoreOptions,
     version: int,
 ) -> Comparison:
-    restored = fingerprint_of_database(server, name, tools, options.script)
+    restored = fingerprint_of_database(server, name, tools, options.script.of_restored)
     reached("restore.compared")
     same_major = int(source["server_version_number"]) // 10000 == version // 10000
     return compare(archive, restored, same_major=same_major)

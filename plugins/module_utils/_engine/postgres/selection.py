@@ -8,8 +8,9 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ..errors import UsageError
+from ..errors import LifeboatError, UsageError
 from .contents import Contents, Entry
+from .description import Description
 from .quoting import shorten
 
 _TABLES = ("TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW")
@@ -25,6 +26,7 @@ _PARTS = (
     "SEQUENCE SET", "SEQUENCE OWNED BY", "MATERIALIZED VIEW DATA", "COMMENT", "ACL", "SECURITY LABEL", "DEFAULT ACL",
     "PUBLICATION TABLE", "PUBLICATION TABLES IN SCHEMA", "USER MAPPING", "NOT NULL CONSTRAINT",
 )  # fmt: skip
+_SHOWN = 10  # problems in an error's text
 _WORD = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^".]+?))\s*(\.|$)')
 
 
@@ -39,7 +41,8 @@ class Pattern:
     @classmethod
     def parse(cls, text: str) -> Pattern:
         """Read `schema` or `schema.table`; a name with a dot stands in double quotes. Raises UsageError."""
-        words, position = [], 0
+        words: list[str] = []
+        position = 0
         while position < len(text) or not words:
             match = _WORD.match(text, position)
             if match is None or len(words) == 2 or (match.group(3) == "." and match.end() == len(text)):
@@ -48,8 +51,8 @@ class Pattern:
             quoted = match.group(1)
             words.append(re.escape(quoted.replace('""', '"')) if quoted is not None else _wild(match.group(2)))
             position = match.end()
-        schema, table = (*words, None)[:2]
-        return cls(text, re.compile(schema or "", re.DOTALL), re.compile(table, re.DOTALL) if table else None)
+        table = re.compile(words[1], re.DOTALL) if len(words) > 1 else None
+        return cls(text, re.compile(words[0], re.DOTALL), table)
 
     def names(self, entry: Entry) -> bool:
         """Say whether the pattern names an entry by itself, or by its schema."""
@@ -76,9 +79,25 @@ class Selection:
         """Return the list that pg_restore takes (option --use-list)."""
         return "".join(f"{entry.id};\n" for entry in self.wanted)
 
-    @property
-    def extensions(self) -> frozenset[str]:
-        return frozenset(entry.name for entry in self.wanted if entry.kind == "EXTENSION")
+    def require(self, job: str) -> None:
+        """Raise LifeboatError that names what the selection lacks."""
+        if self.problems:
+            raise LifeboatError(
+                f"Cannot restore this part of {job}",
+                "; ".join(self.problems[:_SHOWN]),
+                "include what is named, or exclude what needs it; nothing was touched",
+            )
+
+    def narrowed(self, source: Description) -> Description:
+        """Return the description of the database with what these entries need of a server, and without its size."""
+        extensions = {entry.name for entry in self.wanted if entry.kind == "EXTENSION"}
+        tablespaces = {entry.tablespace for entry in self.wanted if entry.tablespace} | {str(source["tablespace"])}
+        return {
+            **source,
+            "extensions": [each for each in source["extensions"] if each["name"] in extensions],
+            "tablespaces": [name for name in source["tablespaces"] if name in tablespaces],
+            "size_bytes": 0,
+        }
 
 
 def patterns(texts: t.Iterable[str]) -> tuple[Pattern, ...]:
