@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from ..errors import GuardRefusal
 from ..postgres.connection import Server, connect
 from ..postgres.restore import RestoreOptions
 from ..postgres.selection import Pattern
@@ -47,3 +48,32 @@ def name_on_server(server: Server, database: str, on_conflict: str) -> str:
     with connect(server, other_than(server, database)) as session:
         taken = session.names("SELECT datname FROM pg_database")
     return first_free(database, restored_name, taken) if database in taken else database
+
+
+def guard_name(database: str, exists: bool, confirm: str, on_conflict: str) -> None:
+    """Raise GuardRefusal (`exists`, `confirm`) for a database that is there and may not be replaced."""
+    if not exists:
+        return
+    if on_conflict == "refuse":
+        raise GuardRefusal(
+            "exists",
+            f"Cannot restore as database {database}",
+            "it exists, and on_conflict is 'refuse'",
+            "restore under another name, or set on_conflict to 'rename'",
+        )
+    if confirm != database:
+        raise GuardRefusal(
+            "confirm",
+            f"Cannot replace database {database}",
+            f"it exists and {f'confirm is {confirm!r}' if confirm else 'confirm is not set'}",
+            f"set confirm to {database!r} to replace it, or restore under another name",
+        )
+
+
+def guard_newcomer(server: Server, database: str, existed: bool, confirm: str, on_conflict: str) -> None:
+    """Refuse to replace a database that was made while the restore ran: nobody confirmed that. Raises GuardRefusal."""
+    if existed or confirm == database:
+        return
+    with connect(server, other_than(server, database)) as session:
+        exists = bool(session.rows("SELECT FROM pg_database WHERE datname = %s", database))
+    guard_name(database, exists, confirm, on_conflict)

@@ -10,15 +10,14 @@ import typing as t
 
 from .. import clock
 from ..child import ChildError
-from ..errors import DamagedError, GuardRefusal, LifeboatError
-from ..postgres.connection import connect
+from ..errors import DamagedError, LifeboatError
 from ..postgres.fingerprint import Fingerprint, fingerprint_of_archive
 from ..postgres.restore import Restored, RestoreOptions, drop_database, restore_database, restoring
 from ..postgres.roles import RolesPlan, made_roles
 from ..postgres.selection import Selection
 from ..postgres.swap import swap
 from ..postgres.tablespaces import mapped
-from ..postgres.target import TargetCheck, check_target, other_than, restore_tools
+from ..postgres.target import TargetCheck, check_target, restore_tools
 from ..postgres.tools import ClientTools
 from ..repository.manifest import Manifest
 from ..repository.store import StoreError
@@ -27,7 +26,7 @@ from .candidates import Candidate, candidates, holdings
 from .place import Say, silent
 from .proving import seconds_since
 from .restore_parts import listed, planned_roles, planned_selection
-from .restore_request import RestoreRequest, name_on_server
+from .restore_request import RestoreRequest, guard_name, guard_newcomer, name_on_server
 from .safety_backup import safety_problems, take_safety_backup
 
 
@@ -113,30 +112,8 @@ def _left_out_notes(selection: Selection | None) -> list[str]:
 
 def check(planned: RestorePlan) -> None:
     """Refuse a plan that may not or cannot be carried out. Raises GuardRefusal (`confirm`), LifeboatError."""
-    if planned.target.exists and planned.request.on_conflict == "refuse":
-        raise _taken(planned)
-    if planned.target.exists and planned.request.confirm != planned.database:
-        raise _unconfirmed(planned)
+    guard_name(planned.database, planned.target.exists, planned.request.confirm, planned.request.on_conflict)
     planned.target.require(planned.database)
-
-
-def _taken(planned: RestorePlan) -> GuardRefusal:
-    return GuardRefusal(
-        "exists",
-        f"Cannot restore as database {planned.database}",
-        "it exists, and on_conflict is 'refuse'",
-        "restore under another name, or set on_conflict to 'rename'",
-    )
-
-
-def _unconfirmed(planned: RestorePlan) -> GuardRefusal:
-    given = f"confirm is {planned.request.confirm!r}" if planned.request.confirm else "confirm is not set"
-    return GuardRefusal(
-        "confirm",
-        f"Cannot replace database {planned.database}",
-        f"it exists and {given}",
-        f"set confirm to {planned.database!r} to replace it, or restore under another name",
-    )
 
 
 def restore(planned: RestorePlan, say: Say = silent) -> RestoreResult:
@@ -233,8 +210,9 @@ def _swap_in(planned: RestorePlan, restored: Restored, say: Say) -> tuple[str, s
     """Give the restored database its name; return the id of the safety backup and the name of the former one."""
     request, saved = planned.request, ""
     try:
-        _refuse_newcomer(planned)
-        if request.safety_backup and planned.target.exists:
+        existed = planned.target.exists
+        guard_newcomer(request.server, planned.database, existed, request.confirm, request.on_conflict)
+        if request.safety_backup and existed:
             saved = take_safety_backup(request, planned.database, say)
         say(f"{request.job}: swapping in {planned.database}")
         swapped = swap(request.server, planned.database, restored.name, keep_previous=request.keep_previous)
@@ -243,16 +221,6 @@ def _swap_in(planned: RestorePlan, restored: Restored, say: Say) -> tuple[str, s
         with contextlib.suppress(LifeboatError):
             drop_database(request.server, restored.name)
         raise
-
-
-def _refuse_newcomer(planned: RestorePlan) -> None:
-    """Refuse to replace a database that was made while this restore ran: nobody confirmed that."""
-    server, name = planned.request.server, planned.database
-    if planned.target.exists or planned.request.confirm == name:
-        return
-    with connect(server, other_than(server, name)) as session:
-        if session.rows("SELECT FROM pg_database WHERE datname = %s", name):
-            raise _taken(planned) if planned.request.on_conflict == "refuse" else _unconfirmed(planned)
 
 
 def _manifest(candidate: Candidate) -> Manifest:

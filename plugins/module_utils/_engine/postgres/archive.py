@@ -10,6 +10,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..errors import DamagedError
+from .contents import is_tar_of_archive
 from .output import ToolOutput
 from .tools import Tool
 
@@ -42,10 +43,11 @@ class ScriptOptions:
 
 
 def refuse_foreign_format(path: str) -> None:
-    """Raise DamagedError unless the file begins like an archive of pg_dump's custom format."""
-    with open(path, "rb") as file:
-        first = file.read(len(_MAGIC))
-    if first != _MAGIC:
+    """Raise DamagedError unless the file begins like an archive of pg_dump, in custom, tar or directory format."""
+    with open(os.path.join(path, "toc.dat") if os.path.isdir(path) else path, "rb") as file:
+        head = file.read(512)
+    first = head[: len(_MAGIC)]
+    if first != _MAGIC and not is_tar_of_archive(head):
         raise DamagedError(
             f"Cannot read {os.path.basename(path)} as a database archive",
             f"it begins with {first!r} instead of {_MAGIC!r}",
