@@ -14,10 +14,8 @@ import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import job_lock, restore_run
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.database_backup import DatabaseJob
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place, Say, silent
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.restore_run import (
-    RestoreRequest,
-    RestoreResult,
-)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.restore_request import RestoreRequest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.restore_run import RestoreResult
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.connection import Server
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import identity
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore

@@ -10,7 +10,8 @@ import typing as t
 
 from .._engine import clock
 from .._engine.errors import UsageError
-from .._engine.host.restore_run import RestorePlan, RestoreRequest, RestoreResult
+from .._engine.host.restore_request import RestoreRequest
+from .._engine.host.restore_run import RestorePlan, RestoreResult
 from .._engine.postgres.archive import ScriptOptions
 from .._engine.postgres.restore import RestoreOptions
 from .._engine.postgres.swap import previous_name

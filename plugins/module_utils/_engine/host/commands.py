@@ -33,6 +33,7 @@ from .drills import try_out
 from .job_settings import JobSettings
 from .objects_job_settings import ObjectsSettings
 from .place import Place, Say
+from .restore_request import RestoreRequest
 from .run_as import as_user, become, is_other, is_root
 from .shown import Shown
 from .timing import zone_of
@@ -168,7 +169,7 @@ def restore(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     if not isinstance(job, DatabaseSettings):
         raise UsageError(f"Cannot restore job {job.name} like this", f"it is of kind {job.kind}", "use the modules")
     script = ScriptOptions(options.schema_only, options.no_owner, options.no_privileges)
-    request = restore_run.RestoreRequest(
+    request = RestoreRequest(
         job=job.name,
         backup=options.backup,
         places=_chosen(places, options.repository, job),

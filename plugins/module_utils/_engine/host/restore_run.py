@@ -10,33 +10,23 @@ import typing as t
 
 from .. import clock
 from ..child import ChildError
-from ..errors import DamagedError, GuardRefusal, LifeboatError
-from ..postgres.connection import Server, connect
+from ..errors import DamagedError, LifeboatError
 from ..postgres.fingerprint import Fingerprint, fingerprint_of_archive
 from ..postgres.restore import Restored, RestoreOptions, drop_database, restore_database, restoring
+from ..postgres.roles import RolesPlan, made_roles
+from ..postgres.selection import Selection
 from ..postgres.swap import swap
-from ..postgres.target import TargetCheck, check_target, other_than, restore_tools
+from ..postgres.tablespaces import mapped
+from ..postgres.target import TargetCheck, check_target, restore_tools
 from ..postgres.tools import ClientTools
 from ..repository.manifest import Manifest
 from ..repository.store import StoreError
 from ..verify.spool import spooled
 from .candidates import Candidate, candidates, holdings
-from .place import Place, Say, silent
-
-
-@dataclasses.dataclass(frozen=True)
-class RestoreRequest:
-    """Which backup to bring back, and as which database."""
-
-    job: str
-    backup: str  # an id, latest or latest_good
-    places: tuple[Place, ...]  # nearest first
-    server: Server
-    database: str = ""  # name to restore as; empty: that of the source
-    confirm: str = ""  # the name of the database that is to be replaced
-    keep_previous: bool = True  # False: drop the replaced database at once
-    options: RestoreOptions = dataclasses.field(default_factory=RestoreOptions)
-    folder: str = ""  # for the fetched archive; empty: that for temporary files
+from .place import Say, silent
+from .restore_parts import listed, planned_roles, planned_selection
+from .restore_request import RestoreRequest, guard_name, guard_newcomer, name_on_server
+from .safety_backup import safety_problems, take_safety_backup
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +38,8 @@ class RestorePlan:
     database: str
     target: TargetCheck
     notes: tuple[str, ...]  # repositories that do not answer, copies that were passed over …
+    selection: Selection | None = None  # None: everything
+    roles: RolesPlan | None = None  # None: roles are left as they are
 
     @property
     def first(self) -> Candidate:
@@ -73,6 +65,9 @@ class RestoreResult:
     compare_seconds: float
     seconds: float
     notes: tuple[str, ...]
+    left_out: tuple[str, ...] = ()  # parts of what was restored that need something that was not
+    roles: tuple[str, ...] = ()  # that were made
+    safety_backup: str = ""  # id of the backup of the replaced database; empty: none was wanted
 
 
 def plan(request: RestoreRequest) -> RestorePlan:
@@ -80,37 +75,44 @@ def plan(request: RestoreRequest) -> RestorePlan:
     known = holdings(request.job, request.places)
     found = candidates(known, request.places, request.backup)
     manifest = _manifest(found[0])
-    database = request.database or str(manifest.source["database"])
+    same = [candidate for candidate in found if candidate.backup.id == manifest.id]
+    source = mapped(manifest.source, request.options.tablespaces)
+    selection = planned_selection(request, same)
+    if selection is not None:
+        source = selection.narrowed(source)
+    roles, problems = planned_roles(request, same, source)
+    database = name_on_server(request.server, request.database or str(source["database"]), request.on_conflict)
     target = check_target(
         request.server,
         database,
-        manifest.source,
+        source,
         None,
         request.options.script,
         replace=True,
         with_tablespaces=request.options.with_tablespaces,
+        coming_roles=roles.names if roles else (),
     )
+    if request.safety_backup and target.exists:
+        problems += safety_problems(request, database)
     if request.server.container is not None:
         _tools(request, manifest)  # what a container lacks is better known before hours of fetching
     notes = [f"{name} cannot be used: {why}" for name, why in known.unreachable.items()]
-    return RestorePlan(request, tuple(found), database, target, (*notes, *target.notes))
+    notes += [*target.notes, *(roles.notes() if roles else ()), *_left_out_notes(selection)]
+    target = dataclasses.replace(
+        target, problems=(*(selection.problems if selection else ()), *problems, *target.problems)
+    )
+    return RestorePlan(request, tuple(found), database, target, tuple(notes), selection, roles)
+
+
+def _left_out_notes(selection: Selection | None) -> list[str]:
+    left_out = selection.left_out if selection else ()
+    return [f"{len(left_out)} parts need something that does not come, and are left out"] if left_out else []
 
 
 def check(planned: RestorePlan) -> None:
     """Refuse a plan that may not or cannot be carried out. Raises GuardRefusal (`confirm`), LifeboatError."""
-    if planned.target.exists and planned.request.confirm != planned.database:
-        raise _unconfirmed(planned)
+    guard_name(planned.database, planned.target.exists, planned.request.confirm, planned.request.on_conflict)
     planned.target.require(planned.database)
-
-
-def _unconfirmed(planned: RestorePlan) -> GuardRefusal:
-    given = f"confirm is {planned.request.confirm!r}" if planned.request.confirm else "confirm is not set"
-    return GuardRefusal(
-        "confirm",
-        f"Cannot replace database {planned.database}",
-        f"it exists and {given}",
-        f"set confirm to {planned.database!r} to replace it, or restore under another name",
-    )
 
 
 def restore(planned: RestorePlan, say: Say = silent) -> RestoreResult:
@@ -145,69 +147,79 @@ class _UnusableCopyError(LifeboatError):
 def _restore_from(planned: RestorePlan, candidate: Candidate, notes: list[str], say: Say) -> RestoreResult:
     request, manifest, begun = planned.request, _manifest(candidate), clock.monotonic()
     say(f"{request.job}: fetching {manifest.id} from {candidate.place.name}")
-    with restoring(request.server):
-        with contextlib.ExitStack() as stack:
-            path, archive = _fetched(stack, candidate, request)
-            fetch_s = clock.seconds_since(begun)
-            say(f"{request.job}: restoring {archive.rows} rows into a new database")
-            restored = _load(request, path, manifest, archive)
-        say(f"{request.job}: swapping in {planned.database}")
-        previous = _swap_in(planned, restored)
+    with restoring(request.server), contextlib.ExitStack() as stack:
+        fetched = _fetched(stack, candidate, request)
+        fetch_s = clock.seconds_since(begun)
+        stack.enter_context(made_roles(request.server, planned.roles))
+        say(f"{request.job}: restoring {fetched.archive.rows} rows into a new database")
+        restored = _load(request, manifest, fetched)
+        saved, previous = _swap_in(planned, restored, say)
     return RestoreResult(
         job=request.job,
         id=manifest.id,
         repository=candidate.place.name,
         database=planned.database,
         previous=previous,
-        figures=archive.summary(),
+        figures=fetched.archive.summary(),
         fetch_seconds=fetch_s,
         load_seconds=round(restored.load_s, 3),
         compare_seconds=round(restored.compare_s, 3),
         seconds=clock.seconds_since(begun),
         notes=(*notes, *restored.warnings),
+        left_out=fetched.selection.left_out if fetched.selection else (),
+        roles=planned.roles.names if planned.roles else (),
+        safety_backup=saved,
     )
 
 
-def _fetched(stack: contextlib.ExitStack, candidate: Candidate, request: RestoreRequest) -> tuple[str, Fingerprint]:
+@dataclasses.dataclass(frozen=True)
+class _Fetched:
+    """An archive on this host that was read to its end."""
+
+    path: str
+    archive: Fingerprint  # of what is wanted of it
+    options: RestoreOptions
+    selection: Selection | None
+
+
+def _fetched(stack: contextlib.ExitStack, candidate: Candidate, request: RestoreRequest) -> _Fetched:
     """Bring the archive here and read all of it. Raises _UnusableCopyError when it is damaged."""
     manifest = _manifest(candidate)
     dump = manifest.file("dump")
     try:
         path = stack.enter_context(spooled(candidate.place.store, manifest.job, manifest.id, dump, request.folder))
+        options, selection = stack.enter_context(listed(request, path))
         tools = _tools(request, manifest)
-        return path, fingerprint_of_archive(path, tools.pg_restore, request.options.script, with_sums=True)
+        archive = fingerprint_of_archive(path, tools.pg_restore, options.script, with_sums=True)
+        return _Fetched(path, archive, options, selection)
     except (DamagedError, ChildError) as error:
         raise _UnusableCopyError(error.problem, error.cause, error.remedy) from error
 
 
-def _load(request: RestoreRequest, path: str, manifest: Manifest, archive: Fingerprint) -> Restored:
-    tools = _tools(request, manifest)
-    return restore_database(request.server, path, manifest.source, tools, request.options, expected=archive)
+def _load(request: RestoreRequest, manifest: Manifest, fetched: _Fetched) -> Restored:
+    tools, source = _tools(request, manifest), mapped(manifest.source, request.options.tablespaces)
+    return restore_database(request.server, fetched.path, source, tools, fetched.options, expected=fetched.archive)
 
 
 def _tools(request: RestoreRequest, manifest: Manifest) -> ClientTools:
     return restore_tools(request.server, manifest.versions.get("pg_dump", ""), str(manifest.source["database"]))
 
 
-def _swap_in(planned: RestorePlan, restored: Restored) -> str:
-    request = planned.request
+def _swap_in(planned: RestorePlan, restored: Restored, say: Say) -> tuple[str, str]:
+    """Give the restored database its name; return the id of the safety backup and the name of the former one."""
+    request, saved = planned.request, ""
     try:
-        _refuse_newcomer(planned)
-        return swap(request.server, planned.database, restored.name, keep_previous=request.keep_previous).previous
+        existed = planned.target.exists
+        guard_newcomer(request.server, planned.database, existed, request.confirm, request.on_conflict)
+        if request.safety_backup and existed:
+            saved = take_safety_backup(request, planned.database, say)
+        say(f"{request.job}: swapping in {planned.database}")
+        swapped = swap(request.server, planned.database, restored.name, keep_previous=request.keep_previous)
+        return saved, swapped.previous
     except BaseException:
         with contextlib.suppress(LifeboatError):
             drop_database(request.server, restored.name)
         raise
-
-
-def _refuse_newcomer(planned: RestorePlan) -> None:
-    """Refuse to replace a database that was made while this restore ran: nobody confirmed that."""
-    server, name = planned.request.server, planned.database
-    if planned.target.exists or planned.request.confirm == name:
-        return
-    with connect(server, other_than(server, name)) as session:
-        if session.rows("SELECT FROM pg_database WHERE datname = %s", name):
-            raise _unconfirmed(planned)
 
 
 def _manifest(candidate: Candidate) -> Manifest:

@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import typing as t
 from dataclasses import dataclass
 
 from ..errors import DamagedError
+from .contents import is_tar_of_archive
 from .output import ToolOutput
 from .tools import Tool
 
@@ -22,6 +24,12 @@ class ScriptOptions:
     schema_only: bool = False
     no_owner: bool = False
     no_privileges: bool = False
+    list_file: str = ""  # path of a list of entries, as option --use-list of pg_restore takes it; empty: all
+
+    @property
+    def of_restored(self) -> ScriptOptions:
+        """Return the options for a dump of what was restored with these: nothing of that is to be left out."""
+        return dataclasses.replace(self, list_file="")
 
     def arguments(self) -> list[str]:
         """Return the options of pg_restore that mean the same."""
@@ -29,15 +37,17 @@ class ScriptOptions:
             (self.schema_only, "--schema-only"),
             (self.no_owner, "--no-owner"),
             (self.no_privileges, "--no-privileges"),
+            (bool(self.list_file), f"--use-list={self.list_file}"),
         )
         return [argument for is_set, argument in optional if is_set]
 
 
 def refuse_foreign_format(path: str) -> None:
-    """Raise DamagedError unless the file begins like an archive of pg_dump's custom format."""
-    with open(path, "rb") as file:
-        first = file.read(len(_MAGIC))
-    if first != _MAGIC:
+    """Raise DamagedError unless the file begins like an archive of pg_dump, in custom, tar or directory format."""
+    with open(os.path.join(path, "toc.dat") if os.path.isdir(path) else path, "rb") as file:
+        head = file.read(512)
+    first = head[: len(_MAGIC)]
+    if first != _MAGIC and not is_tar_of_archive(head):
         raise DamagedError(
             f"Cannot read {os.path.basename(path)} as a database archive",
             f"it begins with {first!r} instead of {_MAGIC!r}",

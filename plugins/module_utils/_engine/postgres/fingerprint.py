@@ -130,6 +130,14 @@ def fingerprint_of_chunks(chunks: t.Iterable[bytes], pg_restore: Tool, database:
     return found
 
 
+def fingerprint_of_script(chunks: t.Iterable[bytes]) -> Fingerprint:
+    """Return the fingerprint of a script that pg_dump wrote, with sums. Raises DamagedError for another one."""
+    reader = ScriptReader(with_sums=True)
+    for chunk in chunks:
+        reader.feed(chunk)
+    return _final(reader.finish())
+
+
 def fingerprint_of_database(
     server: Server,
     database: str,

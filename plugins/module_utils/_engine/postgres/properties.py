@@ -87,8 +87,13 @@ def _setting(name: str, entry: t.Mapping[str, str]) -> str:
     parameter = ".".join(identifier(part) for part in entry["name"].split("."))
     value = literal(entry["value"])
     if entry["name"].lower() in _LISTS:
-        value = ", ".join(literal(element) for element in list_elements(entry["value"])) or "''"
+        value = setting_value(list_elements(entry["value"]))
     return f"{where} SET {parameter} TO {value}"
+
+
+def setting_value(values: t.Sequence[str]) -> str:
+    """Return what stands behind `SET … TO` for one value, or for a list of names."""
+    return ", ".join(literal(value) for value in values) or "''"
 
 
 def list_elements(value: str) -> list[str]:

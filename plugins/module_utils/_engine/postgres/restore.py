@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import secrets
 import typing as t
 from dataclasses import dataclass, field
@@ -14,12 +15,14 @@ from ..errors import DamagedError, LifeboatError
 from ..steps import reached
 from .archive import ScriptOptions, refuse_foreign_format
 from .comparison import Comparison, compare
-from .connection import Server, connect
+from .connection import Server, Session, connect
+from .contents import read_contents
 from .description import Description
 from .fingerprint import Fingerprint, fingerprint_of_archive, fingerprint_of_database
 from .output import judge_words
 from .properties import apply, create_statement, property_statements, reading_settings
 from .quoting import identifier, literal
+from .tablespaces import moves
 from .tools import ClientTools
 
 _SHOWN = 5  # differences in an error's text
@@ -38,7 +41,9 @@ class RestoreOptions:
     script: ScriptOptions = field(default_factory=ScriptOptions)
     jobs: int = 1  # connections that load tables and build indexes at once
     with_tablespaces: bool = True  # False: everything into the default tablespace
+    tablespaces: t.Mapping[str, str] = field(default_factory=dict)  # of the source → to be used instead
     with_settings: bool = True  # settings, limits, privileges and comment of the database itself
+    loader: Server | None = None  # how who loads logs in, the owner of the new database; None: as who restores
     analyze: bool = True  # gather statistics, without which the first queries are slow
 
 
@@ -73,19 +78,43 @@ def restore_database(
     """
     chosen = options or RestoreOptions()
     refuse_foreign_format(archive_path)
+
+    def fill(name: str) -> tuple[tuple[str, ...], float]:
+        return _fill(server, name, archive_path, source, tools, chosen)
+
+    def judge(name: str, version: int) -> tuple[Fingerprint, Comparison]:
+        archive = expected or fingerprint_of_archive(archive_path, tools.pg_restore, chosen.script, with_sums=True)
+        return archive, _compared(server, name, archive, source, tools, chosen, version)
+
+    return restored_by(server, source, chosen, fill, judge, accept_differences=accept_differences)
+
+
+def restored_by(
+    server: Server,
+    source: Description,
+    options: RestoreOptions,
+    fill: t.Callable[[str], tuple[tuple[str, ...], float]],
+    judge: t.Callable[[str, int], tuple[Fingerprint, Comparison]],
+    *,
+    accept_differences: bool = False,
+) -> Restored:
+    """Make a database with a temporary name, and let it be filled and judged.
+
+    `fill` gets the name and returns warnings and seconds, `judge` the name and the server's version. On any failure the
+    new database is dropped. Raises DamagedError for differences.
+    """
     name = _TEMPORARY + secrets.token_hex(4)
     begun = clock.monotonic()
     drop_abandoned(server)
     try:
-        with _new_database(server, name, source, chosen) as version:
-            warnings, load_s = _fill(server, name, archive_path, source, tools, chosen)
+        with _new_database(server, name, source, options) as version:
+            warnings, load_s = fill(name)
             compare_begun = clock.monotonic()
-            archive = expected or fingerprint_of_archive(archive_path, tools.pg_restore, chosen.script, with_sums=True)
-            comparison = _compared(server, name, archive, source, tools, chosen, version)
+            archive, comparison = judge(name, version)
             compare_s = clock.monotonic() - compare_begun
             if not (comparison.is_equal or accept_differences):
                 _refuse(comparison)
-            _finish(server, name, source, chosen)
+            _finish(server, name, source, options)
     except BaseException:
         with contextlib.suppress(LifeboatError):
             drop_database(server, name)
@@ -98,7 +127,7 @@ def _new_database(server: Server, name: str, source: Description, options: Resto
     """Create the database and stay connected to it, so that others see that it is being worked on; give the version."""
     with connect(server, server.maintenance_database) as session:
         version = session.version_number
-        owner, tablespace = not options.script.no_owner, options.with_tablespaces
+        owner, tablespace = not options.script.no_owner or options.loader is not None, options.with_tablespaces
         session.run(create_statement(name, source, server_version=version, owner=owner, tablespace=tablespace))
         session.run(f"COMMENT ON DATABASE {identifier(name)} IS {literal(_IN_PROGRESS)}")
     reached("restore.created")
@@ -163,7 +192,10 @@ def _fill(
     with connect(server, server.maintenance_database) as session:
         apply(session, reading_settings(name, source))
     begun = clock.monotonic()
-    warnings = _run_pg_restore(server, name, archive_path, tools, options)
+    if options.tablespaces and options.with_tablespaces:
+        warnings = _run_in_tablespaces(server, name, archive_path, tools, options)
+    else:
+        warnings = _run_pg_restore(server, name, archive_path, tools, options)
     load_s = clock.monotonic() - begun
     reached("restore.loaded")
     with connect(server, name) as session:
@@ -177,16 +209,42 @@ def _finish(server: Server, name: str, source: Description, options: RestoreOpti
     with connect(server, server.maintenance_database) as session:
         session.run(f"COMMENT ON DATABASE {identifier(name)} IS NULL")
         if options.with_settings:
-            apply(session, property_statements(name, source, privileges=not options.script.no_privileges))
+            fitting = {**source, "settings": _of_known_roles(session, source["settings"])}
+            apply(session, property_statements(name, fitting, privileges=not options.script.no_privileges))
     reached("restore.finished")
 
 
-def _run_pg_restore(
+def _of_known_roles(session: Session, settings: t.Sequence[t.Mapping[str, str]]) -> list[t.Mapping[str, str]]:
+    """Leave out the settings of roles that the server does not have, as it may without owners and privileges."""
+    known = {"", *session.names("SELECT rolname FROM pg_roles")}
+    return [entry for entry in settings if entry["role"] in known]
+
+
+def _run_in_tablespaces(
     server: Server, name: str, archive_path: str, tools: ClientTools, options: RestoreOptions
+) -> tuple[str, ...]:
+    """Restore with other tablespaces than the archive names, which pg_restore cannot do: tables are put in place while
+    they are empty, indexes after they were built."""
+    contents = read_contents(archive_path)
+    plain = dataclasses.replace(options, with_tablespaces=False)
+    warnings = _run_pg_restore(server, name, archive_path, tools, plain, "pre-data")
+    with connect(server, name) as session:
+        apply(session, moves(contents, options.tablespaces, ("TABLE", "MATERIALIZED VIEW")))
+    reached("restore.tables_moved")
+    warnings += _run_pg_restore(server, name, archive_path, tools, plain, "data", "post-data")
+    with connect(server, name) as session:
+        apply(session, moves(contents, options.tablespaces, ("INDEX", "CONSTRAINT")))
+    return warnings
+
+
+def _run_pg_restore(
+    server: Server, name: str, archive_path: str, tools: ClientTools, options: RestoreOptions, *sections: str
 ) -> tuple[str, ...]:
     # Not in a single transaction: the database is new and dropped on failure anyway, and thousands of tables at once
     # would exhaust the server's lock table.
-    arguments = ["--exit-on-error", "--no-password", server.option_for(name), *options.script.arguments()]
+    loader = options.loader or server
+    arguments = ["--exit-on-error", "--no-password", loader.option_for(name), *options.script.arguments()]
+    arguments += [f"--section={section}" for section in sections]
     notes: tuple[str, ...] = ()
     if options.jobs > 1 and tools.pg_restore.inside is not None:
         notes = (f"loaded by one connection instead of {options.jobs}: into a container the archive comes as a stream",)
@@ -195,11 +253,17 @@ def _run_pg_restore(
     if not options.with_tablespaces:
         arguments.append("--no-tablespaces")
     problem = "Cannot restore the archive"
-    environment = {**server.environment(), "PGOPTIONS": _SESSION}
-    del environment["PGTZ"]  # constraints may depend on the time zone that the database is set to
+    environment = loading_environment(loader)
     with tools.pg_restore.start(arguments, archive=archive_path, environment=environment) as child:
         child.check(problem, "nothing that existed was touched; mend what the server says and start again")
         return (*notes, *judge_words(child.stderr(), problem))
+
+
+def loading_environment(server: Server) -> dict[str, str]:
+    """Return the variables for a program that loads data."""
+    environment = {**server.environment(), "PGOPTIONS": _SESSION}
+    del environment["PGTZ"]  # constraints may depend on the time zone that the database is set to
+    return environment
 
 
 def _compared(
@@ -211,7 +275,7 @@ def _compared(
     options: RestoreOptions,
     version: int,
 ) -> Comparison:
-    restored = fingerprint_of_database(server, name, tools, options.script)
+    restored = fingerprint_of_database(server, name, tools, options.script.of_restored)
     reached("restore.compared")
     same_major = int(source["server_version_number"]) // 10000 == version // 10000
     return compare(archive, restored, same_major=same_major)

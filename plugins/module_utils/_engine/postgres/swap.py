@@ -29,7 +29,16 @@ class Swapped:
 
 def previous_name(name: str, moment: str) -> str:
     """Return `<name>_before_<moment>`, the name cut between characters so that the whole fits in 63 bytes."""
-    suffix = f"_before_{moment}"
+    return _timed_name(name, "before", moment)
+
+
+def restored_name(name: str, moment: str) -> str:
+    """Return `<name>_restored_<moment>`, in the same way: for a database that comes beside another one."""
+    return _timed_name(name, "restored", moment)
+
+
+def _timed_name(name: str, word: str, moment: str) -> str:
+    suffix = f"_{word}_{moment}"
     kept = name.encode()[: _NAME_LIMIT - len(suffix)].decode("utf-8", "ignore")
     return kept + suffix
 
@@ -100,14 +109,14 @@ def _end_sessions(session: Session, database: str) -> None:
 
 
 def _free_name(session: Session, name: str) -> str:
-    taken = set(session.names("SELECT datname FROM pg_database"))
-    return next(candidate for candidate in _candidates(name) if candidate not in taken)
+    return first_free(name, previous_name, session.names("SELECT datname FROM pg_database"))
 
 
-def _candidates(name: str) -> t.Iterator[str]:
-    moment = clock.compact(clock.now())
-    yield previous_name(name, moment)
-    number = 2
+def first_free(name: str, form: t.Callable[[str, str], str], taken: t.Collection[str]) -> str:
+    """Return the first name of a form (`previous_name`, `restored_name`) at this moment that no database has."""
+    moment, number = clock.compact(clock.now()), 1
     while True:
-        yield previous_name(name, f"{moment}_{number}")
+        candidate = form(name, moment if number == 1 else f"{moment}_{number}")
+        if candidate not in taken:
+            return candidate
         number += 1

@@ -13,6 +13,7 @@ from .archive import ScriptOptions
 from .connection import Server, Session, connect
 from .container_server import entered
 from .description import Description
+from .extensions import extension_problems
 from .fingerprint import Fingerprint
 from .quoting import shorten
 from .tools import ClientTools, find_tool, version_text
@@ -76,17 +77,19 @@ def check_target(
     *,
     replace: bool = False,
     with_tablespaces: bool = True,
+    coming_roles: t.Collection[str] = (),
 ) -> TargetCheck:
     """Find out what a restore of `source` as `database` would meet on a server.
 
     `archive` adds the owners that its entries name. `replace`: an existing database of the name is to be swapped out.
+    `coming_roles` are made before the restore. A source without `size_bytes` needs nobody knows how much space.
     """
     chosen = options or ScriptOptions()
     with connect(server, other_than(server, database)) as session:
         exists = bool(session.rows("SELECT FROM pg_database WHERE datname = %s", database))
-        problems = [*_version(session, source), *_rights(session), *_missing_extensions(session, source)]
+        problems = [*_version(session, source), *_rights(session), *extension_problems(session, source)]
         if not (chosen.no_owner and chosen.no_privileges):
-            problems += _missing_roles(session, source, archive)
+            problems += _missing_roles(session, source, archive, coming_roles)
         if with_tablespaces:
             problems += _missing_tablespaces(session, source)
         if exists:
@@ -119,9 +122,11 @@ def _rights(session: Session) -> t.Iterator[str]:
         yield "the server is a standby (restore into its primary)"
 
 
-def _missing_roles(session: Session, source: Description, archive: Fingerprint | None) -> t.Iterator[str]:
+def _missing_roles(
+    session: Session, source: Description, archive: Fingerprint | None, coming: t.Collection[str]
+) -> t.Iterator[str]:
     wanted = {str(role["name"]) for role in source["roles"]} | set(archive.owners if archive else ())
-    missing = sorted(wanted - set(session.names("SELECT rolname FROM pg_roles")))
+    missing = sorted(wanted - set(session.names("SELECT rolname FROM pg_roles")) - set(coming))
     if missing:
         yield (
             f"the server lacks the roles {shorten(missing)} "
@@ -129,17 +134,13 @@ def _missing_roles(session: Session, source: Description, archive: Fingerprint |
         )
 
 
-def _missing_extensions(session: Session, source: Description) -> t.Iterator[str]:
-    available = set(session.names("SELECT name FROM pg_available_extensions"))
-    missing = sorted(str(extension["name"]) for extension in source["extensions"] if extension["name"] not in available)
-    if missing:
-        yield f"the server lacks the extensions {shorten(missing)} (install their packages there)"
-
-
 def _missing_tablespaces(session: Session, source: Description) -> t.Iterator[str]:
     missing = sorted(set(source["tablespaces"]) - set(session.names("SELECT spcname FROM pg_tablespace")))
     if missing:
-        yield f"the server lacks the tablespaces {shorten(missing)} (create them, or restore without tablespaces)"
+        yield (
+            f"the server lacks the tablespaces {shorten(missing)} "
+            "(create them, map them to others, or restore without tablespaces)"
+        )
 
 
 def _obstacles(session: Session, database: str) -> t.Iterator[str]:
@@ -160,6 +161,8 @@ def _obstacles(session: Session, database: str) -> t.Iterator[str]:
 
 
 def _space(server: Server, session: Session, size_bytes: int) -> tuple[list[str], list[str]]:
+    if not size_bytes:
+        return [], ["free space was not checked: how much of the database comes is not known before"]
     folder = _data_folder(session) if server.is_local else ""
     if not folder or not os.path.isdir(folder):
         return [], ["free space was not checked: the server's folder is not to be seen from here"]

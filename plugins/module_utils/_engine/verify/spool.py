@@ -46,6 +46,20 @@ def spooled(store: Store, job: str, owner: str, file: StoredFile, folder: str = 
             os.unlink(path)
 
 
+@contextlib.contextmanager
+def scratch_file(folder: str = "") -> t.Iterator[tuple[str, t.BinaryIO]]:
+    """Yield the path of a private file on this host, and the file, open for writing; it is removed in the end, and by
+    the next run if this one is killed."""
+    parent = folder or tempfile.gettempdir()
+    descriptor, path = _locked_file(parent)
+    try:
+        with open(descriptor, "wb") as file:
+            yield path, file
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
 def _locked_file(parent: str) -> tuple[int, str]:
     while True:
         descriptor, path = tempfile.mkstemp(prefix=_PREFIX, dir=parent)

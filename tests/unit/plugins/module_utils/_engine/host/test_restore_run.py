@@ -22,7 +22,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors i
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import restore_run
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.restore_run import RestoreRequest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.restore_request import RestoreRequest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.comparison import Comparison
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.connection import Server
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.fingerprint import Fingerprint

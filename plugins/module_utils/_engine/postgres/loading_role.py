@@ -1,0 +1,107 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import secrets
+import typing as t
+
+from .. import clock
+from ..errors import LifeboatError
+from ..steps import reached
+from . import scram
+from .connection import Server, Session, connect
+from .quoting import identifier, literal
+
+_PREFIX = "lifeboat_load_"
+_LOADING = "lifeboat: loads a dump from elsewhere"  # comment of a role that may be dropped when nobody uses it
+_LOOPBACK = "127.0.0.1"
+# Rights with which SQL from elsewhere could do more than fill its own database.
+_IS_PRIVILEGED = """
+    SELECT rolsuper OR rolcreaterole OR rolreplication OR rolbypassrls OR EXISTS (
+           SELECT FROM pg_roles p WHERE p.rolname IN ('pg_execute_server_program', 'pg_read_server_files',
+               'pg_write_server_files', 'pg_write_all_data', 'pg_read_all_data')
+               AND pg_has_role(r.oid, p.oid, 'MEMBER'))
+      FROM pg_roles r WHERE rolname = current_user"""
+
+
+def is_privileged(server: Server) -> bool:
+    """Say whether the login role can do more than own databases."""
+    with connect(server, server.maintenance_database) as session:
+        return bool(session.value(_IS_PRIVILEGED))
+
+
+@contextlib.contextmanager
+def loading_role(server: Server) -> t.Iterator[Server]:
+    """Make a role that may do nothing but log in, and yield how to log in as it; it is dropped in the end.
+
+    What it owns must have been given away by `hand_over` or dropped. Roles that killed runs left go first. Raises
+    LifeboatError when the server lets nobody in by a password.
+    """
+    name, password = _PREFIX + secrets.token_hex(4), secrets.token_urlsafe(24)
+    with connect(server, server.maintenance_database) as session:
+        _drop_abandoned(session)
+        with session.transaction():
+            if session.value("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"):
+                session.run("SET LOCAL log_statement = 'none'; SET LOCAL log_min_duration_statement = -1")
+            session.run(f"CREATE ROLE {identifier(name)} LOGIN PASSWORD {literal(scram.new_verifier(password))}")
+            session.run(f"COMMENT ON ROLE {identifier(name)} IS {literal(_LOADING)}")
+            session.run(f"GRANT {identifier(name)} TO CURRENT_USER")
+    reached("loader.made")
+    try:
+        yield _reachable(dataclasses.replace(server, user=name, password=password))
+    finally:
+        with contextlib.suppress(LifeboatError), connect(server, server.maintenance_database) as session:
+            _drop(session, name)
+
+
+def _reachable(server: Server) -> Server:
+    """Return where the role is let in: where everybody else is, or by TCP where the socket asks for the user of the
+    operating system."""
+    places = [server, *([dataclasses.replace(server, host=_LOOPBACK)] if server.is_local else [])]
+    failures = []
+    for place in places:
+        try:
+            with connect(place, place.maintenance_database):
+                return place
+        except LifeboatError as error:
+            failures.append(error.cause)
+    raise LifeboatError(
+        "Cannot load a dump from elsewhere as a role without rights",
+        "; ".join(failures),
+        "let roles log in by password from this host (pg_hba.conf, scram-sha-256), or log in as a role that may create"
+        " databases and nothing else",
+    )
+
+
+def hand_over(server: Server, database: str, loader: str, owner: str) -> None:
+    """Give a database and all that is in it, from the role that loaded it to the one that shall own it."""
+    with connect(server, database) as session, session.transaction():
+        session.run(f"REASSIGN OWNED BY {identifier(loader)} TO {identifier(owner)}")
+        session.run(f"DROP OWNED BY {identifier(loader)}")  # privileges that it was granted
+    reached("loader.handed_over")
+
+
+def _drop_abandoned(session: Session) -> None:
+    names = session.names(
+        "SELECT rolname FROM pg_roles WHERE starts_with(rolname, %s) AND shobj_description(oid, 'pg_authid') = %s"
+        " AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE usename = rolname)"
+        " AND NOT EXISTS (SELECT FROM pg_database WHERE datdba = pg_roles.oid)",
+        _PREFIX,
+        _LOADING,
+    )
+    for name in names:
+        _drop(session, name)
+
+
+def _drop(session: Session, name: str) -> None:
+    """Drop a role, once the sessions that were its are gone."""
+    deadline = clock.monotonic() + 5.0
+    while clock.monotonic() < deadline:
+        with contextlib.suppress(LifeboatError):
+            session.run(f"DROP ROLE IF EXISTS {identifier(name)}")
+            return
+        clock.sleep(0.1)
