@@ -66,7 +66,6 @@ notes:
   - With peer authentication, the default of most distributions, the task must run as the user of the same name as
     O(login_user). Set C(become_user=postgres), and let that user own the directories of the repositories.
   - A role that is not superuser needs C(BYPASSRLS), C(pg_read_all_data) and membership in the roles that own things.
-  - O(jobs) is for the scratch server of O(proof=restore) only.
   - Two runs of a job on one host exclude each other; the second one fails with RV(ignore:exit_code) V(4).
 """
 
