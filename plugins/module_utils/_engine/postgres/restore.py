@@ -20,6 +20,7 @@ from .fingerprint import Fingerprint, fingerprint_of_archive, fingerprint_of_dat
 from .output import judge_words
 from .properties import apply, create_statement, property_statements, reading_settings
 from .quoting import identifier, literal
+from .statistics import analyze
 from .tools import ClientTools
 
 _SHOWN = 5  # differences in an error's text
@@ -168,7 +169,7 @@ def _fill(
     reached("restore.loaded")
     with connect(server, name) as session:
         if options.analyze and not options.script.schema_only:
-            session.run("ANALYZE")
+            warnings = (*warnings, *analyze(session))
     return warnings, load_s
 
 
