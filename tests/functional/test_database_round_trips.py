@@ -34,8 +34,8 @@ __all__ = ["own_locks", "postgres"]
 Postgres = t.Callable[[int], PostgresServer]
 
 CORPUS = Path(__file__).with_name("databases") / "corpus.sql"
-# How newer majors word the same: views name no table where there is one only (16); a new privilege, MAINTAIN, belongs to
-# all that there are (17); and pg_dump leaves out what was the default, where the new major has another one (18).
+# How newer majors word the same: views name no table where there is one only (16); a new privilege, MAINTAIN, belongs
+# to all that there are (17); and pg_dump leaves out what was the default, where the new major has another one (18).
 _REWORDED = re.compile(r"\b(kinds|x|r|sale|totals|first_half)\.(?=[a-z])")
 _OF_MAJORS = re.compile(r"only (before|after): (GRANT (ALL|SELECT,INSERT,[A-Z,]*) ON TABLE|CREATE SUBSCRIPTION )")
 _ROLES = 'CREATE ROLE corpus_owner; CREATE ROLE corpus_reader; CREATE ROLE "Rolle ""x"" 🛟"'

@@ -98,6 +98,10 @@ POSTGRES_LOGIN: Spec = {
         "fallback": _from_environment("PGSSLMODE"),
     },
     "ca_cert": {"type": "path", "fallback": _from_environment("PGSSLROOTCERT")},
+    "login_service": {"type": "str", "default": ""},
+    "login_service_file": {"type": "path"},
+    "login_pass_file": {"type": "path"},
+    "session_role": {"type": "str", "default": ""},
     **POSTGRES_PROGRAMS,
 }
 

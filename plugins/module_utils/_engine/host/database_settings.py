@@ -22,6 +22,8 @@ from .place import Place
 from .secret_file import read_secret
 from .server_backup import ON_GONE, ServerJob
 
+# What the service file of libpq says instead.
+_OF_SERVICE = ("login_host", "login_port", "login_unix_socket", "login_user", "ssl_mode", "ca_cert", "container")
 PROOFS = ("none", "content", "restore")
 _ON_SHRINK = ("fail", "warn", "ignore")
 # libpq's sslmode (PostgreSQL manual, 34.1.2).
@@ -139,6 +141,13 @@ def _server(fields: Fields) -> Server:
         raise fields.refuse("login_host", "stands beside login_unix_socket", "give one of them")
     bin_dir = fields.path("bin_dir")
     container = _container(fields, bin_dir)
+    more = {"pass_file": fields.path("login_pass_file"), "session_role": fields.text("session_role")}
+    if fields.has("login_service") or fields.has("login_service_file"):
+        for key in _OF_SERVICE:
+            if fields.has(key):
+                raise fields.refuse(key, "stands beside login_service, which says it", "give one of them")
+        service, file = fields.text("login_service", None), fields.path("login_service_file")
+        return Server("", 0, service=service, service_file=file, bin_dir=bin_dir, **more)
     return Server(
         host=host or folder or ("" if container else Server.host),
         port=fields.whole("login_port", Server.port, 1, 65535),
@@ -147,6 +156,7 @@ def _server(fields: Fields) -> Server:
         ca_file=fields.path("ca_cert"),
         bin_dir="" if container else bin_dir,
         container=container,
+        **more,
     )
 
 

@@ -13,7 +13,6 @@ import typing as t
 from .. import clock
 from ..errors import FAILED, INCOMPLETE, GuardRefusal, IncompleteError, LifeboatError
 from ..postgres import databases
-from ..postgres.container_server import located
 from ..postgres.databases import Chosen, Database, Selection
 from .backup_run import BackupResult
 from .database_backup import DatabaseJob, SharedGlobals, back_up, shared_globals
@@ -132,7 +131,7 @@ def plan(job: ServerJob) -> ServerPlan:
         raise LifeboatError(
             f"Cannot back up {job.name}", f"parallel is {job.parallel}", f"set it to 1 to {_MOST_PARALLEL}"
         )
-    wanted = databases.chosen(databases.databases_of(located(job.each.server)), job.selection)
+    wanted = databases.chosen(databases.databases_of(job.each.server), job.selection)
     if not wanted.databases:
         raise LifeboatError(
             f"Cannot back up {job.name}",
@@ -215,7 +214,7 @@ def _with_dropped(job: ServerJob, members: list[MemberOutcome]) -> list[MemberOu
     if job.selection.names is not None or all(each.result is not None for each in members):
         return members
     try:
-        there = {each.name for each in databases.databases_of(located(job.each.server))}
+        there = {each.name for each in databases.databases_of(job.each.server)}
     except LifeboatError:
         return members  # the server has gone, and each of them says so
     return [_dropped(each) if each.result is None and each.database not in there else each for each in members]

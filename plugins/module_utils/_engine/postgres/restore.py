@@ -196,7 +196,7 @@ def _run_pg_restore(
     if not options.with_tablespaces:
         arguments.append("--no-tablespaces")
     problem = "Cannot restore the archive"
-    environment = {**server.environment(), "PGOPTIONS": _SESSION}
+    environment = {**server.environment(), "PGOPTIONS": f"{_SESSION} {server.session_options}".rstrip()}
     del environment["PGTZ"]  # constraints may depend on the time zone that the database is set to
     with tools.pg_restore.start(arguments, archive=archive_path, environment=environment) as child:
         child.check(problem, "nothing that existed was touched; mend what the server says and start again")
