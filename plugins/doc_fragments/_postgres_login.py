@@ -53,4 +53,26 @@ options:
       - Path of a PEM file with the certificates of the authorities to trust for the PostgreSQL server.
       - The environment variable E(PGSSLROOTCERT) is used if the option is not set.
     type: path
+  login_service:
+    description:
+      - Name of a service in the connection service file of libpq, which then says how to log in.
+      - O(login_port), O(login_user), O(ssl_mode) and O(ca_cert) have no effect then. The other options that say where
+        the server is, and O(login_password), are refused.
+    type: str
+    default: ""
+  login_service_file:
+    description:
+      - Path of the connection service file on the host of the task. By default it is where libpq looks for it, such as
+        C(~/.pg_service.conf) and C(/etc/postgresql-common/pg_service.conf).
+    type: path
+  login_pass_file:
+    description:
+      - Path of the password file of libpq on the host of the task, C(~/.pgpass) by default. Libpq ignores one that
+        others than its owner may read.
+    type: path
+  session_role:
+    description:
+      - Role to become after login. The rights are then those of this role, of which O(login_user) must be a member.
+    type: str
+    default: ""
 """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pg_backup
-short_description: Back up a PostgreSQL database to one or more repositories
+short_description: Back up a PostgreSQL database, or all of a server, to one or more repositories
 version_added: 1.0.0
 description:
   - Dumps one database with C(pg_dump) and, beside it, the roles and tablespaces of its server without passwords.
@@ -17,6 +17,8 @@ description:
     could not read all of the database, or if the client programs are older than the server.
   - A backup exists from the moment its manifest is written, which is the last thing that is written. A task that fails
     or is killed before leaves nothing that looks like a backup, and the next run cleans up.
+  - With O(databases), a database that fails does not stop the others. The task fails in the end, with the complete list
+    of what is missing and the RV(ignore:exit_code) V(5), or V(1) if no database was backed up.
 author:
   - Lifeboat maintainers (@lifeboat)
 extends_documentation_fragment:
@@ -26,6 +28,7 @@ extends_documentation_fragment:
   - lifeboat.recovery._postgres_programs
   - lifeboat.recovery._repository.several
   - lifeboat.recovery._drill
+  - lifeboat.recovery._pg_backup
 attributes:
   check_mode:
     support: full
@@ -43,56 +46,15 @@ options:
       - Name of the backup job. It must not be used for anything else in any of the repositories, so let it contain the
         name of the host, such as V(db1-lab).
       - Its first run binds the job to the server and the database that it saves. A run for another one is refused.
+        A standby is the same server as its primary.
+      - With O(databases), at most 60 characters.
     type: str
     required: true
   database:
     description:
       - Name of the database, exactly as the server knows it. It can contain any characters.
+      - Either this or O(databases) is required.
     type: str
-    required: true
-  proof:
-    description:
-      - What is done at once with each copy that was written.
-      - V(content) reads it back and verifies every checksum and the whole archive.
-      - V(restore) does that, and also restores it into a scratch server and compares the data.
-        This needs the server programs of PostgreSQL on the host.
-      - V(none) leaves the proof to M(lifeboat.recovery.backup_verify). Until then the backup is not V(latest_good).
-    type: str
-    choices: [content, restore, none]
-    default: content
-  compression:
-    description:
-      - How the backup is compressed. V(gzip) is for hosts that have nothing for V(zstd), and is many times slower.
-    type: str
-    choices: [zstd, gzip, none]
-    default: zstd
-  allow_partial:
-    description:
-      - Whether it is good enough if the backup is in some of the repositories only. A missing copy is then a warning.
-      - By default the task fails if a copy is missing. The backup is written and returned all the same.
-    type: bool
-    default: false
-  on_shrink:
-    description:
-      - What happens if the dump has less than half of the size of the job's last backup.
-      - V(fail) refuses it, with V(shrunk) as RV(ignore:guard), and there is no new backup.
-    type: str
-    choices: [fail, warn, ignore]
-    default: fail
-  rebind:
-    description:
-      - Whether the job may be bound to another source from now on. Set it for one run, after the server was rebuilt.
-    type: bool
-    default: false
-  lock_timeout_s:
-    description:
-      - For how many seconds the dump waits for a locked table before it gives up. V(0) waits for ever.
-    type: int
-    default: 300
-  wait_s:
-    description: For how many seconds a copy waits while a repository is being maintained.
-    type: int
-    default: 4200
 seealso:
   - module: lifeboat.recovery.pg_restore
   - name: pg_dump
@@ -104,7 +66,6 @@ notes:
   - With peer authentication, the default of most distributions, the task must run as the user of the same name as
     O(login_user). Set C(become_user=postgres), and let that user own the directories of the repositories.
   - A role that is not superuser needs C(BYPASSRLS), C(pg_read_all_data) and membership in the roles that own things.
-  - O(jobs) is for the scratch server of O(proof=restore) only.
   - Two runs of a job on one host exclude each other; the second one fails with RV(ignore:exit_code) V(4).
 """
 
@@ -124,11 +85,6 @@ EXAMPLES = r"""
         endpoint_url: https://minio.example.com:9000
         access_key: backup-writer
         secret_key: "{{ vault_backup_writer_secret_key }}"
-  register: backup
-
-- name: Say how long it took
-  ansible.builtin.debug:
-    msg: "{{ backup.id }}: {{ backup.stored_bytes | human_readable }} in {{ backup.seconds }} s"
 
 - name: Back a database up before an upgrade, and prove that it can be restored
   lifeboat.recovery.pg_backup:
@@ -143,11 +99,12 @@ EXAMPLES = r"""
     repositories:
       - path: /srv/backups
 
-- name: Accept that the off-site repository is away
+- name: Back up all databases of a server but the tests
   lifeboat.recovery.pg_backup:
-    job: db1-lab
-    database: lab
-    allow_partial: true
+    job: db1
+    databases: all
+    exclude: [test_*]
+    parallel: 4
     repositories: "{{ backup_repositories }}"
 
 - name: Back up after half of the data was archived on purpose
@@ -181,19 +138,19 @@ job:
   sample: db1-lab
 database:
   description: Name of the database.
-  returned: success
+  returned: success, without O(databases)
   type: str
   sample: lab
 database_bytes:
   description: Size of the database on the server, with its indexes.
-  returned: success
+  returned: success, without O(databases)
   type: int
   sample: 128974848
 estimated_bytes:
   description:
     - About how much a backup takes in each repository, going by the last one. Without a last one it is the size of the
       database, which is far too much.
-  returned: success
+  returned: success, without O(databases)
   type: int
   sample: 20971520
 id:
@@ -263,6 +220,32 @@ dump_seconds:
   returned: when a backup was written
   type: float
   sample: 2.384
+members:
+  description:
+    - What became of each of the O(databases), in the order of their names. Those that are backed up have the values
+      that are otherwise at the top, such as RV(id) and RV(copies). In check mode, what would be written.
+  returned: with O(databases)
+  type: list
+  elements: dict
+  contains:
+    job:
+      description: Name of the job that has its backups.
+      type: str
+      sample: db1.shop
+    database:
+      description: Name of the database.
+      type: str
+      sample: shop
+    problem:
+      description: Why it is not backed up as it should be. Empty if it is.
+      type: str
+      sample: ""
+gone:
+  description: Names of databases that have backups and are not there any more, unless O(on_gone=ignore).
+  returned: with O(databases)
+  type: list
+  elements: str
+  sample: []
 guard:
   description:
     - The safety rule that forbade the backup.
@@ -285,7 +268,17 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.postgres
     database_job_from,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.postgres_options import POSTGRES_LOGIN
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import IncompleteError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.server_jobs import (
+    DATABASES,
+    DATABASES_RULES,
+    PlannedServer,
+    back_up_server,
+    plan_server,
+)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import (
+    IncompleteError,
+    UsageError,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import database_backup, database_plan
 
 
@@ -311,13 +304,19 @@ class Planned:
         return backup_plan_answer(self.plan)
 
 
-def plan(params: bridge.Params) -> Planned:
+def plan(module: AnsibleModule, params: bridge.Params) -> Planned | PlannedServer:
     """Look at the source and the repositories."""
+    if params["databases"] is not None:
+        return plan_server(params, module.check_mode)
+    if not params["database"]:
+        raise UsageError(f"Cannot run job {params['job']}", "no database is named", "set database or databases")
     return Planned(database_plan.plan(database_job_from(params)))
 
 
-def apply(module: AnsibleModule, planned: Planned) -> bridge.Result:
-    """Write the backup; one that is not in all repositories is a failure that says what there is."""
+def apply(module: AnsibleModule, planned: Planned | PlannedServer) -> bridge.Result:
+    """Write the backups; what is not in all repositories is a failure that says what there is."""
+    if isinstance(planned, PlannedServer):
+        return back_up_server(module, planned)
     try:
         return backup_answer(database_backup.back_up(planned.plan.job))
     except IncompleteError as error:
@@ -329,7 +328,7 @@ def main() -> t.NoReturn:
     module = AnsibleModule(
         argument_spec={
             "job": {"type": "str", "required": True},
-            "database": {"type": "str", "required": True},
+            "database": {"type": "str"},
             "proof": {"type": "str", "choices": ["content", "restore", "none"], "default": "content"},
             "compression": {"type": "str", "choices": ["zstd", "gzip", "none"], "default": "zstd"},
             "allow_partial": {"type": "bool", "default": False},
@@ -337,13 +336,15 @@ def main() -> t.NoReturn:
             "rebind": {"type": "bool", "default": False},
             "lock_timeout_s": {"type": "int", "default": 300},
             "wait_s": {"type": "int", "default": 4200},
+            **DATABASES,
             **REPOSITORIES,
             **POSTGRES_LOGIN,
             **DRILL,
         },
         supports_check_mode=True,
+        **DATABASES_RULES,
     )
-    bridge.run(module, plan, lambda planned: apply(module, planned))
+    bridge.run(module, lambda params: plan(module, params), lambda planned: apply(module, planned))
 
 
 if __name__ == "__main__":

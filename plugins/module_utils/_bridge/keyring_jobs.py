@@ -18,7 +18,7 @@ from .._engine.repository import identity, keyring_changes, organisation_secret,
 from .._engine.repository.keyring_changes import Held, Ring, Write
 from .._engine.repository.organisation_secret import Secret, Stretching
 from .._engine.repository.store import Store
-from .arguments import Spec
+from .options import Spec
 from .places import places_from
 
 # Documented in the modules.

@@ -36,6 +36,10 @@ POSTGRES_LOGIN: Spec = {
         "fallback": from_environment("PGSSLMODE"),
     },
     "ca_cert": {"type": "path", "fallback": from_environment("PGSSLROOTCERT")},
+    "login_service": {"type": "str", "default": ""},
+    "login_service_file": {"type": "path"},
+    "login_pass_file": {"type": "path"},
+    "session_role": {"type": "str", "default": ""},
     **POSTGRES_PROGRAMS,
 }
 
@@ -46,6 +50,12 @@ def server_from(params: t.Mapping[str, t.Any]) -> Server:
     Raises UsageError, and LifeboatError for a container that is not there or does not run.
     """
     container = container_from(params)
+    more: dict[str, t.Any] = {"pass_file": params["login_pass_file"] or "", "session_role": params["session_role"]}
+    service = params["login_service"]
+    if service or params["login_service_file"]:
+        _refuse_beside_service(params)
+        file = params["login_service_file"] or ""
+        return Server("", 0, service=service, service_file=file, bin_dir=params["bin_dir"] or "", **more)
     server = Server(
         host=params["login_host"] or params["login_unix_socket"] or ("" if container else Server.host),
         port=params["login_port"],
@@ -55,8 +65,18 @@ def server_from(params: t.Mapping[str, t.Any]) -> Server:
         ca_file=params["ca_cert"] or "",
         bin_dir="" if container else params["bin_dir"] or "",
         container=container,
+        **more,
     )
     return located(server)
+
+
+def _refuse_beside_service(params: t.Mapping[str, t.Any]) -> None:
+    problem = "Cannot use these options"
+    if not params["login_service"]:
+        raise UsageError(problem, "login_service_file stands alone", "name the service in it, too")
+    for name in ("login_host", "login_unix_socket", "login_password", "container"):
+        if params[name]:
+            raise UsageError(problem, f"{name} stands beside login_service, which says it", "give one of them")
 
 
 def container_from(params: t.Mapping[str, t.Any]) -> Container | None:

@@ -32,7 +32,7 @@ CHILDREN = frozenset(("subprocess", "multiprocessing", "pty", "asyncio"))
 CHILD_CALLS = ("os.system", "os.popen", "os.fork", "os.exec", "os.spawn", "os.posix_spawn", "os.forkpty")
 # One becomes another user in a copy of this process, the others share work that Python does on one core only; they run
 # no program. child.py is for programs.
-FORKS = ("host/run_as.py", "objects/mirror_processes.py", "objects/worker_processes.py")
+FORKS = ("host/parallel_runs.py", "host/run_as.py", "objects/mirror_processes.py", "objects/worker_processes.py")
 CLOCK_CALLS = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today", "formatdate", "localtime")
 
 

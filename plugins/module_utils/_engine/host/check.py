@@ -11,13 +11,14 @@ import os
 import typing as t
 
 from .. import clock
-from ..errors import DONE, LifeboatError
+from ..errors import DONE, INCOMPLETE, LifeboatError
 from ..repository import binding
-from . import tables
+from . import server_backup, tables
 from .config import Config
 from .database_backup import KIND, DatabaseJob, Source, drill_programs, inspect
 from .database_settings import DatabaseSettings
 from .job_settings import JobSettings
+from .member_names import member_job
 from .notify_channel import Channel
 from .objects_job import EmptySourceRefusal
 from .objects_job import inspect as inspect_objects
@@ -25,6 +26,7 @@ from .objects_job_settings import ObjectsSettings
 from .place import Place
 from .repository_settings import RepositorySettings
 from .run_as import Document, user_name
+from .server_backup import ServerPlan
 
 _SKEW = dt.timedelta(minutes=5)  # S3 servers refuse requests from 15 minutes on
 
@@ -61,7 +63,9 @@ def check_job(config: Config, job: JobSettings) -> Document:
     findings = [finding for finding, _opened in looked_at]
     opened = [place for _finding, place in looked_at if place is not None]
     reached = [place for finding, place in looked_at if place is not None and finding.is_good]
-    if isinstance(job, DatabaseSettings):
+    if isinstance(job, DatabaseSettings) and job.selection is not None:
+        findings += _of_server(config, job, opened, reached)
+    elif isinstance(job, DatabaseSettings):
         findings += _of_database(job, opened, reached)
     elif isinstance(job, ObjectsSettings):
         findings += _of_objects(job, opened, reached)
@@ -162,6 +166,31 @@ def _of_database(job: DatabaseSettings, opened: t.Sequence[Place], reached: t.Se
         findings += _of_binding(job, KIND, source.identity, reached)
         if job.proof == "restore":
             findings.append(_found("server to try restores out", functools.partial(drill_programs, wanted, source)))
+    return findings
+
+
+def _of_server(
+    config: Config, job: DatabaseSettings, opened: t.Sequence[Place], reached: t.Sequence[Place]
+) -> list[Finding]:
+    """Look at the server, and then at each of the databases that a run would back up."""
+    plans: list[ServerPlan] = []
+
+    def look() -> str:
+        if job.selection is None:
+            return ""
+        plans.append(server_backup.plan(job.all_of_server(job.selection, lambda: config.usable_places(job)[0])))
+        return f"{len(plans[0].databases)} at {job.server}"
+
+    findings = [_found("databases", look)]
+    for planned in plans:
+        findings += [Finding("note", words) for words in planned.warnings]
+        if job.on_gone == "fail":
+            words = "exclude it if it was dropped on purpose, or set on_gone"
+            findings += [Finding("database", server_backup.gone_words(n), words, INCOMPLETE) for n in planned.gone]
+        for each in sorted(planned.databases, key=lambda database: database.name):
+            member = job.member(member_job(job.name, each.name))
+            if member is not None:
+                findings += _of_database(dataclasses.replace(member, database=each.name), opened, reached)
     return findings
 
 

@@ -23,6 +23,7 @@ from . import (
     restore_command,
     restore_run,
     run_command,
+    server_command,
     status_command,
     tables,
     verify_run,
@@ -42,6 +43,10 @@ from .timing import zone_of
 def run(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Run a job: back up, prove, copy; or acknowledge a flagged backup."""
     job = _own(config, options.job)
+    if isinstance(job, DatabaseSettings) and job.has_members:
+        if options.acknowledge:
+            server_command.refuse(job, "acknowledge")
+        return server_command.run(config, job, options, say)
     if options.acknowledge:
         return run_command.acknowledge(job, config.places(job), options.acknowledge)
     return run_command.run(job, config.places(job), options, say)
@@ -50,7 +55,8 @@ def run(config: Config, options: argparse.Namespace, say: Say) -> Shown:
 def list_backups(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
     """List the backups of one job or of all."""
     jobs, remarks = _accessible(config, options.job)
-    found = [as_user(job.run_as, job.name, functools.partial(catalog_view.listing, config, job)) for job in jobs]
+    looked = [as_user(job.run_as, job.name, functools.partial(server_command.listings, config, job)) for job in jobs]
+    found = [each for answer in looked for each in answer["listings"]]
     now = clock.now()
     shown: list[str] = []
     for each in found:
@@ -66,6 +72,7 @@ def list_backups(config: Config, options: argparse.Namespace, _say: Say) -> Show
 def show(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
     """Show all that is known about one backup."""
     job = _own(config, options.job)
+    server_command.refuse(job, "show")
     document = catalog_view.description(config, job, options.backup)
     remarks = catalog_view.remarks(document["unreachable"])
     return Shown(document, catalog_view.description_lines(document), INCOMPLETE if remarks else DONE, remarks)
@@ -73,7 +80,10 @@ def show(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
 
 def copy(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Bring every repository of a job what it lacks."""
-    job = _own(config, options.job)
+    return _of_all(config, options, lambda job: _copy(config, job, options, say))
+
+
+def _copy(config: Config, job: JobSettings, options: argparse.Namespace, say: Say) -> Shown:
     places = config.places(job)
     request = copy_jobs.Request(
         job=job.name,
@@ -102,7 +112,10 @@ def copy(config: Config, options: argparse.Namespace, say: Say) -> Shown:
 
 def prune(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Thin out the backups of a job, and delete what nothing needs any more."""
-    job = _own(config, options.job)
+    return _of_all(config, options, lambda job: _prune(config, job, options, say))
+
+
+def _prune(config: Config, job: JobSettings, options: argparse.Namespace, say: Say) -> Shown:
     places, refused = config.usable_places(job)
     chosen = _chosen(places, options.repository, job)
     return prune_command.prune(job, places, chosen, _of(refused, options.repository), options, say)
@@ -110,7 +123,10 @@ def prune(config: Config, options: argparse.Namespace, say: Say) -> Shown:
 
 def verify(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Verify copies of backups, and record what was found."""
-    job = _own(config, options.job)
+    return _of_all(config, options, lambda job: _verify(config, job, options, say))
+
+
+def _verify(config: Config, job: JobSettings, options: argparse.Namespace, say: Say) -> Shown:
     places, refused = config.usable_places(job)
     chosen = _chosen(places, options.repository, job)
     request = verify_run.VerifyRequest(job.name, options.backup, chosen, options.level, job.drill)
@@ -161,6 +177,7 @@ def _with_objects_drill(
 def restore(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Bring a backup back: as a database, as buckets or as folders."""
     job = _own(config, options.job)
+    server_command.refuse(job, "restore")
     restore_command.refuse_foreign(job, options)
     places, refused = config.usable_places(job)
     if isinstance(job, ObjectsSettings):
@@ -266,6 +283,12 @@ def check_all(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
     code = check.exit_code(found)
     shown = [f"configuration {config.file}: {len(config.repositories)} repositories, {len(config.jobs)} jobs"]
     return Shown({"good": code == DONE, "checks": found}, shown + check.lines(found), code, remarks)
+
+
+def _of_all(config: Config, options: argparse.Namespace, work: t.Callable[[JobSettings], Shown]) -> Shown:
+    """Do the work of a subcommand for a job, or for each of its parts."""
+    job = _own(config, options.job)
+    return server_command.for_each(config, job, work) if job.has_members else work(job)
 
 
 def _own(config: Config, name: str) -> JobSettings:

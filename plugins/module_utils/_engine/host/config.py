@@ -41,10 +41,18 @@ class Config:
 
     def job(self, name: str) -> JobSettings:
         """Return a job. Raises UsageError that names those that there are."""
-        if name not in self.jobs:
+        found = self.find(name)
+        if found is None:
             known = ", ".join(sorted(self.jobs)) or "none"
             raise UsageError(f"Cannot find job {name}", f"{self.file} does not have it", f"its jobs are: {known}")
-        return self.jobs[name]
+        return found
+
+    def find(self, name: str) -> JobSettings | None:
+        """Return a job, or the part of a job that has parts; None when there is none of this name."""
+        if name in self.jobs:
+            return self.jobs[name]
+        parts = (each.member(name) for each in self.jobs.values())
+        return next((part for part in parts if part is not None), None)
 
     def places(self, job: JobSettings) -> tuple[Place, ...]:
         """Return all repositories of a job. Raises UsageError when the secrets of one cannot be read."""
@@ -74,6 +82,7 @@ def parse(data: bytes, source: str) -> Config:
     repositories = {name: repository_from(name, each) for name, each in document.sections("repositories").items()}
     refuse_twins(repositories.values(), document)
     jobs = {name: _job(name, each, repositories) for name, each in document.sections("jobs").items()}
+    _refuse_shadows(jobs, document)
     mirrors = mirrors_from(document)
     reporting = reporting_from(document)
     owners: dict[str, Notify | None] = {f"jobs.{name}": each.notify for name, each in jobs.items()}
@@ -116,6 +125,16 @@ def _decoded(data: bytes, source: str) -> t.Any:
         return json.loads(data.decode("utf-8"), object_pairs_hook=once, parse_constant=no_constant)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"Cannot use {source}", f"it is not valid JSON: {error}", "correct it there") from error
+
+
+def _refuse_shadows(jobs: t.Mapping[str, JobSettings], document: Fields) -> None:
+    """Refuse names among those of the parts of another job: its backups could not be told from this one's."""
+    for each in jobs.values():
+        inside = sorted(name for name in jobs if each.has_members and name.startswith(f"{each.name}."))
+        if inside:
+            raise document.refuse(
+                f"jobs.{inside[0]}", f"has a name that databases of {each.name} have", "give it another name"
+            )
 
 
 def _job(name: str, fields: Fields, repositories: t.Collection[str]) -> JobSettings:

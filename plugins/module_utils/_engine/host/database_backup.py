@@ -10,7 +10,7 @@ import typing as t
 
 from .. import clock
 from ..errors import GuardRefusal, MissingPartError
-from ..postgres.connection import Server
+from ..postgres.connection import Server, connect
 from ..postgres.container_server import entered
 from ..postgres.description import describe_database
 from ..postgres.dump import Dump, DumpOptions, Globals
@@ -41,6 +41,15 @@ _UNFINISHED = (
 
 
 @dataclasses.dataclass(frozen=True)
+class SharedGlobals:
+    """The globals of a server, dumped once for the backups of several of its databases."""
+
+    data: bytes  # a few hundred bytes for each role
+    roles: frozenset[str]  # all that there were before the dump of the globals began
+    warnings: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class DatabaseJob:
     """What to back up, where to, and how strictly."""
 
@@ -56,6 +65,7 @@ class DatabaseJob:
     rebind: bool = False  # True: the job's source was rebuilt on purpose
     wait_s: float = WAIT_S  # for maintenance of another repository
     drill: DrillPlace = dataclasses.field(default_factory=DrillPlace)  # without bin_dir: the server's
+    server_globals: SharedGlobals | None = None  # None: they are dumped with the database
 
     @property
     def proving_place(self) -> DrillPlace:
@@ -173,10 +183,27 @@ def _store_all(job: DatabaseJob, source: Source, run: Run) -> list[str]:
     with Dump(job.server, job.database, source.tools.pg_dump, options) as dump:
         run.store_file(_DUMP_NAME, "dump", dump, job.compression, source.check.size_bytes)
         warnings = [*dump.warnings]
+    shared = job.server_globals
+    # A role that was made since then owns something here, and would be missed by a restore.
+    if shared is not None and shared.roles.issuperset(role["name"] for role in source.description["roles"]):
+        run.store_file(_GLOBALS_NAME, "globals", (shared.data,), job.compression)
+        return [*source.tools.warnings, *source.check.notes, *warnings, *shared.warnings]
     with Globals(job.server, source.tools.pg_dumpall, job.dump) as roles:
         run.store_file(_GLOBALS_NAME, "globals", roles, job.compression)
         warnings += roles.warnings
     return [*source.tools.warnings, *source.check.notes, *warnings]
+
+
+def shared_globals(job: DatabaseJob) -> SharedGlobals:
+    """Dump the globals of a job's server for several backups. Raises LifeboatError."""
+    with connect(job.server, job.server.maintenance_database) as session:
+        roles = frozenset(session.names("SELECT rolname FROM pg_roles"))
+        version = session.version_number
+    purpose = f"Cannot back up the roles of {job.server}"
+    tools = client_tools(version, job.server.bin_dir, purpose, entered(job.server, purpose))
+    with Globals(job.server, tools.pg_dumpall, job.dump) as dumped:
+        data = b"".join(dumped)
+    return SharedGlobals(data, roles, tuple(dumped.warnings))
 
 
 def _contents(job: DatabaseJob, source: Source, run: Run, last_bytes: int, warnings: list[str]) -> Contents:

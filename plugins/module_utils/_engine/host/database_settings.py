@@ -7,17 +7,23 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ..errors import LifeboatError, UsageError
 from ..postgres.connection import Server
 from ..postgres.container import ENGINES, NAME_RULE, Container, is_name
 from ..postgres.container_server import located
+from ..postgres.databases import Selection, databases_of, selection_from
 from ..postgres.dump import DumpOptions
 from ..verify.drill_place import DrillPlace
 from .database_backup import KIND, DatabaseJob
 from .fields import Fields
 from .job_settings import JobSettings, shared_from
+from .member_names import checked_server_job, database_of, member_job
 from .place import Place
 from .secret_file import read_secret
+from .server_backup import ON_GONE, ServerJob
 
+# What the service file of libpq says instead.
+_OF_SERVICE = ("login_host", "login_port", "login_unix_socket", "login_user", "ssl_mode", "ca_cert", "container")
 PROOFS = ("none", "content", "restore")
 _ON_SHRINK = ("fail", "warn", "ignore")
 # libpq's sslmode (PostgreSQL manual, 34.1.2).
@@ -26,9 +32,13 @@ _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full
 
 @dataclasses.dataclass(frozen=True)
 class DatabaseSettings(JobSettings):
-    """A job that backs a database up."""
+    """A job that backs up a database, or several databases of a server."""
 
-    database: str = ""
+    database: str = ""  # empty: see `selection` and `server_job`
+    selection: Selection | None = None  # None: one database
+    parallel: int = ServerJob.parallel  # databases at once
+    on_gone: str = ServerJob.on_gone
+    server_job: str = ""  # name of the job for several databases that this one is a part of
     server: Server = dataclasses.field(default_factory=Server)  # without its password
     password_file: str = ""
     on_shrink: str = "fail"
@@ -49,12 +59,25 @@ class DatabaseSettings(JobSettings):
             return server
         return dataclasses.replace(server, password=read_secret(self.password_file))
 
+    @property
+    def has_members(self) -> bool:
+        return self.selection is not None
+
+    def member(self, name: str) -> DatabaseSettings | None:
+        """Return the job of one of the databases, None when the name is not that of one; nobody looks whether it is
+        there."""
+        database = database_of(self.name, name) if self.selection is not None else None
+        if database is None:
+            return None
+        return dataclasses.replace(self, name=name, database=database, selection=None, server_job=self.name)
+
     def job(self, places: tuple[Place, ...]) -> DatabaseJob:
         """Return what a run works with. Raises UsageError when a secret cannot be read."""
+        server = self.login()
         return DatabaseJob(
             name=self.name,
-            server=self.login(),
-            database=self.database,
+            server=server,
+            database=self.database or (self._found(server) if self.server_job else ""),
             places=places,
             proof=self.proof,
             compression=self.compression,
@@ -64,12 +87,29 @@ class DatabaseSettings(JobSettings):
             drill=self.drill,
         )
 
+    def all_of_server(self, selection: Selection, open_places: t.Callable[[], tuple[Place, ...]]) -> ServerJob:
+        """Return what a run of several databases works with. Raises UsageError when a secret cannot be read."""
+        return ServerJob(self.job(()), open_places, selection, self.parallel, self.on_gone)
+
+    def _found(self, server: Server) -> str:
+        """Return the database whose name is too long to be told by that of the job. Raises LifeboatError."""
+        for each in databases_of(server):
+            if member_job(self.server_job, each.name) == self.name:
+                return each.name
+        raise LifeboatError(
+            f"Cannot run job {self.name}", f"the server at {server} does not have its database", "check the name"
+        )
+
 
 def database_from(name: str, fields: Fields, repositories: t.Collection[str]) -> DatabaseSettings:
     """Return a job of kind pg_database. Raises UsageError."""
+    selection = _selection(name, fields)
     return DatabaseSettings(
         **shared_from(name, KIND, fields, repositories, PROOFS),
-        database=fields.text("database", None),
+        database=fields.text("database", None) if selection is None else "",
+        selection=selection,
+        parallel=fields.whole("parallel", ServerJob.parallel, 1, 64),
+        on_gone=fields.choice("on_gone", ON_GONE, ServerJob.on_gone),
         server=_server(fields),
         password_file=fields.path("login_password_file"),
         on_shrink=fields.choice("on_shrink", _ON_SHRINK, "fail"),
@@ -78,12 +118,36 @@ def database_from(name: str, fields: Fields, repositories: t.Collection[str]) ->
     )
 
 
+def _selection(name: str, fields: Fields) -> Selection | None:
+    """Return which databases a job means, None for a job of one. Raises UsageError."""
+    value, exclude = fields.anything("databases"), fields.texts("exclude", ())
+    if value is None:
+        for key in ("exclude", "parallel", "on_gone"):
+            if fields.has(key):
+                raise fields.refuse(key, "stands without databases", "remove it, or set databases to all")
+        return None
+    if fields.has("database"):
+        raise fields.refuse("databases", "stands beside database", "give one of them")
+    try:
+        checked_server_job(name)
+        return selection_from(value, exclude, "")
+    except UsageError as error:
+        raise fields.refuse("databases", f"cannot be used: {error.cause}", error.remedy) from error
+
+
 def _server(fields: Fields) -> Server:
     host, folder = fields.text("login_host"), fields.path("login_unix_socket")
     if host and folder:
         raise fields.refuse("login_host", "stands beside login_unix_socket", "give one of them")
     bin_dir = fields.path("bin_dir")
     container = _container(fields, bin_dir)
+    more: dict[str, t.Any] = {"pass_file": fields.path("login_pass_file"), "session_role": fields.text("session_role")}
+    if fields.has("login_service") or fields.has("login_service_file"):
+        for key in _OF_SERVICE:
+            if fields.has(key):
+                raise fields.refuse(key, "stands beside login_service, which says it", "give one of them")
+        service, file = fields.text("login_service", None), fields.path("login_service_file")
+        return Server("", 0, service=service, service_file=file, bin_dir=bin_dir, **more)
     return Server(
         host=host or folder or ("" if container else Server.host),
         port=fields.whole("login_port", Server.port, 1, 65535),
@@ -92,6 +156,7 @@ def _server(fields: Fields) -> Server:
         ca_file=fields.path("ca_cert"),
         bin_dir="" if container else bin_dir,
         container=container,
+        **more,
     )
 
 

@@ -96,6 +96,11 @@ class Fields:
             return None
         return self.texts(key) if self._take(key, list, None) else ()
 
+    def anything(self, key: str) -> t.Any:
+        """Return a value of any type as it stands there, None when it is not set."""
+        self._known.append(key)
+        return self._values.get(key)
+
     def section(self, key: str) -> Fields:
         """Return an object inside this one, an empty one when it is not set."""
         return Fields(self.source, self._path(key), self._take(key, dict, {}))

@@ -30,7 +30,6 @@ from ..verify.spool import scratch_file
 from .dump_place import DumpPlace, with_digest
 from .foreign_plan import DumpPlan, check, find_psql, script_options, selection_of
 from .place import Say, silent
-from .proving import seconds_since
 from .restore_request import guard_newcomer
 
 
@@ -61,7 +60,7 @@ def restore(planned: DumpPlan, say: Say = silent) -> DumpResult:
     with restoring(request.server), contextlib.ExitStack() as stack:
         say(f"{request.dump.name}: reading all of it")
         work = _Work(planned, stack)
-        fetch_s = seconds_since(begun)
+        fetch_s = clock.seconds_since(begun)
         say(f"{request.dump.name}: loading it into a new database")
         restored = work.restored()
         try:
@@ -84,7 +83,7 @@ def restore(planned: DumpPlan, say: Say = silent) -> DumpResult:
         fetch_seconds=fetch_s,
         load_seconds=round(restored.load_s, 3),
         compare_seconds=round(restored.compare_s, 3),
-        seconds=seconds_since(begun),
+        seconds=clock.seconds_since(begun),
         left_out=work.left_out,
         notes=(*planned.notes, *work.notes, *restored.warnings),
     )

@@ -27,7 +27,7 @@ _S3_LOGIN = (
 _SECRETS = ("secret_key", "session_token", "login_password")
 _SECRETS_OF_CHANNELS = ("password", "token", "url")  # addresses for pings are secrets
 # Templates make texts of numbers and truth values.
-_WHOLE = frozenset(("login_port", "lock_timeout_s", "concurrency", "threads"))
+_WHOLE = frozenset(("login_port", "lock_timeout_s", "parallel", "concurrency", "threads"))
 _FLAGS = frozenset(
     (
         *("allow_partial", "allow_plaintext", "validate_certs", "allow_empty", "one_file_system", "devices"),
@@ -175,19 +175,21 @@ _SERVER = (
 
 def database_roles(jobs: t.Sequence[Entry], run_as: str) -> list[dict[str, t.Any]]:
     """Return the roles that jobs of kind pg_database log in as: for each role of each server its `name`, `password`
-    (empty: none), the `databases`, and under `server` how to reach it."""
+    (empty: none), the `databases`, whether it is `all_databases`, and under `server` how to reach it."""
     found: dict[tuple[str, ...], dict[str, t.Any]] = {}
     for job in jobs:
         values = _plain(job)
-        if values.get("kind") != "pg_database":
-            continue
+        if values.get("kind") != "pg_database" or values.get("login_service"):
+            continue  # how a service logs in only its file knows
         server = {key: values[key] for key in _SERVER if key in values}
         name = str(values.get("login_user") or values.get("run_as") or run_as)
         place = tuple(str(server.get(key, "")) for key in _SERVER[:5])
-        role = found.setdefault((name, *place), {"name": name, "password": "", "databases": [], "server": server})
+        new = {"name": name, "password": "", "databases": [], "all_databases": False, "server": server}
+        role = found.setdefault((name, *place), new)
         role["password"] = role["password"] or values.get("login_password", "")
-        if values["database"] not in role["databases"]:
-            role["databases"].append(values["database"])
+        role["all_databases"] = role["all_databases"] or values.get("databases") == "all"
+        named = values.get("databases", [values.get("database")])
+        role["databases"] += [each for each in named if named != "all" and each not in role["databases"]]
     return list(found.values())
 
 

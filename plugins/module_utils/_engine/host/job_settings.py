@@ -35,6 +35,15 @@ class JobSettings:
     timezone: str = "UTC"  # whose days, weeks and so on `keep` means
 
     @property
+    def has_members(self) -> bool:
+        """Say whether its backups lie under the names of several jobs, one for each of its parts."""
+        return False
+
+    def member(self, _name: str) -> JobSettings | None:
+        """Return the job of one of its parts, None when it has none of this name."""
+        return None
+
+    @property
     def drill(self) -> DrillPlace:
         """Return where restores are tried out."""
         return DrillPlace()

@@ -75,7 +75,7 @@ class Report:
         self._command = command
         self._name = name
         self._reporting = config.reporting
-        found = config.mirrors.get(name) if command == "mirror" else config.jobs.get(name)
+        found = config.mirrors.get(name) if command == "mirror" else config.find(name)
         self._settings: JobSettings | MirrorSettings | None = found
         self._file = history_file(config, found) if found is not None else None
         self._remarks: list[str] = []

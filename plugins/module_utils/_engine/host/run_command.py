@@ -13,10 +13,13 @@ import typing as t
 from ..errors import DONE, FlaggedError, IncompleteError, LifeboatError, UsageError
 from . import acknowledging, database_backup, objects_backup, tables
 from .backup_run import BackupResult
+from .database_backup import DatabaseJob
 from .database_settings import DatabaseSettings
 from .job_settings import JobSettings
 from .objects_job_settings import ObjectsSettings
 from .place import Place, Say
+from .run_as import Document
+from .server_backup import ServerJob
 from .shown import Shown
 
 
@@ -30,33 +33,34 @@ def run(job: JobSettings, places: tuple[Place, ...], options: argparse.Namespace
 
 def _backed_up(job: JobSettings, places: tuple[Place, ...], options: argparse.Namespace, say: Say) -> BackupResult:
     if isinstance(job, DatabaseSettings):
-        _refuse(
-            job,
-            {
-                "--full": options.full,
-                "--metadata-only": options.metadata_only,
-                "--reread": options.reread,
-                "--allow-empty": options.allow_empty,
-            },
-        )
-        changes: dict[str, t.Any] = {"rebind": options.rebind}
-        if options.on_shrink:
-            changes["on_shrink"] = options.on_shrink
-        return database_backup.back_up(dataclasses.replace(job.job(places), **changes), say)
+        return database_backup.back_up(_with_options(job.job(places), options), say)
     if isinstance(job, ObjectsSettings):
-        _refuse(job, {"--on-shrink": options.on_shrink})
+        _refuse(job.name, job.kind, {"--on-shrink": options.on_shrink})
         mode = "full" if options.full else ("metadata_only" if options.metadata_only else "incremental")
-        changes = {"rebind": options.rebind, "mode": mode, "allow_empty": job.allow_empty or options.allow_empty}
+        is_allowed = job.allow_empty or options.allow_empty
+        changes: dict[str, t.Any] = {"rebind": options.rebind, "mode": mode, "allow_empty": is_allowed}
         if options.reread:
             changes["reread"] = options.reread
         return objects_backup.back_up(dataclasses.replace(job.job(places), **changes), say)
     raise UsageError(f"Cannot run job {job.name}", f"nothing is known of kind {job.kind}", "upgrade lifeboat")
 
 
-def _refuse(job: JobSettings, options: t.Mapping[str, t.Any]) -> None:
+def with_options(job: ServerJob, options: argparse.Namespace) -> ServerJob:
+    """Return a job for several databases as a command line wants it. Raises UsageError."""
+    return dataclasses.replace(job, each=_with_options(job.each, options))
+
+
+def _with_options(job: DatabaseJob, options: argparse.Namespace) -> DatabaseJob:
+    foreign = ("full", "metadata_only", "reread", "allow_empty")
+    given = {f"--{name.replace('_', '-')}": getattr(options, name) for name in foreign}
+    _refuse(job.name, database_backup.KIND, given)
+    return dataclasses.replace(job, rebind=options.rebind, on_shrink=options.on_shrink or job.on_shrink)
+
+
+def _refuse(job: str, kind: str, options: t.Mapping[str, t.Any]) -> None:
     for name, value in options.items():
         if value:
-            raise UsageError(f"Cannot run job {job.name} with {name}", f"it is of kind {job.kind}", "leave it out")
+            raise UsageError(f"Cannot run job {job} with {name}", f"it is of kind {kind}", "leave it out")
 
 
 def acknowledge(job: JobSettings, places: tuple[Place, ...], backup: str) -> Shown:
@@ -79,8 +83,9 @@ def acknowledge(job: JobSettings, places: tuple[Place, ...], backup: str) -> Sho
     return Shown(document, lines, error.exit_code if error else DONE, error=error)
 
 
-def _shown(result: BackupResult, error: LifeboatError | None = None) -> Shown:
-    document = {
+def document_of(result: BackupResult) -> Document:
+    """Return what a run made for machines."""
+    return {
         "job": result.job,
         "id": result.id,
         "copies": [
@@ -103,6 +108,10 @@ def _shown(result: BackupResult, error: LifeboatError | None = None) -> Shown:
         "flags": list(result.flags),
         "warnings": list(result.warnings),
     }
+
+
+def _shown(result: BackupResult, error: LifeboatError | None = None) -> Shown:
+    document = document_of(result)
     sizes = f"{tables.size(result.stored_bytes)} of {tables.size(result.plain_bytes)}"
     shown = [f"{result.job}: backup {result.id}, {sizes}, {tables.duration(result.seconds)}", *_objects(result)]
     for copy in result.copies:

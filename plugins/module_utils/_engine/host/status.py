@@ -45,6 +45,7 @@ class JobStatus:
     source_bytes: int | None = None  # of all that the newest backup holds
     stored_bytes: int | None = None  # of what was written for it
     used: tuple[RepositoryFacts, ...] = ()
+    members: int | None = None  # how many databases it has backups of, in rows of their own; None: it is one of them
 
     @property
     def is_healthy(self) -> bool:
@@ -225,9 +226,11 @@ def lines(found: t.Sequence[Document], now: dt.datetime) -> list[str]:
 
 def _row(each: Document, now: dt.datetime) -> list[str]:
     proved_at = each["proved_at"]
+    members = each["members"]
+    latest = str(each["id"]) or "none" if members is None else f"{members} databases"
     return [
         str(each["job"]),
-        str(each["id"]) or "none",
+        latest,
         tables.duration(float(each["age_s"])) if each["age_s"] is not None else "-",
         f"{float(each['rpo_hours']):g} h" if each["rpo_hours"] else "-",
         f"{tables.duration((now - clock.from_text(str(proved_at))).total_seconds())} ago" if proved_at else "never",

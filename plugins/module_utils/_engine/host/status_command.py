@@ -13,8 +13,9 @@ import typing as t
 
 from .. import clock
 from ..errors import DONE, FAILED, LifeboatError, UsageError
-from . import metrics, mirror_status, status, tables
+from . import metrics, mirror_status, server_status, status, tables
 from .config import Config
+from .database_settings import DatabaseSettings
 from .job_settings import JobSettings
 from .mirror_config import MirrorSettings
 from .reporting import history_file, subject_of, write_metrics
@@ -36,9 +37,10 @@ def show(
     folder = config.reporting.metrics_dir
     if options.metrics and not folder:
         raise UsageError("Cannot write metrics", f"{config.file} has no folder for them", "set metrics.directory there")
-    found = [_looked(job, functools.partial(_of_job, config, job, options.metrics)) for job in jobs]
+    looked = [_looked(job, functools.partial(_of_parts, config, job, options.metrics)) for job in jobs]
+    found = [part for each in looked for part in (each, *each.pop("parts", ()))]
     mirrored = [_looked(each, functools.partial(_of_mirror, config, each, options.metrics)) for each in mirrors]
-    more = [*remarks, *(_host_metrics(config, folder) if options.metrics else ())]
+    more = [*remarks, *(_host_metrics(config, folder, found) if options.metrics else ())]
     is_healthy = all(each["healthy"] for each in (*found, *mirrored)) and len(more) == len(remarks)
     now = clock.now()
     shown = status.lines(found, now) if found or not mirrored else []
@@ -56,6 +58,17 @@ def _looked(settings: JobSettings | MirrorSettings, look: t.Callable[[], Documen
         if isinstance(settings, JobSettings):
             return status.unseen(settings, problem).document()
         return mirror_status.judge(settings, History(), (problem,)).document()
+
+
+def _of_parts(config: Config, job: JobSettings, writes: bool) -> Document:
+    """Return how a job stands; the parts of one that has some are below its key `parts`."""
+    if not isinstance(job, DatabaseSettings) or not job.has_members:
+        return _of_job(config, job, writes)
+    parts = [_of_job(config, each, writes) for each in server_status.members(config, job)]
+    looked = server_status.look(config, job, parts)
+    problems = _kept(config, job, lambda history: history, writes)
+    whole = dataclasses.replace(looked, problems=(*looked.problems, *problems))
+    return {**whole.document(), "parts": parts}
 
 
 def _of_job(config: Config, job: JobSettings, writes: bool) -> Document:
@@ -86,9 +99,10 @@ def _kept(
     return ()
 
 
-def _host_metrics(config: Config, folder: str) -> list[str]:
+def _host_metrics(config: Config, folder: str, found: t.Sequence[Document]) -> list[str]:
     now = clock.now()
-    subjects = [subject_of(config.reporting, each, now) for each in config.jobs.values()]
+    jobs = {**config.jobs, **{str(each["job"]): config.find(str(each["job"])) for each in found}}
+    subjects = [subject_of(config.reporting, each, now) for each in jobs.values() if each is not None]
     subjects += [subject_of(config.reporting, each, now) for each in config.mirrors.values()]
     try:
         metrics.write_host(folder, now.timestamp(), subjects)

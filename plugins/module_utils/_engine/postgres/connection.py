@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import os
+import re
+import threading
 import typing as t
 from dataclasses import dataclass, field
 
@@ -21,6 +24,8 @@ except ImportError:  # pragma: no cover - depends on the host
     psycopg2 = None  # type: ignore[assignment]
 
 APPLICATION_NAME = "lifeboat"
+_OPTIONS = "-c statement_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off"
+_ENVIRONMENT = threading.Lock()  # held while the environment of this process is another one
 REACHED_BY = (
     "publish the container's port to this host (--publish 127.0.0.1:5432:5432), or say with login_host and login_port, "
     "or login_unix_socket for a volume, how it is reached from here"
@@ -41,11 +46,22 @@ class Server:
     bin_dir: str = ""  # folder of the client tools; empty: the usual places
     connect_timeout_s: int = 10
     container: Container | None = None  # where it runs and has its programs; with it an empty `host` is to be found out
+    service: str = ""  # name in libpq's connection service file, which then says all above but `maintenance_database`
+    service_file: str = ""  # empty: where libpq looks for it
+    pass_file: str = ""  # password file of libpq; empty: ~/.pgpass
+    session_role: str = ""  # role to become after login; empty: stay who logged in
 
     @property
     def is_local(self) -> bool:
         """Say whether the server's socket and folders are on this host."""
-        return self.host.startswith("/") and self.container is None
+        return self.host.startswith("/") and self.container is None and not self.service
+
+    @property
+    def session_options(self) -> str:
+        """Return the server options of every session, as PGOPTIONS has them."""
+        # libpq takes blanks for separators unless a backslash is before them (PostgreSQL manual, 34.1.2, "options").
+        escaped = re.sub(r"([\\\s])", r"\\\1", self.session_role)
+        return f"-c role={escaped}" if escaped else ""
 
     def environment(self) -> dict[str, str]:
         """Return the variables that lead a client tool to this server; the password travels only here.
@@ -53,13 +69,18 @@ class Server:
         `PGTZ` pins the time zone, because times with time zone are written in the session's zone and pg_dump does not
         set it: the same data would give another dump on a server with other settings.
         """
-        variables = {
+        login = {
             "PGHOST": self.host,
             "PGPORT": str(self.port),
             "PGUSER": self.user,
             "PGPASSWORD": self.password,
             "PGSSLMODE": self.ssl_mode,
             "PGSSLROOTCERT": self.ca_file,
+        }
+        variables = {
+            **({"PGSERVICE": self.service, "PGSERVICEFILE": self.service_file} if self.service else login),
+            "PGPASSFILE": self.pass_file,
+            "PGOPTIONS": self.session_options,
             "PGCONNECT_TIMEOUT": str(self.connect_timeout_s),
             "PGAPPNAME": APPLICATION_NAME,
             "PGTZ": "UTC",
@@ -71,6 +92,8 @@ class Server:
         return f"--dbname={conninfo(database)}"
 
     def __str__(self) -> str:
+        if self.service:
+            return f"service {self.service}"
         place = f"{self.host}:{self.port}"
         return f"{place} ({self.container})" if self.container else place
 
@@ -162,20 +185,25 @@ def connect(server: Server, database: str) -> t.Iterator[Session]:
 
 
 def _open(server: Server, database: str) -> t.Any:
+    login = {
+        "host": server.host,
+        "port": server.port,
+        "user": server.user or None,
+        "password": server.password or None,
+        "sslmode": server.ssl_mode,
+        "sslrootcert": server.ca_file or None,
+    }
     try:
-        connection = psycopg2.connect(
-            dbname=database,
-            host=server.host,
-            port=server.port,
-            user=server.user or None,
-            password=server.password or None,
-            sslmode=server.ssl_mode,
-            sslrootcert=server.ca_file or None,
-            connect_timeout=server.connect_timeout_s,
-            application_name=APPLICATION_NAME,
-            client_encoding="UTF8",
-            options="-c statement_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off",
-        )
+        with _service_file(server):
+            connection = psycopg2.connect(
+                dbname=database,
+                connect_timeout=server.connect_timeout_s,
+                application_name=APPLICATION_NAME,
+                client_encoding="UTF8",
+                passfile=server.pass_file or None,
+                options=f"{_OPTIONS} {server.session_options}".rstrip(),
+                **({"service": server.service} if server.service else login),
+            )
     except (psycopg2.Error, ValueError) as error:
         raise LifeboatError(
             f"Cannot connect to database {database} of PostgreSQL at {server}",
@@ -189,6 +217,24 @@ def _open(server: Server, database: str) -> t.Any:
     return connection
 
 
+@contextlib.contextmanager
+def _service_file(server: Server) -> t.Iterator[None]:
+    """Let libpq find the service file for the duration of the block: before 18 only the environment can name it."""
+    if not (server.service and server.service_file):
+        yield
+        return
+    with _ENVIRONMENT:
+        before = os.environ.get("PGSERVICEFILE")
+        os.environ["PGSERVICEFILE"] = server.service_file
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["PGSERVICEFILE"]
+            else:
+                os.environ["PGSERVICEFILE"] = before
+
+
 def server_time(server: Server) -> dt.datetime:
     """Return the time of the server's own clock, in UTC."""
     with connect(server, server.maintenance_database) as session:
@@ -199,6 +245,12 @@ def server_time(server: Server) -> dt.datetime:
 def _login_remedy(words: str, server: Server) -> str:
     if "authentication failed" in words or "no password supplied" in words:
         return "check the login user and password, and pg_hba.conf"
+    if "service" in words and server.service:
+        return "check the name of the service, and its file"
+    if "certificate" in words or "SSL" in words:
+        return "check ssl_mode, ca_cert and the certificate of the server"
+    if 'invalid value for parameter "role"' in words or "permission denied to set role" in words:
+        return "check session_role: the login user must be a member of it"
     if "does not exist" in words:
         return "check the names of the database and of the login user"
     if server.container is not None:

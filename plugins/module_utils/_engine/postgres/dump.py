@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
+from ..child import ChildError
 from .connection import Server
 from .output import ToolOutput
 from .tools import Tool
@@ -21,6 +22,10 @@ class DumpOptions:
     with_unlogged_data: bool = True  # False on a standby, where unlogged tables cannot be read
 
 
+# What a standby says that has to choose between the dump and what its primary sends (PostgreSQL manual, 27.4.2).
+_CONFLICT = "conflict with recovery"
+
+
 class Dump(ToolOutput):
     """A database as an archive in PostgreSQL's custom format, uncompressed, while pg_dump writes it; see ToolOutput for
     the end."""
@@ -33,6 +38,18 @@ class Dump(ToolOutput):
             f"Cannot back up database {database}",
             "see the server's log; the previous backups are untouched",
         )
+
+    def check(self) -> None:
+        """Wait for pg_dump and judge its exit code and its words."""
+        try:
+            super().check()
+        except ChildError as error:
+            if _CONFLICT not in error.stderr:
+                raise
+            remedy = (
+                "set hot_standby_feedback on, or max_standby_streaming_delay longer than a dump takes, on the standby"
+            )
+            raise ChildError(error.problem, error.cause, remedy, error.status, error.stderr) from error
 
 
 class Globals(ToolOutput):

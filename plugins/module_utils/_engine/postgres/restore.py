@@ -22,6 +22,7 @@ from .fingerprint import Fingerprint, fingerprint_of_archive, fingerprint_of_dat
 from .output import judge_words
 from .properties import apply, create_statement, property_statements, reading_settings
 from .quoting import identifier, literal
+from .statistics import analyze
 from .tablespaces import moves
 from .tools import ClientTools
 
@@ -200,7 +201,7 @@ def _fill(
     reached("restore.loaded")
     with connect(server, name) as session:
         if options.analyze and not options.script.schema_only:
-            session.run("ANALYZE")
+            warnings = (*warnings, *analyze(session))
     return warnings, load_s
 
 
@@ -261,7 +262,7 @@ def _run_pg_restore(
 
 def loading_environment(server: Server) -> dict[str, str]:
     """Return the variables for a program that loads data."""
-    environment = {**server.environment(), "PGOPTIONS": _SESSION}
+    environment = {**server.environment(), "PGOPTIONS": f"{_SESSION} {server.session_options}".rstrip()}
     del environment["PGTZ"]  # constraints may depend on the time zone that the database is set to
     return environment
 

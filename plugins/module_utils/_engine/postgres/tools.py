@@ -41,7 +41,7 @@ class Inside:
         Names of hosts and files of certificates mean nothing there, and the connection does not leave the container.
         """
         ours = {"PGHOST": self.host, "PGPORT": str(self.port), "PGUSER": self.user, "PGPASSWORD": self.password}
-        foreign = ("PGSSLMODE", "PGSSLROOTCERT")
+        foreign = ("PGSSLMODE", "PGSSLROOTCERT", "PGPASSFILE")
         found = {**{name: value for name, value in variables.items() if name not in foreign}, **ours}
         return {name: value for name, value in found.items() if value}
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import server_jobs
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import (
     BusyError,
     GuardRefusal,
@@ -19,6 +20,13 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.bac
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.database_backup import Source
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.database_plan import BackupPlan
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.server_backup import (
+    Failure,
+    MemberOutcome,
+    ServerPlan,
+    ServerResult,
+)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.databases import Database
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.preflight import Preflight
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.tools import ClientTools, Tool
 from ansible_collections.lifeboat.recovery.plugins.modules import pg_backup
@@ -195,3 +203,76 @@ def test_the_folder_of_a_socket_is_a_host(run, engine):
 def test_a_wrong_option_is_refused_before_anything_is_asked(run, engine, options):
     assert run(**options).failed
     assert engine.planned == [] and engine.ran == []
+
+
+class SeveralDatabases:
+    """Stands for the engine's run of several databases."""
+
+    def __init__(self, monkeypatch):
+        self.jobs = []
+        self.failure = None
+        monkeypatch.setattr(server_jobs.server_backup, "plan", self.plan)
+        monkeypatch.setattr(server_jobs.server_backup, "run", self.run)
+
+    def plan(self, job):
+        self.jobs.append(job)
+        return ServerPlan(job, (Database("shop", True, 9), Database("lab", True, 7)), ("shut",), (), {})
+
+    def run(self, planned):
+        outcomes = (
+            MemberOutcome("db1.lab", "lab", RESULT),
+            MemberOutcome("db1.shop", "shop", None if self.failure else RESULT, self.failure),
+        )
+        return ServerResult("db1", outcomes, planned.gone, planned.warnings, 3.0)
+
+
+@pytest.fixture
+def several(monkeypatch, run_module, engine):
+    made = SeveralDatabases(monkeypatch)
+    given = {"job": "db1", "databases": "all", "repositories": [{"name": "local", "path": "/srv/backups"}]}
+    made.do = lambda check_mode=False, **options: run_module(pg_backup, check_mode, **{**given, **options})
+    return made
+
+
+def test_several_databases_are_told_one_by_one(several):
+    end = several.do(exclude=["test_*"], parallel=5, on_gone="warn")
+    assert not end.failed and end["changed"] and end["complete"]
+    assert [(each["database"], each["job"], each["id"]) for each in end["members"]] == [
+        ("lab", "db1.lab", RESULT.id),
+        ("shop", "db1.shop", RESULT.id),
+    ]
+    assert (end["plain_bytes"], end["stored_bytes"], end["gone"]) == (200, 80, [])
+    assert end.warnings == [
+        "left out, because they take no connections: shut",
+        "lab: a warning",
+        "shop: a warning",
+    ]
+    (job,) = several.jobs
+    assert (job.name, job.selection.exclude, job.parallel, job.on_gone) == ("db1", ("test_*",), 5, "warn")
+
+
+def test_check_mode_says_what_would_be_written_of_each_database(several, engine):
+    end = several.do(check_mode=True)
+    assert not end.failed and end["changed"]
+    assert [(each["database"], each["estimated_bytes"], each["problem"]) for each in end["members"]] == [
+        ("lab", 8000, ""),
+        ("shop", 8000, ""),
+    ]
+    assert [job.name for job in engine.planned] == ["db1.shop", "db1.lab"]
+    engine.refusal = GuardRefusal("source", "Cannot back up", "another server", "rebind")
+    assert several.do(check_mode=True)["members"][0]["problem"] == "Cannot back up: another server"
+
+
+def test_a_database_that_fails_fails_the_task_which_returns_the_others(several):
+    several.failure = Failure("Cannot back up database shop", "it is gone", "look", guard="source", exit_code=3)
+    end = several.do()
+    assert end.failed and end["changed"] and end["exit_code"] == 5
+    assert "1 of 2 databases of db1 are not backed up" in end["msg"] and "it is gone" in end["msg"]
+    assert [each["problem"] for each in end["members"]] == ["", "Cannot back up database shop: it is gone"]
+    assert end["members"][1]["guard"] == "source" and "id" not in end["members"][1]
+
+
+def test_one_database_or_several_must_be_named_and_not_both(several, run):
+    assert several.do(database="lab").failed
+    assert several.do(databases=None).failed
+    assert "neither all nor a list" in several.do(databases="lab")["msg"]

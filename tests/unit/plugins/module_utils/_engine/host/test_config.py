@@ -399,3 +399,49 @@ def test_the_time_zone_of_a_job_is_its_own_or_that_of_its_schedule():
     document["jobs"]["db1-shop"]["timezone"] = "Asia/Tokyo"
     assert parsed(document).job("db1-shop").timezone == "Asia/Tokyo"
     assert "Nowhere" in str(refused(changed("jobs/db1-shop/timezone", "Nowhere")))
+
+
+def of_server(**values):
+    document = changed("jobs/db1-shop", REMOVE)
+    document["jobs"]["db1"] = {"kind": "pg_database", "repositories": ["local"], "databases": "all", **values}
+    return document
+
+
+def test_a_job_for_all_databases_has_a_part_for_each():
+    job = parsed(of_server(exclude=["test_*"], parallel=4, on_gone="warn")).job("db1")
+    assert job.has_members and job.database == ""
+    assert (job.selection.names, job.selection.exclude, job.parallel, job.on_gone) == (None, ("test_*",), 4, "warn")
+    part = parsed(of_server()).job("db1.my.2edb")
+    assert (part.name, part.database, part.has_members, part.server_job) == ("db1.my.2edb", "my.db", False, "db1")
+    assert parsed(of_server(databases=["a", "b"])).job("db1").selection.names == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"databases": "some"}, "neither all nor a list"),
+        ({"databases": []}, "empty list"),
+        ({"database": "shop"}, "stands beside database"),
+        ({"databases": ["a"], "exclude": ["b"]}, "exclude stands beside"),
+        ({"parallel": 0}, "parallel is 0"),
+        ({"on_gone": "shrug"}, "on_gone is 'shrug'"),
+    ],
+)
+def test_what_makes_no_sense_for_several_databases_is_refused(values, words):
+    assert words in str(refused(of_server(**values)))
+
+
+def test_options_for_several_databases_are_refused_for_one():
+    assert "stands without databases" in str(refused(changed("jobs/db1-shop/parallel", 2)))
+
+
+def test_a_job_among_the_names_of_a_servers_databases_is_refused():
+    document = of_server()
+    document["jobs"]["db1.shop"] = GIVEN["jobs"]["db1-shop"]
+    assert "has a name that databases of db1 have" in str(refused(document))
+
+
+def test_a_name_that_leaves_no_room_for_databases_is_refused():
+    document = of_server()
+    document["jobs"]["d" * 61] = document["jobs"].pop("db1")
+    assert "61 characters" in str(refused(document))

@@ -1,0 +1,169 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The subcommands for jobs of several databases: what is done once for one database is done for each."""
+
+from __future__ import annotations
+
+import argparse
+import typing as t
+
+from ..errors import DONE, FAILED, INCOMPLETE, LifeboatError, UsageError
+from . import catalog_view, run_command, server_backup, tables
+from .config import Config
+from .database_settings import DatabaseSettings
+from .job_settings import JobSettings
+from .members import Members, members_of
+from .place import Say
+from .run_as import Document
+from .server_backup import MemberOutcome, ServerIncompleteError, ServerJob, ServerResult
+from .shown import Shown
+
+
+def run(config: Config, job: DatabaseSettings, options: argparse.Namespace, say: Say) -> Shown:
+    """Back up all databases of the job."""
+    wanted = server_job(config, job, options)
+    result = server_backup.run(server_backup.plan(wanted), say)
+    error: ServerIncompleteError | None = None
+    try:
+        server_backup.require_all(wanted, result)
+    except ServerIncompleteError as missing:
+        error = missing
+    return Shown(_document(result), _lines(result), error.exit_code if error else DONE, error=error)
+
+
+def server_job(config: Config, job: DatabaseSettings, options: argparse.Namespace | None = None) -> ServerJob:
+    """Return what a run works with. Raises UsageError."""
+    if job.selection is None:
+        raise UsageError(f"Cannot run job {job.name} for several databases", "it is for one", "set databases")
+    wanted = job.all_of_server(job.selection, lambda: config.places(job))
+    if options is None:
+        return wanted
+    return run_command.with_options(wanted, options)
+
+
+def known_members(config: Config, job: JobSettings) -> Members:
+    """Return which jobs of single databases the repositories have for a job of several."""
+    places, refused = config.usable_places(job)
+    return members_of(job.name, places, refused)
+
+
+def parts_of(config: Config, job: JobSettings) -> list[JobSettings]:
+    """Return the job itself, or its parts as far as repositories know them."""
+    if not job.has_members:
+        return [job]
+    parts = (job.member(name) for name in known_members(config, job).databases)
+    return [part for part in parts if part is not None]
+
+
+def for_each(config: Config, job: JobSettings, work: t.Callable[[JobSettings], Shown]) -> Shown:
+    """Do the work of a subcommand for every database that has backups; a failure does not stop the others."""
+    known = known_members(config, job)
+    remarks = catalog_view.remarks(known.unreachable)
+    if not known.databases:
+        cause = "; ".join(remarks) or "no repository has a backup of its databases"
+        raise LifeboatError(f"Cannot work on the backups of {job.name}", cause, "run the job first")
+    parts: list[tuple[str, Shown]] = []
+    for name in known.databases:
+        member = job.member(name)
+        if member is None:
+            continue
+        try:
+            parts.append((name, work(member)))
+        except LifeboatError as error:
+            parts.append((name, Shown({"job": name}, (), error.exit_code, error=error)))
+    return _together(job, parts, remarks)
+
+
+def listings(config: Config, job: JobSettings) -> Document:
+    """Return the backups of a job, or of each of its databases that has some, under the key `listings`."""
+    parts = parts_of(config, job)
+    return {"listings": [catalog_view.listing(config, each) for each in parts or [job]]}
+
+
+def refuse(job: JobSettings, command: str) -> None:
+    """Raise UsageError for a job of several databases: the command wants one of them."""
+    if job.has_members:
+        raise UsageError(
+            f"Cannot {command} all databases of job {job.name} at once",
+            "their backups lie under names of their own",
+            f"take one of those that lifeboat list {job.name} shows",
+        )
+
+
+def _together(job: JobSettings, parts: t.Sequence[tuple[str, Shown]], remarks: t.Sequence[str]) -> Shown:
+    codes = {each.exit_code for _name, each in parts} - {DONE}
+    lines: list[str] = []
+    told = list(remarks)
+    problems = []
+    for name, each in parts:
+        lines += [*([""] if lines else []), name, *each.lines]
+        told += [f"{name}: {remark}" for remark in each.remarks if remark not in remarks]
+        if each.error is not None:
+            lines += tables.note(f"{each.error.problem}: {each.error.cause}", "! ")
+            problems.append(f"{name}: {each.error.problem}: {each.error.cause}")
+    error = None
+    if problems:
+        error = LifeboatError(f"Not all databases of {job.name} are done", "; ".join(problems), "see the list")
+    document = {"job": job.name, "members": [each.document for _name, each in parts]}
+    code = FAILED if FAILED in codes else next(iter(sorted(codes)), INCOMPLETE if remarks else DONE)
+    return Shown(document, lines, code, told, error)
+
+
+def _document(result: ServerResult) -> Document:
+    results = [each.result for each in result.backed_up if each.result is not None]
+    return {
+        "job": result.job,
+        "members": [_member_document(each) for each in result.members],
+        "gone": list(result.gone),
+        "complete": not result.failed,
+        "plain_bytes": sum(each.plain_bytes for each in results),
+        "stored_bytes": sum(each.stored_bytes for each in results),
+        "seconds": result.seconds,
+        "warnings": [*result.warnings, *_warnings(result)],
+    }
+
+
+def _member_document(member: MemberOutcome) -> Document:
+    failure = member.failure
+    document: Document = {"job": member.job, "database": member.database, "good": failure is None}
+    if member.result is not None:
+        document.update(run_command.document_of(member.result))
+    if failure is not None:
+        document["error"] = {
+            **{"problem": failure.problem, "cause": failure.cause, "remedy": failure.remedy},
+            **({"guard": failure.guard} if failure.guard else {}),
+        }
+        document["exit_code"] = failure.exit_code
+    return document
+
+
+def _warnings(result: ServerResult) -> list[str]:
+    """Return the warnings of single databases; what several say is told once, with their number."""
+    by_words: dict[str, list[str]] = {}
+    for each in result.backed_up:
+        for words in each.result.warnings if each.result is not None else ():
+            by_words.setdefault(words, []).append(each.database)
+    return [f"{names[0] if len(names) == 1 else f'{len(names)} databases'}: {w}" for w, names in by_words.items()]
+
+
+def _lines(result: ServerResult) -> list[str]:
+    done = len(result.members) - len(result.failed)
+    lines = [f"{result.job}: {done} of {len(result.members)} databases backed up, {tables.duration(result.seconds)}"]
+    for each in result.members:
+        if each.result is not None:
+            sizes = f"{tables.size(each.result.stored_bytes)} of {tables.size(each.result.plain_bytes)}"
+            proved = sum(copy.is_proved for copy in each.result.copies)
+            copies = f"{proved} of {len(each.result.copies)} copies proved"
+            words = f"  {each.database}: {each.result.id}, {sizes}, {copies}, {tables.duration(each.result.seconds)}"
+            lines.append(tables.printable(words))
+        else:
+            lines.append(tables.printable(f"  {each.database}: FAILED"))
+        if each.failure is not None:
+            lines += tables.note(str(each.failure))
+    for name in result.gone:
+        lines += tables.note(server_backup.gone_words(name), "GONE ")
+    for warning in (*result.warnings, *_warnings(result)):
+        lines += tables.note(warning, "warning: ")
+    return lines
