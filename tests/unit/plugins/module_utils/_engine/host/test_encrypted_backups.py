@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import datetime as dt
+import functools
 import hashlib
 import json
 import random
@@ -37,6 +38,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host imp
     verify_run,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.candidates import candidates, holdings
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.drills import try_out
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.object_sources import FileSelection
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_choice import Choice
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_copy import StoredCopy
@@ -228,7 +230,9 @@ def test_all_levels_prove_an_encrypted_backup(world: World) -> None:
     here = world.place("here")
     result = world.back_up(here, proof="none")
     for level in ("presence", "checksum", "content", "restore"):
-        outcome = proving.prove(here.store, manifest_of(here, result.id), level, DrillPlace(folder=str(world.folder)))
+        place = DrillPlace(folder=str(world.folder))
+        drill = functools.partial(try_out, place=place)
+        outcome = proving.prove(here.store, manifest_of(here, result.id), level, place, drill=drill)
         assert outcome.is_good, (level, outcome.problems)
     assert {record.signature for record in records(here, result.id)} == {signing.VALID}
 
