@@ -37,6 +37,16 @@ options:
           - Under which prefix the repository lies in O(source.bucket).
         type: str
         default: ""
+      media:
+        description:
+          - What the repository is kept on, such as V(disk), V(s3) or V(tape), for objectives that count media.
+          - By default V(disk) for a directory and V(s3) for a bucket. Repositories with the same word share a medium.
+        type: str
+      offsite:
+        description:
+          - Whether the repository is off site, for objectives that count such copies.
+        type: bool
+        default: false
       endpoint_url:
         description:
           - URL of the S3 server, such as V(https://minio.example.com:9000).
@@ -118,6 +128,16 @@ options:
           - Under which prefix the repository lies in O(target.bucket).
         type: str
         default: ""
+      media:
+        description:
+          - What the repository is kept on, such as V(disk), V(s3) or V(tape), for objectives that count media.
+          - By default V(disk) for a directory and V(s3) for a bucket. Repositories with the same word share a medium.
+        type: str
+      offsite:
+        description:
+          - Whether the repository is off site, for objectives that count such copies.
+        type: bool
+        default: false
       endpoint_url:
         description:
           - URL of the S3 server, such as V(https://minio.example.com:9000).

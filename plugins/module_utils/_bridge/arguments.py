@@ -10,6 +10,8 @@ import typing as t
 
 from ansible.module_utils.basic import env_fallback
 
+from .._engine.host import copies_objective
+from .._engine.host.place import Site
 from .._engine.postgres.container import ENGINES
 from .._engine.repository.bucket import BucketStore
 from .._engine.repository.directory import DirectoryStore
@@ -51,6 +53,8 @@ _REPOSITORY_OPTIONS: Spec = {
         "path": {"type": "path"},
         "bucket": {"type": "str"},
         "prefix": {"type": "str", "default": ""},
+        "media": {"type": "str"},
+        "offsite": {"type": "bool", "default": False},
         **S3_CONNECTION,
     },
     "mutually_exclusive": [["path", "bucket"]],
@@ -68,6 +72,9 @@ POSTGRES_PROGRAMS: Spec = {
     "container": {"type": "str", "default": ""},
     "container_engine": {"type": "str", "default": "", "choices": ["", *ENGINES]},
 }
+
+# Documented in the fragment _copies_objective.
+COPIES: Spec = {"copies": {"type": "dict", "options": {name: {"type": "int"} for name in copies_objective.KEYS}}}
 
 # Documented in the fragment _kept_repositories; which backups a repository keeps.
 KEEP: Spec = {
@@ -127,6 +134,11 @@ def store_from(params: t.Mapping[str, t.Any]) -> Store:
     if params["path"]:
         return DirectoryStore(params["path"])
     return BucketStore(client_from(params), params["bucket"], params["prefix"])
+
+
+def site_from(params: t.Mapping[str, t.Any]) -> Site:
+    """Return what one `repository` says of where it lies."""
+    return Site(params.get("media") or ("disk" if params["path"] else "s3"), bool(params.get("offsite")))
 
 
 def repository_name(params: t.Mapping[str, t.Any]) -> str:

@@ -110,10 +110,15 @@ def verify(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     job = _own(config, options.job)
     places, refused = config.usable_places(job)
     chosen = _chosen(places, options.repository, job)
-    request = verify_run.VerifyRequest(job.name, options.backup, chosen, options.level, job.drill)
+    wanted = None if options.repository else job.copies
+    request = verify_run.VerifyRequest(job.name, options.backup, chosen, options.level, job.drill, copies=wanted)
     planned = verify_run.plan(_with_objects_drill(request, job, options))
     verdicts = verify_run.verify(planned, say)
-    problems = [*planned.problems, *catalog_view.remarks(_of(refused, options.repository))]
+    problems = [
+        *planned.problems,
+        *catalog_view.remarks(_of(refused, options.repository)),
+        *verify_run.copies_problems(planned, verdicts),
+    ]
     shown = []
     for each in verdicts:
         words = "good" if each.is_good else "BAD"

@@ -120,6 +120,8 @@ class _Builder:
     def repository(self, repository: Entry) -> dict[str, t.Any]:
         values = _plain(repository)
         name = str(values.pop("name"))
+        if str(values.get("offsite", "")).lower() in _TRUTH:  # in objectives of jobs it is a number
+            values["offsite"] = _TRUTH[str(values["offsite"]).lower()]
         # `lifeboat check` looks at a repository that no job uses as the user who runs it.
         users = self.repository_users.get(name) or ("root",)
         return self._without_secrets(values, f"repository-{name}", users)

@@ -19,12 +19,21 @@ def silent(_line: str) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
+class Site:
+    """What an operator says of where a repository lies; objectives for copies count by it."""
+
+    media: str = "disk"  # what it is kept on, such as disk, s3, tape; repositories with the same word share it
+    is_offsite: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Place:
     """A repository as a job or an operator names it."""
 
     name: str
     store: Store
     repository: str = ""  # UUID that it must have; empty: any
+    site: Site = dataclasses.field(default_factory=Site)
 
     def identity(self) -> identity.Identity:
         """Return who the repository is. Raises GuardRefusal (`repository`) where there is none, or another one."""

@@ -14,7 +14,7 @@ from ..repository.directory import DirectoryStore
 from ..repository.layout import checked_job
 from ..repository.store import Store
 from .fields import Fields
-from .place import Place
+from .place import Place, Site
 from .s3_login import S3Login, login_from
 
 
@@ -28,6 +28,8 @@ class RepositorySettings:
     bucket: str = ""
     prefix: str = ""
     login: S3Login | None = None  # of the server of a bucket
+    media: str = ""  # what it is kept on; empty: as its kind is kept usually
+    is_offsite: bool = False
 
     @property
     def location(self) -> str:
@@ -36,9 +38,14 @@ class RepositorySettings:
             return os.path.normpath(self.path)
         return f"{self.login.endpoint.url.rstrip('/')}/{self.bucket}/{self.prefix.strip('/')}"
 
+    @property
+    def site(self) -> Site:
+        """Return where it lies, for objectives."""
+        return Site(self.media or ("disk" if self.login is None else "s3"), self.is_offsite)
+
     def opened(self) -> Place:
         """Return the repository to work with; nothing is sent to it yet. Raises UsageError for its secrets."""
-        return Place(self.name, self._store(), self.id)
+        return Place(self.name, self._store(), self.id, self.site)
 
     def _store(self) -> Store:
         if self.login is None:
@@ -57,6 +64,7 @@ def repository_from(name: str, fields: Fields) -> RepositorySettings:
         settings = RepositorySettings(name, identity, path=fields.path("path", None))
     else:
         settings = _bucket(name, identity, fields)
+    settings = dataclasses.replace(settings, media=fields.text("media"), is_offsite=fields.flag("offsite", False))
     fields.finish()
     return settings
 

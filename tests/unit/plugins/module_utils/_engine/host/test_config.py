@@ -200,7 +200,7 @@ def test_every_key_of_a_bucket_reaches_its_endpoint():
     ("path", "value", "key", "allowed"),
     [
         ("repository", {}, "repository is not known", "did you mean repositories?"),
-        ("repositories/local/bukket", "x", "repositories.local.bukket is not known", "known here: id, path"),
+        ("repositories/local/bukket", "x", "repositories.local.bukket is not known", "known here: id, media"),
         ("repositories/local/bucket", "x", "repositories.local.path has both", "either path, or bucket"),
         ("repositories/local/path", REMOVE, "repositories.local.path is missing", "either path, or bucket"),
         ("repositories/local/path", "backup", "repositories.local.path is 'backup'", "absolute path"),
