@@ -20,7 +20,7 @@ from ..postgres.tools import ClientTools
 from ..repository.manifest import Manifest
 from ..repository.store import StoreError
 from ..verify.spool import spooled
-from .candidates import Candidate, candidates, holdings
+from .candidates import Candidate, candidates, holdings, remarks
 from .place import Place, Say, silent
 from .proving import seconds_since
 
@@ -93,7 +93,7 @@ def plan(request: RestoreRequest) -> RestorePlan:
     )
     if request.server.container is not None:
         _tools(request, manifest)  # what a container lacks is better known before hours of fetching
-    notes = [f"{name} cannot be used: {why}" for name, why in known.unreachable.items()]
+    notes = remarks(known, found[0].backup)
     return RestorePlan(request, tuple(found), database, target, (*notes, *target.notes))
 
 
