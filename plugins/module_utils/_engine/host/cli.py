@@ -14,6 +14,7 @@ import typing as t
 
 from ..errors import GuardRefusal, LifeboatError, UsageError
 from ..objects.reread import Share
+from ..repository.keep import TIERS
 from ..repository.proof import LEVELS
 from . import commands, mirror_command, notify_command, prune_command, reporting, restore_command, scheduled
 from .config import DEFAULT_FILE, Config, load
@@ -230,6 +231,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 def _add_copy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backup", metavar="ID", default="all", help="or latest, latest_good, all (default)")
+    words = "only one backup of each such period of the time zone of the job"
+    parser.add_argument("--tier", choices=TIERS, default="", help=words)
+    parser.add_argument("--min-age", metavar="AGE", default="", help="only backups that are so old, such as 7d")
+    parser.add_argument("--max-age", metavar="AGE", default="", help="only backups that are no older, such as 8w")
     parser.add_argument("--from", dest="source", metavar="REPOSITORY", action="append", default=[], help="default: any")
     parser.add_argument("--to", dest="target", metavar="REPOSITORY", action="append", default=[], help="default: all")
     parser.add_argument("--dry-run", action="store_true", help="only show what would be copied")

@@ -28,6 +28,7 @@ from . import (
     verify_run,
 )
 from .config import Config
+from .copy_choice import narrowing_from
 from .database_settings import DatabaseSettings
 from .job_settings import JobSettings
 from .objects_job_settings import ObjectsSettings
@@ -83,6 +84,7 @@ def copy(config: Config, options: argparse.Namespace, say: Say) -> Shown:
         drill=job.drill,
         keep=job.keep,
         zone=zone_of(job.timezone),
+        narrowing=narrowing_from(options.backup, options.tier, options.min_age, options.max_age, zone_of(job.timezone)),
     )
     result = copy_jobs.bring(request, say, dry_run=options.dry_run)
     verb = "would be copied" if options.dry_run else "copied"

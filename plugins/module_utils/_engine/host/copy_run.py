@@ -10,9 +10,12 @@ import typing as t
 from .. import clock
 from ..errors import DamagedError, IncompleteError, LifeboatError
 from ..repository import catalog, copy
+from ..repository.catalog import Backup
+from ..repository.keep import Keep
 from ..repository.lease import WAIT_S
 from ..repository.manifest import Manifest
 from ..verify.restore import DrillPlace
+from .copy_choice import Narrowing, as_candidates, dropped_at_once
 from .place import Place, Say, silent
 from .proving import prove, require_good, seconds_since
 
@@ -28,6 +31,8 @@ class CopyRequest:
     proof: str = "content"  # none | content: what is done with each copy on arrival
     wait_s: float = WAIT_S
     drill: DrillPlace = dataclasses.field(default_factory=DrillPlace)
+    narrowing: Narrowing = dataclasses.field(default_factory=Narrowing)
+    keep: Keep | None = None  # what the target keeps: what it would drop at once is not brought; None: all of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +44,7 @@ class CopyRunPlan:
     manifests: t.Mapping[str, Manifest]  # by id, of all that was asked for
     unproved: frozenset[str]  # ids without a proof in the target that are to have one
     damaged: t.Mapping[str, str]  # ids that cannot be read in the source, and are not in the target either → why
+    skipped: tuple[str, ...] = ()  # ids that the target would drop at once
 
     @property
     def bytes(self) -> int:
@@ -67,19 +73,13 @@ def plan(request: CopyRequest) -> CopyRunPlan:
     """Compare what the source has with what the target lacks; changes nothing. Raises LifeboatError."""
     request.source.identity()
     request.target.identity()
-    found = catalog.backups(request.source.store, request.job)
-    if request.backup == "all":
-        chosen = found
-    else:
-        chosen = [catalog.choose(found, request.backup, request.job, request.source.name)]
+    here = catalog.backups(request.target.store, request.job)
+    chosen = _chosen(request, catalog.backups(request.source.store, request.job), here)
+    now = request.target.store.now()
+    skipped = dropped_at_once(here, [each.id for each in chosen], request.keep, now, request.narrowing.zone)
+    chosen = [each for each in chosen if each.id not in skipped]
     manifests = {backup.id: backup.manifest for backup in chosen if backup.manifest is not None}
-    if not manifests:
-        raise LifeboatError(
-            f"Cannot copy {request.job} from {request.source.name}",
-            "it has no readable backup there",
-            "run the job, or name another source",
-        )
-    there = {backup.id: backup for backup in catalog.backups(request.target.store, request.job)}
+    there = {backup.id: backup for backup in here}
     unproved = {i for i in manifests if request.proof != "none" and not (i in there and there[i].standing.is_proved)}
     moves: list[copy.CopyPlan] = []
     damaged: dict[str, str] = {}
@@ -89,7 +89,28 @@ def plan(request: CopyRequest) -> CopyRunPlan:
         except DamagedError as error:
             if backup.id not in there or there[backup.id].has_failed:
                 damaged[backup.id] = error.cause or error.problem
-    return CopyRunPlan(request, tuple(moves), manifests, frozenset(unproved), damaged)
+    return CopyRunPlan(request, tuple(moves), manifests, frozenset(unproved), damaged, tuple(sorted(skipped)))
+
+
+def _chosen(request: CopyRequest, found: list[Backup], here: t.Sequence[Backup]) -> list[Backup]:
+    """Return the backups of the source that are asked for; none where tier and ages leave none.
+
+    Raises LifeboatError when the source has none that could be meant.
+    """
+    if request.backup == "all":
+        if all(backup.manifest is None for backup in found):
+            raise LifeboatError(
+                f"Cannot copy {request.job} from {request.source.name}",
+                "it has no readable backup there",
+                "run the job, or name another source",
+            )
+        chosen = found
+    else:
+        chosen = [catalog.choose(found, request.backup, request.job, request.source.name)]
+    if request.narrowing.is_open:
+        return chosen
+    ids = request.narrowing.chosen(as_candidates(chosen), as_candidates(here), request.target.store.now())
+    return [each for each in chosen if each.id in ids]
 
 
 def _move(request: CopyRequest, backup: catalog.Backup) -> copy.CopyPlan:

@@ -17,6 +17,7 @@ LOG_FOLDER = "/var/log/lifeboat"
 STATE_FOLDER = "/var/lib/lifeboat/schedules"
 _KEYS = ("every", "at", "day", "cron", "timezone", "random_delay", "random_delay_kind", "enabled")
 _DELAY_KINDS = ("stable", "random")
+_COPY = ("backup", "tier", "min_age", "max_age")  # options of `lifeboat copy`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,11 +99,16 @@ class _Maker:
         name, user = full_name(self._host, job), str(job.get("run_as") or self._run_as)
         if job.get("schedule"):
             yield self.made(name, ("run", name), user, job["schedule"])
-        for key, options in (("verify", ("level", "backup", "sample")), ("copy", ("backup",)), ("prune", ())):
+        for key, options in (("verify", ("level", "backup", "sample")), ("copy", _COPY), ("prune", ())):
             section = _section(name, key, job.get(key), options)
             if section.get("schedule"):
-                given = [word for option in options if section.get(option) for word in (f"--{option}", section[option])]
-                yield self.made(f"{name}.{key}", (key, name, *map(str, given)), user, section["schedule"])
+                given = [
+                    word
+                    for option in options
+                    if section.get(option)
+                    for word in (f"--{option.replace('_', '-')}", str(section[option]))
+                ]
+                yield self.made(f"{name}.{key}", (key, name, *given), user, section["schedule"])
 
     def of_mirror(self, mirror: Entry) -> t.Iterator[Schedule]:
         """Yield what is scheduled of a mirror: runs and verifications."""
