@@ -16,7 +16,16 @@ from ..errors import GuardRefusal, LifeboatError, UsageError
 from ..objects.reread import Share
 from ..repository.keep import TIERS
 from ..repository.proof import LEVELS
-from . import commands, mirror_command, notify_command, prune_command, reporting, restore_command, scheduled
+from . import (
+    commands,
+    keeping_command,
+    mirror_command,
+    notify_command,
+    prune_command,
+    reporting,
+    restore_command,
+    scheduled,
+)
 from .config import DEFAULT_FILE, Config, load
 from .place import Say
 from .progress import Progress
@@ -194,6 +203,12 @@ def _parser() -> argparse.ArgumentParser:
     pruned = add("prune", commands.prune, "remove expired backups, and delete what nothing needs any more")
     prune_command.add_options(pruned)
     _add_repository(pruned)
+    held = add("hold", commands.hold, "keep a backup whatever retention says, or let it go again")
+    keeping_command.add_hold_options(held)
+    _add_repository(held)
+    deleted = add("delete", commands.delete, "delete one backup; its files go with later prunes")
+    keeping_command.add_delete_options(deleted)
+    _add_repository(deleted)
     _add_verify(add("verify", commands.verify, "verify copies of backups, and record what was found"))
     _add_restore(add("restore", commands.restore, "bring a backup back"))
     _add_history(add("history", commands.history, "show the states of one object over all backups"))

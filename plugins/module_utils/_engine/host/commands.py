@@ -19,6 +19,7 @@ from . import (
     catalog_view,
     check,
     copy_jobs,
+    keeping_command,
     prune_command,
     restore_command,
     restore_run,
@@ -105,6 +106,23 @@ def prune(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     places, refused = config.usable_places(job)
     chosen = _chosen(places, options.repository, job)
     return prune_command.prune(job, places, chosen, _of(refused, options.repository), options, say)
+
+
+def hold(config: Config, options: argparse.Namespace, say: Say) -> Shown:
+    """Keep a backup whatever retention says, or let it go again."""
+    job, chosen = _for_keeping(config, options)
+    return keeping_command.hold(job, chosen, options, say)
+
+
+def delete(config: Config, options: argparse.Namespace, say: Say) -> Shown:
+    """Delete one backup."""
+    job, chosen = _for_keeping(config, options)
+    return keeping_command.delete(job, chosen, options, say)
+
+
+def _for_keeping(config: Config, options: argparse.Namespace) -> tuple[JobSettings, tuple[Place, ...]]:
+    job = _own(config, options.job)
+    return job, _chosen(config.places(job), options.repository, job)
 
 
 def verify(config: Config, options: argparse.Namespace, say: Say) -> Shown:
