@@ -48,6 +48,36 @@ options:
           - Whether the repository is off site, for objectives that count such copies.
         type: bool
         default: false
+      lock:
+        description:
+          - How M(lifeboat.recovery.backup_lock) locks what is kept in O(repositories[].bucket), which has object lock.
+            All other modules leave it alone.
+        type: dict
+        suboptions:
+          mode:
+            description:
+              - V(COMPLIANCE) locks for everybody, root of the server included. V(GOVERNANCE) may be lifted by who has
+                the right for it, and MinIO lets who may write replace what such a version holds.
+            type: str
+            choices: [GOVERNANCE, COMPLIANCE]
+            default: COMPLIANCE
+          rolling:
+            description:
+              - How far ahead is locked what stays for nobody knows how long, such as V(14d).
+            type: str
+            default: 14d
+          most:
+            description:
+              - How far ahead is locked at most, such as V(400d). By default as long as the backup is to stay.
+            type: str
+          access_key:
+            description:
+              - Access key that may lock. By default that of the repository.
+            type: str
+          secret_key:
+            description:
+              - Secret key that belongs to O(repositories[].lock.access_key).
+            type: str
       endpoint_url:
         description:
           - URL of the S3 server, such as V(https://minio.example.com:9000).

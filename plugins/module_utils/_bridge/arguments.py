@@ -16,6 +16,7 @@ from .._engine.postgres.container import ENGINES
 from .._engine.repository.bucket import BucketStore
 from .._engine.repository.directory import DirectoryStore
 from .._engine.repository.keep import TIERS
+from .._engine.repository.object_lock import MODES
 from .._engine.repository.store import Store
 from .._engine.s3.client import S3Client
 from .._engine.s3.endpoint import Endpoint
@@ -55,6 +56,17 @@ _REPOSITORY_OPTIONS: Spec = {
         "prefix": {"type": "str", "default": ""},
         "media": {"type": "str"},
         "offsite": {"type": "bool", "default": False},
+        "lock": {
+            "type": "dict",
+            "options": {
+                "mode": {"type": "str", "choices": list(MODES), "default": "COMPLIANCE"},
+                "rolling": {"type": "str", "default": "14d"},
+                "most": {"type": "str"},
+                "access_key": {"type": "str", "no_log": False},
+                "secret_key": {"type": "str", "no_log": True},
+            },
+            "required_together": [["access_key", "secret_key"]],
+        },
         **S3_CONNECTION,
     },
     "mutually_exclusive": [["path", "bucket"]],

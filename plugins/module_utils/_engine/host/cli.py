@@ -19,6 +19,7 @@ from ..repository.proof import LEVELS
 from . import (
     commands,
     keeping_command,
+    lock_command,
     mirror_command,
     notify_command,
     prune_command,
@@ -203,6 +204,9 @@ def _parser() -> argparse.ArgumentParser:
     pruned = add("prune", commands.prune, "remove expired backups, and delete what nothing needs any more")
     prune_command.add_options(pruned)
     _add_repository(pruned)
+    locked = add("lock", commands.lock, "lock what is to be kept in buckets with object lock, for as long as it stays")
+    lock_command.add_options(locked)
+    _add_repository(locked)
     held = add("hold", commands.hold, "keep a backup whatever retention says, or let it go again")
     keeping_command.add_hold_options(held)
     _add_repository(held)

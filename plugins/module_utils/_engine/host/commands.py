@@ -20,6 +20,7 @@ from . import (
     check,
     copy_jobs,
     keeping_command,
+    lock_command,
     prune_command,
     restore_command,
     restore_run,
@@ -106,6 +107,17 @@ def prune(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     places, refused = config.usable_places(job)
     chosen = _chosen(places, options.repository, job)
     return prune_command.prune(job, places, chosen, _of(refused, options.repository), options, say)
+
+
+def lock(config: Config, options: argparse.Namespace, say: Say) -> Shown:
+    """Lock what is to be kept, where there is object lock."""
+    job = _own(config, options.job)
+    for name in options.repository:
+        if name not in job.repositories:
+            known = ", ".join(job.repositories)
+            raise UsageError(f"Cannot use repository {name}", f"job {job.name} does not have it", f"it has {known}")
+    names = options.repository or job.repositories
+    return lock_command.lock(job, [config.repositories[name] for name in names], options, say)
 
 
 def hold(config: Config, options: argparse.Namespace, say: Say) -> Shown:

@@ -34,7 +34,7 @@ class Settings:
 class Schedule:
     """A subcommand of the host command that runs by itself."""
 
-    name: str  # unique on the host: job, job.verify, job.copy, job.prune, mirror.NAME, status, metrics
+    name: str  # unique on the host: job, job.verify, job.copy, job.prune, job.lock, mirror.NAME, status, metrics
     words: tuple[str, ...]  # after `lifeboat`
     user: str
     timing: Timing
@@ -73,7 +73,7 @@ def schedules(
     settings: Settings | None = None,
     metrics: t.Any = None,
 ) -> tuple[Schedule, ...]:
-    """Return what is scheduled on a host, by the keys `schedule`, `verify`, `copy` and `prune` of its inventory.
+    """Return what is scheduled on a host, by `schedule`, `verify`, `copy`, `prune` and `lock` of its inventory.
 
     `status` is when `lifeboat status` runs, `metrics` when it writes the metrics of all jobs, too. Raises UsageError
     that names the job.
@@ -95,11 +95,11 @@ class _Maker:
         self._settings = settings
 
     def of_job(self, job: Entry) -> t.Iterator[Schedule]:
-        """Yield what is scheduled of a job: runs, verifications, copies, prunes."""
+        """Yield what is scheduled of a job: runs, verifications, copies, prunes, locks."""
         name, user = full_name(self._host, job), str(job.get("run_as") or self._run_as)
         if job.get("schedule"):
             yield self.made(name, ("run", name), user, job["schedule"])
-        for key, options in (("verify", ("level", "backup", "sample")), ("copy", _COPY), ("prune", ())):
+        for key, options in (("verify", ("level", "backup", "sample")), ("copy", _COPY), ("prune", ()), ("lock", ())):
             section = _section(name, key, job.get(key), options)
             if section.get("schedule"):
                 given = [

@@ -12,10 +12,20 @@ from ..errors import UsageError
 from ..repository.bucket import BucketStore
 from ..repository.directory import DirectoryStore
 from ..repository.layout import checked_job
+from ..repository.object_lock import LockPolicy
 from ..repository.store import Store
 from .fields import Fields
+from .lock_settings import policy_from
 from .place import Place, Site
 from .s3_login import S3Login, login_from
+
+
+@dataclasses.dataclass(frozen=True)
+class LockSettings:
+    """How what a repository keeps is locked, and by whom."""
+
+    policy: LockPolicy
+    login: S3Login
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +40,7 @@ class RepositorySettings:
     login: S3Login | None = None  # of the server of a bucket
     media: str = ""  # what it is kept on; empty: as its kind is kept usually
     is_offsite: bool = False
+    lock: LockSettings | None = None  # None: nothing is locked
 
     @property
     def location(self) -> str:
@@ -46,6 +57,13 @@ class RepositorySettings:
     def opened(self) -> Place:
         """Return the repository to work with; nothing is sent to it yet. Raises UsageError for its secrets."""
         return Place(self.name, self._store(), self.id, self.site)
+
+    def opened_to_lock(self) -> Place:
+        """Return the repository for whoever may lock, which must be so configured. Raises UsageError."""
+        if self.lock is None:
+            raise UsageError(f"Cannot lock in {self.name}", "it has no section lock", "add it to the configuration")
+        store = BucketStore(self.lock.login.client(), self.bucket, self.prefix)
+        return Place(self.name, store, self.id, self.site)
 
     def _store(self) -> Store:
         if self.login is None:
@@ -80,9 +98,29 @@ def check_name(name: str, what: str, fields: Fields) -> None:
 
 def _bucket(name: str, identity: str, fields: Fields) -> RepositorySettings:
     login = login_from(fields)
-    return RepositorySettings(
-        name, identity, bucket=fields.text("bucket", None), prefix=fields.text("prefix"), login=login
+    bucket, prefix = fields.text("bucket", None), fields.text("prefix")
+    return RepositorySettings(name, identity, bucket=bucket, prefix=prefix, login=login, lock=_lock(login, fields))
+
+
+def _lock(login: S3Login, fields: Fields) -> LockSettings | None:
+    """Return the section `lock`; who locks has a key of its own, or that of the repository."""
+    if not fields.has("lock"):
+        return None
+    section = fields.section("lock")
+    values = {name: section.text(name) for name in ("mode", "rolling", "most")}
+    own = dataclasses.replace(
+        login,
+        access_key=section.text("access_key"),
+        secret_key_file=section.path("secret_key_file"),
+        session_token_file="",
     )
+    section.finish()
+    if bool(own.access_key) != bool(own.secret_key_file):
+        raise fields.refuse("lock", "has half a login", "give both access_key and secret_key_file, or neither")
+    try:
+        return LockSettings(policy_from(values), own if own.access_key else login)
+    except UsageError as error:
+        raise fields.refuse("lock", f"is wrong: {error.cause}", error.remedy) from error
 
 
 def refuse_twins(repositories: t.Iterable[RepositorySettings], document: Fields) -> None:

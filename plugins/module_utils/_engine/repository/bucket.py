@@ -17,13 +17,16 @@ from ..s3.endpoint import Endpoint
 from ..s3.failure import S3Error
 from ..s3.listing import Listed
 from ..s3.multipart import MultipartUpload
+from ..s3.object_properties import Lock
 from .store import (
+    NOT_RETAINED,
     ChangedError,
     DeniedError,
     Document,
     Entry,
     ExistsError,
     ExpiredError,
+    Retention,
     Store,
     StoreError,
     UnavailableError,
@@ -163,9 +166,9 @@ class BucketStore(Store):
             found = self._client.list_uploads(self._bucket, self._root + prefix)
         return sorted({key[len(self._root) :] for key, _upload_id in found if key.startswith(self._root + prefix)})
 
-    def locked_until(self, key: str) -> dt.datetime | None:
+    def locked_until(self, key: str, version_id: str = "") -> dt.datetime | None:
         with _told():
-            found = self._client.head(self._bucket, self._root + key)
+            found = self._client.head(self._bucket, self._root + key, version_id=version_id)
         fields = {} if found is None else found.fields
         if fields.get("x-amz-object-lock-legal-hold") == "ON":
             return _FOR_EVER
@@ -174,6 +177,25 @@ class BucketStore(Store):
             return clock.from_text(until) if until else None
         except ValueError:
             return _FOR_EVER  # it is locked, and nobody can tell for how long
+
+    def retentions(self, prefix: str) -> t.Mapping[str, Retention]:
+        with _told():
+            return {
+                each.listed.key[len(self._root) :]: _retention(each.shown.properties.lock)
+                for each in self._client.list_detailed(self._bucket, self._root + prefix)
+                if each.shown is not None
+            }
+
+    def retention(self, key: str, version_id: str) -> Retention:
+        with _told():
+            return _retention(self._client.lock(self._bucket, self._root + key, version_id=version_id))
+
+    def retain(self, key: str, version_id: str, wanted: Retention) -> None:
+        if wanted.until is None:
+            raise StoreError(f"Cannot lock {key} in {self.name}", "no time is given")
+        with _told():
+            lock = Lock(wanted.mode, clock.to_text(wanted.until))
+            self._client.set_retention(self._bucket, self._root + key, lock, version_id=version_id)
 
     def read(self, key: str, offset: int = 0, length: int | None = None, version_id: str = "") -> t.Iterator[bytes]:
         if length == 0:
@@ -283,6 +305,10 @@ def _root(prefix: str) -> str:
             "Cannot use this prefix for a repository", f"it is {prefix!r}", "use names with single slashes between them"
         )
     return f"{path}/"
+
+
+def _retention(lock: Lock) -> Retention:
+    return Retention(lock.mode, clock.from_text(lock.until)) if lock.retains else NOT_RETAINED
 
 
 def _entry(key: str, found: Stored) -> Entry:

@@ -201,6 +201,13 @@ def test_every_key_of_a_bucket_reaches_its_endpoint():
     [
         ("repository", {}, "repository is not known", "did you mean repositories?"),
         ("repositories/local/bukket", "x", "repositories.local.bukket is not known", "known here: id, media"),
+        ("repositories/local/offsite", "no", "repositories.local.offsite is a text", "true or false"),
+        ("repositories/site/lock", {"mode": "NONE"}, "repositories.site.lock is wrong", "COMPLIANCE"),
+        ("repositories/site/lock", {"most": "long"}, "repositories.site.lock is wrong", "36h, 14d or 8w"),
+        ("repositories/site/lock", {"access_key": "a"}, "repositories.site.lock has half a login", "or neither"),
+        ("repositories/site/lock", {"days": 3}, "repositories.site.lock.days is not known", "known here"),
+        ("repositories/local/lock", {}, "repositories.local.lock is not known", "known here"),
+        ("jobs/db1-shop/objectives/copies", {"all": 3}, "jobs.db1-shop.objectives.copies is wrong", "total, media"),
         ("repositories/local/bucket", "x", "repositories.local.path has both", "either path, or bucket"),
         ("repositories/local/path", REMOVE, "repositories.local.path is missing", "either path, or bucket"),
         ("repositories/local/path", "backup", "repositories.local.path is 'backup'", "absolute path"),

@@ -128,3 +128,10 @@ def test_what_cannot_be_an_id_is_wrong_usage(host):
     for command in ("hold", "delete"):
         words = ("--reason", "x") if command == "hold" else ()
         assert host.lifeboat(command, JOB, "newest", "--repository", "local", *words)[0] == 2
+
+
+def test_nothing_is_locked_without_a_section_that_says_how(host):
+    host.back_up("local")
+    code, _out, err = host.lifeboat("lock", JOB)
+    assert code == 2 and "no repository has the section lock" in err
+    assert host.lifeboat("lock", JOB, "--repository", "elsewhere")[0] == 2
