@@ -47,6 +47,29 @@ options:
           - Whether the repository is off site, for objectives that count such copies.
         type: bool
         default: false
+      archive:
+        description:
+          - How files are brought back that a rule of O(repository.bucket) has moved to an archive, such as
+            S3 Glacier. Restores, and copies from there, ask for them and wait.
+          - Without it they cannot be read.
+        type: dict
+        suboptions:
+          tier:
+            description:
+              - V(Standard) takes hours, V(Bulk) is cheaper and slower, V(Expedited) is not possible for Deep Archive.
+            type: str
+            choices: [Standard, Bulk, Expedited]
+            default: Standard
+          days:
+            description:
+              - For how many days they can be read then, V(1) to V(365).
+            type: int
+            default: 7
+          wait:
+            description:
+              - How long to wait for them, such as V(48h). A task that ends before goes on when it runs again.
+            type: str
+            default: 48h
       lock:
         description:
           - How M(lifeboat.recovery.backup_lock) locks what is kept in O(repository.bucket), which has object lock.
@@ -174,6 +197,29 @@ options:
           - Whether the repository is off site, for objectives that count such copies.
         type: bool
         default: false
+      archive:
+        description:
+          - How files are brought back that a rule of O(repositories[].bucket) has moved to an archive, such as
+            S3 Glacier. Restores, and copies from there, ask for them and wait.
+          - Without it they cannot be read.
+        type: dict
+        suboptions:
+          tier:
+            description:
+              - V(Standard) takes hours, V(Bulk) is cheaper and slower, V(Expedited) is not possible for Deep Archive.
+            type: str
+            choices: [Standard, Bulk, Expedited]
+            default: Standard
+          days:
+            description:
+              - For how many days they can be read then, V(1) to V(365).
+            type: int
+            default: 7
+          wait:
+            description:
+              - How long to wait for them, such as V(48h). A task that ends before goes on when it runs again.
+            type: str
+            default: 48h
       lock:
         description:
           - How M(lifeboat.recovery.backup_lock) locks what is kept in O(repositories[].bucket), which has object lock.

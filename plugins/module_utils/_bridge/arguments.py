@@ -11,13 +11,16 @@ import typing as t
 from ansible.module_utils.basic import env_fallback
 
 from .._engine.host import copies_objective
+from .._engine.host.archive_settings import retrieval_from
 from .._engine.host.place import Site
 from .._engine.postgres.container import ENGINES
 from .._engine.repository.bucket import BucketStore
 from .._engine.repository.directory import DirectoryStore
 from .._engine.repository.keep import TIERS
 from .._engine.repository.object_lock import MODES
+from .._engine.repository.retrieval import RetrievalPolicy
 from .._engine.repository.store import Store
+from .._engine.s3.archive_calls import TIERS as TIERS_OF_ARCHIVES
 from .._engine.s3.client import S3Client
 from .._engine.s3.endpoint import Endpoint
 
@@ -56,6 +59,14 @@ _REPOSITORY_OPTIONS: Spec = {
         "prefix": {"type": "str", "default": ""},
         "media": {"type": "str"},
         "offsite": {"type": "bool", "default": False},
+        "archive": {
+            "type": "dict",
+            "options": {
+                "tier": {"type": "str", "choices": list(TIERS_OF_ARCHIVES), "default": "Standard"},
+                "days": {"type": "int", "default": 7},
+                "wait": {"type": "str", "default": "48h"},
+            },
+        },
         "lock": {
             "type": "dict",
             "options": {
@@ -151,6 +162,11 @@ def store_from(params: t.Mapping[str, t.Any]) -> Store:
 def site_from(params: t.Mapping[str, t.Any]) -> Site:
     """Return what one `repository` says of where it lies."""
     return Site(params.get("media") or ("disk" if params["path"] else "s3"), bool(params.get("offsite")))
+
+
+def archive_from(params: t.Mapping[str, t.Any]) -> RetrievalPolicy | None:
+    """Return how archived files of one `repository` are brought back, None: they are not. Raises UsageError."""
+    return retrieval_from(params["archive"]) if params.get("archive") else None
 
 
 def repository_name(params: t.Mapping[str, t.Any]) -> str:

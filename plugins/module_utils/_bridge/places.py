@@ -13,7 +13,7 @@ from .._engine.errors import UsageError
 from .._engine.host.place import Place
 from .._engine.postgres.container import Container
 from .._engine.verify.restore import DrillPlace
-from .arguments import POSTGRES_PROGRAMS, Spec, repository_name, site_from, store_from
+from .arguments import POSTGRES_PROGRAMS, Spec, archive_from, repository_name, site_from, store_from
 
 # Documented in the fragments _drill and _postgres_programs.
 DRILL: Spec = {
@@ -26,7 +26,7 @@ DRILL: Spec = {
 
 def place_from(params: t.Mapping[str, t.Any], repository: str = "") -> Place:
     """Return the place of one `repository`; `repository` is the UUID that it must have, empty for any."""
-    return Place(repository_name(params), store_from(params), repository, site_from(params))
+    return Place(repository_name(params), store_from(params), repository, site_from(params), archive_from(params))
 
 
 def places_from(repositories: t.Sequence[t.Mapping[str, t.Any]]) -> tuple[Place, ...]:

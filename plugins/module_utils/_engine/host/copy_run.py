@@ -16,7 +16,7 @@ from ..repository.lease import WAIT_S
 from ..repository.manifest import Manifest
 from ..verify.restore import DrillPlace
 from .copy_choice import Narrowing, as_candidates, dropped_at_once
-from .place import Place, Say, silent
+from .place import Place, Say, retrieving, silent
 from .proving import prove, require_good, seconds_since
 
 
@@ -83,12 +83,13 @@ def plan(request: CopyRequest) -> CopyRunPlan:
     unproved = {i for i in manifests if request.proof != "none" and not (i in there and there[i].standing.is_proved)}
     moves: list[copy.CopyPlan] = []
     damaged: dict[str, str] = {}
-    for backup in chosen:
-        try:
-            moves.append(_move(request, backup))
-        except DamagedError as error:
-            if backup.id not in there or there[backup.id].has_failed:
-                damaged[backup.id] = error.cause or error.problem
+    with retrieving(request.source):  # the lists of files; nobody can plan without
+        for backup in chosen:
+            try:
+                moves.append(_move(request, backup))
+            except DamagedError as error:
+                if backup.id not in there or there[backup.id].has_failed:
+                    damaged[backup.id] = error.cause or error.problem
     return CopyRunPlan(request, tuple(moves), manifests, frozenset(unproved), damaged, tuple(sorted(skipped)))
 
 
@@ -159,7 +160,10 @@ def _brought(planned: CopyRunPlan, move: copy.CopyPlan, say: Say) -> CopiedBacku
     request, manifest, begun = planned.request, planned.manifests[move.id], clock.monotonic()
     say(f"{request.job}: copying {move.id} from {request.source.name} to {request.target.name}")
     identity = request.target.identity()
-    moved = copy.copy(request.source.store, request.target.store, manifest, identity, request.wait_s, say)
+    with retrieving(request.source, say):
+        if request.source.archive is not None:
+            request.source.store.ask_early(each.key(manifest.job) for each in move.missing)
+        moved = copy.copy(request.source.store, request.target.store, manifest, identity, request.wait_s, say)
     if request.proof != "none":
         outcome = prove(request.target.store, manifest, request.proof, request.drill)
         require_good(outcome, manifest, request.target.name)

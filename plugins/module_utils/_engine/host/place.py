@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing as t
 
 from ..errors import GuardRefusal
 from ..repository import identity
+from ..repository.bucket import BucketStore
+from ..repository.retrieval import Retrieval, RetrievalPolicy
 from ..repository.store import Store, StoreError
 
 Say = t.Callable[[str], None]  # shows one line of progress
@@ -34,10 +37,30 @@ class Place:
     store: Store
     repository: str = ""  # UUID that it must have; empty: any
     site: Site = dataclasses.field(default_factory=Site)
+    archive: RetrievalPolicy | None = None  # how what lies in an archive is brought back; None: it is not
 
     def identity(self) -> identity.Identity:
         """Return who the repository is. Raises GuardRefusal (`repository`) where there is none, or another one."""
         return identity.require(self.store, self.repository)
+
+
+@contextlib.contextmanager
+def retrieving(place: Place, say: Say = silent) -> t.Iterator[list[str]]:
+    """Let files of a place that lie in an archive be brought back while they are read; yields a list that gets a
+    remark on it in the end.
+    """
+    remarks: list[str] = []
+    store = place.store
+    if place.archive is None or not isinstance(store, BucketStore):
+        yield remarks
+        return
+    before, store.retrieval = store.retrieval, Retrieval(place.archive, say)
+    used = store.retrieval
+    try:
+        yield remarks
+    finally:
+        store.retrieval = before
+        remarks += [f"{place.name}: {used.words}"] if used.words else []
 
 
 def is_unusable(error: Exception) -> bool:

@@ -13,7 +13,9 @@ from ..repository.bucket import BucketStore
 from ..repository.directory import DirectoryStore
 from ..repository.layout import checked_job
 from ..repository.object_lock import LockPolicy
+from ..repository.retrieval import RetrievalPolicy
 from ..repository.store import Store
+from .archive_settings import retrieval_from
 from .fields import Fields
 from .lock_settings import policy_from
 from .place import Place, Site
@@ -41,6 +43,7 @@ class RepositorySettings:
     media: str = ""  # what it is kept on; empty: as its kind is kept usually
     is_offsite: bool = False
     lock: LockSettings | None = None  # None: nothing is locked
+    archive: RetrievalPolicy | None = None  # how archived files are brought back; None: they are not
 
     @property
     def location(self) -> str:
@@ -56,7 +59,7 @@ class RepositorySettings:
 
     def opened(self) -> Place:
         """Return the repository to work with; nothing is sent to it yet. Raises UsageError for its secrets."""
-        return Place(self.name, self._store(), self.id, self.site)
+        return Place(self.name, self._store(), self.id, self.site, self.archive)
 
     def opened_to_lock(self) -> Place:
         """Return the repository for whoever may lock, which must be so configured. Raises UsageError."""
@@ -99,7 +102,10 @@ def check_name(name: str, what: str, fields: Fields) -> None:
 def _bucket(name: str, identity: str, fields: Fields) -> RepositorySettings:
     login = login_from(fields)
     bucket, prefix = fields.text("bucket", None), fields.text("prefix")
-    return RepositorySettings(name, identity, bucket=bucket, prefix=prefix, login=login, lock=_lock(login, fields))
+    archive = _archive(fields)
+    return RepositorySettings(
+        name, identity, bucket=bucket, prefix=prefix, login=login, lock=_lock(login, fields), archive=archive
+    )
 
 
 def _lock(login: S3Login, fields: Fields) -> LockSettings | None:
@@ -121,6 +127,19 @@ def _lock(login: S3Login, fields: Fields) -> LockSettings | None:
         return LockSettings(policy_from(values), own if own.access_key else login)
     except UsageError as error:
         raise fields.refuse("lock", f"is wrong: {error.cause}", error.remedy) from error
+
+
+def _archive(fields: Fields) -> RetrievalPolicy | None:
+    """Return the section `archive`."""
+    if not fields.has("archive"):
+        return None
+    section = fields.section("archive")
+    values = {"tier": section.text("tier"), "days": section.whole("days", 7, 1, 365), "wait": section.text("wait")}
+    section.finish()
+    try:
+        return retrieval_from(values)
+    except UsageError as error:
+        raise fields.refuse("archive", f"is wrong: {error.cause}", error.remedy) from error
 
 
 def refuse_twins(repositories: t.Iterable[RepositorySettings], document: Fields) -> None:

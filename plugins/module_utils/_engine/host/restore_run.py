@@ -21,7 +21,7 @@ from ..repository.manifest import Manifest
 from ..repository.store import StoreError
 from ..verify.spool import spooled
 from .candidates import Candidate, candidates, holdings, remarks
-from .place import Place, Say, silent
+from .place import Place, Say, retrieving, silent
 from .proving import seconds_since
 
 
@@ -124,7 +124,9 @@ def restore(planned: RestorePlan, say: Say = silent) -> RestoreResult:
     notes = list(planned.notes)
     for candidate in planned.candidates:
         try:
-            return _restore_from(planned, candidate, notes, say)
+            with retrieving(candidate.place, say) as remarks_of_archive:
+                result = _restore_from(planned, candidate, notes, say)
+            return dataclasses.replace(result, notes=(*result.notes, *remarks_of_archive))
         except (_UnusableCopyError, StoreError) as error:
             manifest = _manifest(candidate)
             words = (

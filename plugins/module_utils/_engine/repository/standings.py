@@ -10,7 +10,7 @@ from ..errors import DamagedError
 from . import layout, proof
 from .manifest import Manifest, Need
 from .memory import Memory
-from .store import Store
+from .store import ArchivedError, Store
 from .stored_files import files_of_need, is_self_contained, needs_of, own_files
 
 
@@ -42,6 +42,8 @@ class Standings:
                 part = self._parts.of(need, lambda need: self._part(manifest, need))
                 problems += part.problems
                 is_proved = is_proved and part.is_proved
+        except ArchivedError:
+            return own  # its lists cannot be read now: what its own records say is all that is known
         except DamagedError as error:
             return proof.Standing(False, (*own.problems, error.cause or error.problem), own.proved_at)
         return proof.Standing(is_proved, tuple(problems), own.proved_at)

@@ -41,6 +41,10 @@ class ExpiredError(StoreError):
     """
 
 
+class ArchivedError(StoreError):
+    """A stored file lies in an archive of its server, and cannot be read before it was brought back."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Entry:
     """One stored key as a listing shows it."""
@@ -187,6 +191,10 @@ class Store(abc.ABC):
     def locked_until(self, key: str, version_id: str = "") -> dt.datetime | None:
         """Return until when a bucket's object lock keeps an object from being deleted; None where nothing does."""
         return None
+
+    def ask_early(self, keys: t.Iterable[str]) -> int:
+        """Ask for those of the files that lie in an archive of the server, where that is allowed; return how many."""
+        return 0
 
     def retentions(self, prefix: str) -> t.Mapping[str, Retention]:
         """Return the retention of the newest versions below a prefix by their keys, as far as a listing shows it."""
