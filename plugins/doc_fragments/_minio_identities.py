@@ -35,15 +35,16 @@ options:
             runs that have begun.
           - V(verifier) reads a repository and adds records of what it verified.
           - V(pruner) does what V(writer) does, copies backups in, and deletes files and backups.
+          - V(locker) reads a repository and locks files of backups for a time. It writes and deletes nothing.
           - V(reader) only reads, for restores.
           - V(application) reads, writes and deletes objects of a bucket.
           - V(source) reads objects of a bucket with all their properties, and its settings, to back it up.
-          - None of them changes settings or locks, or writes into a version that is there. Where the bucket has
+          - None of them changes settings, shortens locks, or writes into a version that is there. Where the bucket has
             versions, what is overwritten stays as an older version.
           - Where the bucket has no versions, V(writer) can overwrite files. MinIO has no policy against that.
         type: str
         required: true
-        choices: [writer, verifier, pruner, reader, application, source]
+        choices: [writer, verifier, pruner, locker, reader, application, source]
       bucket:
         description: Name of the bucket.
         type: str

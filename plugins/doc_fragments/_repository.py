@@ -37,6 +37,69 @@ options:
           - Under which prefix the repository lies in O(repository.bucket).
         type: str
         default: ""
+      media:
+        description:
+          - What the repository is kept on, such as V(disk), V(s3) or V(tape), for objectives that count media.
+          - By default V(disk) for a directory and V(s3) for a bucket. Repositories with the same word share a medium.
+        type: str
+      offsite:
+        description:
+          - Whether the repository is off site, for objectives that count such copies.
+        type: bool
+        default: false
+      archive:
+        description:
+          - How files are brought back that a rule of O(repository.bucket) has moved to an archive, such as
+            S3 Glacier. Restores, and copies from there, ask for them and wait.
+          - Without it they cannot be read.
+        type: dict
+        suboptions:
+          tier:
+            description:
+              - V(Standard) takes hours, V(Bulk) is cheaper and slower, V(Expedited) is not possible for Deep Archive.
+            type: str
+            choices: [Standard, Bulk, Expedited]
+            default: Standard
+          days:
+            description:
+              - For how many days they can be read then, V(1) to V(365).
+            type: int
+            default: 7
+          wait:
+            description:
+              - How long to wait for them, such as V(48h). A task that ends before goes on when it runs again.
+            type: str
+            default: 48h
+      lock:
+        description:
+          - How M(lifeboat.recovery.backup_lock) locks what is kept in O(repository.bucket), which has object lock.
+            All other modules leave it alone.
+        type: dict
+        suboptions:
+          mode:
+            description:
+              - V(COMPLIANCE) locks for everybody, root of the server included. V(GOVERNANCE) may be lifted by who has
+                the right for it, and MinIO lets who may write replace what such a version holds.
+            type: str
+            choices: [GOVERNANCE, COMPLIANCE]
+            default: COMPLIANCE
+          rolling:
+            description:
+              - How far ahead is locked what stays for nobody knows how long, such as V(14d).
+            type: str
+            default: 14d
+          most:
+            description:
+              - How far ahead is locked at most, such as V(400d). By default as long as the backup is to stay.
+            type: str
+          access_key:
+            description:
+              - Access key that may lock. By default that of the repository.
+            type: str
+          secret_key:
+            description:
+              - Secret key that belongs to O(repository.lock.access_key).
+            type: str
       endpoint_url:
         description:
           - URL of the S3 server, such as V(https://minio.example.com:9000).
@@ -149,6 +212,69 @@ options:
           - Under which prefix the repository lies in O(repositories[].bucket).
         type: str
         default: ""
+      media:
+        description:
+          - What the repository is kept on, such as V(disk), V(s3) or V(tape), for objectives that count media.
+          - By default V(disk) for a directory and V(s3) for a bucket. Repositories with the same word share a medium.
+        type: str
+      offsite:
+        description:
+          - Whether the repository is off site, for objectives that count such copies.
+        type: bool
+        default: false
+      archive:
+        description:
+          - How files are brought back that a rule of O(repositories[].bucket) has moved to an archive, such as
+            S3 Glacier. Restores, and copies from there, ask for them and wait.
+          - Without it they cannot be read.
+        type: dict
+        suboptions:
+          tier:
+            description:
+              - V(Standard) takes hours, V(Bulk) is cheaper and slower, V(Expedited) is not possible for Deep Archive.
+            type: str
+            choices: [Standard, Bulk, Expedited]
+            default: Standard
+          days:
+            description:
+              - For how many days they can be read then, V(1) to V(365).
+            type: int
+            default: 7
+          wait:
+            description:
+              - How long to wait for them, such as V(48h). A task that ends before goes on when it runs again.
+            type: str
+            default: 48h
+      lock:
+        description:
+          - How M(lifeboat.recovery.backup_lock) locks what is kept in O(repositories[].bucket), which has object lock.
+            All other modules leave it alone.
+        type: dict
+        suboptions:
+          mode:
+            description:
+              - V(COMPLIANCE) locks for everybody, root of the server included. V(GOVERNANCE) may be lifted by who has
+                the right for it, and MinIO lets who may write replace what such a version holds.
+            type: str
+            choices: [GOVERNANCE, COMPLIANCE]
+            default: COMPLIANCE
+          rolling:
+            description:
+              - How far ahead is locked what stays for nobody knows how long, such as V(14d).
+            type: str
+            default: 14d
+          most:
+            description:
+              - How far ahead is locked at most, such as V(400d). By default as long as the backup is to stay.
+            type: str
+          access_key:
+            description:
+              - Access key that may lock. By default that of the repository.
+            type: str
+          secret_key:
+            description:
+              - Secret key that belongs to O(repositories[].lock.access_key).
+            type: str
       endpoint_url:
         description:
           - URL of the S3 server, such as V(https://minio.example.com:9000).

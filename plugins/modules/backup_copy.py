@@ -12,6 +12,7 @@ version_added: 1.0.0
 description:
   - Brings backups of a job into another repository. A copy is the same backup, with the same id and the same bytes.
   - Only what the target lacks is moved. A stored file that was found bad there is replaced.
+  - A copy that was killed goes on where it stopped. Stored files that are there as a whole are not sent again.
   - While bytes are moved they are compared with what the backup wrote. The copy is read back and proved on arrival.
   - A damaged backup does not keep the others from being copied. The task fails after them.
   - The copy is done by the host that the task runs on, which reads the source and writes the target.
@@ -20,6 +21,7 @@ author:
 extends_documentation_fragment:
   - lifeboat.recovery._attributes
   - lifeboat.recovery._source_and_target
+  - lifeboat.recovery._copy_choice
   - lifeboat.recovery._postgres_programs
 attributes:
   check_mode:
@@ -41,6 +43,7 @@ options:
       - Which backups to copy, V(all), V(latest), V(latest_good), or the one with this id.
       - V(latest) is the newest backup in O(source).
         V(latest_good) is the newest one there that was proved, and that nobody has touched since.
+      - O(tier), O(min_age) and O(max_age) leave out some of V(all).
     type: str
     default: latest
   proof:
@@ -88,6 +91,17 @@ EXAMPLES = r"""
     source: *local
     target: *offsite
 
+- name: Keep one backup of each month off site, but none that would be removed there again
+  lifeboat.recovery.backup_copy:
+    job: db1-shop
+    backup: all
+    tier: monthly
+    timezone: Europe/Berlin
+    keep:
+      monthly: 24
+    source: *local
+    target: *offsite
+
 - name: Replace what was found damaged in the local copy of one backup
   lifeboat.recovery.backup_copy:
     job: db1-shop
@@ -132,6 +146,12 @@ bytes:
   returned: success, and when damaged backups make the task fail
   type: int
   sample: 104857600
+skipped:
+  description: Ids of backups that are not brought, because O(keep) would let the target drop them at once.
+  returned: success, and when damaged backups make the task fail
+  type: list
+  elements: str
+  sample: []
 damaged:
   description: Ids of backups that cannot be read in the source, and are not in the target either.
   returned: success, and when damaged backups make the task fail
@@ -146,10 +166,11 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import run as bridge
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import REPOSITORY
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.drill_options import drill_place_from
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.places import places_from
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.postgres_options import POSTGRES_PROGRAMS
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import IncompleteError, UsageError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.copy_options import (
+    COPY_CHOICE,
+    copy_request_from,
+)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import IncompleteError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import copy_run
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.copy import CopyPlan
 
@@ -189,6 +210,7 @@ def answer(plan: copy_run.CopyRunPlan, rows: list[dict[str, t.Any]], damaged: li
         "target": plan.request.target.name,
         "backups": rows,
         "bytes": sum(row["bytes"] for row in rows),
+        "skipped": list(plan.skipped),
         "damaged": damaged,
         "warnings": [f"{backup_id} cannot be copied: {why}" for backup_id, why in plan.damaged.items()],
     }
@@ -196,13 +218,7 @@ def answer(plan: copy_run.CopyRunPlan, rows: list[dict[str, t.Any]], damaged: li
 
 def plan(params: bridge.Params) -> Planned:
     """Compare the two repositories."""
-    if params["wait_s"] < 0:
-        raise UsageError("Cannot wait for so long", f"wait_s is {params['wait_s']}", "set it to 0 or more")
-    source, target = places_from([params["source"], params["target"]])
-    request = copy_run.CopyRequest(
-        params["job"], params["backup"], source, target, params["proof"], params["wait_s"], drill_place_from(params)
-    )
-    planned = copy_run.plan(request)
+    planned = copy_run.plan(copy_request_from(params))
     copy_run.require_readable(planned)
     return Planned(planned)
 
@@ -231,7 +247,7 @@ def main() -> t.NoReturn:
             "target": REPOSITORY["repository"],
             "proof": {"type": "str", "choices": ["content", "none"], "default": "content"},
             "wait_s": {"type": "int", "default": 4200},
-            **POSTGRES_PROGRAMS,
+            **COPY_CHOICE,
         },
         supports_check_mode=True,
     )

@@ -98,61 +98,39 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import run as bridge
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import REPOSITORY
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.places import place_from
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import GuardRefusal, UsageError
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import delete, layout
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import delete_run
 
 
 @dataclasses.dataclass(frozen=True)
 class Planned:
     """The backup that would be deleted."""
 
-    place: Place
-    job: str
-    id: str
-    is_there: bool
-    verified_min: int
+    plan: delete_run.DeletePlan
     wait_s: int
 
     @property
     def changed(self) -> bool:
-        return self.is_there
+        return self.plan.is_there
 
     def diff(self) -> tuple[bridge.Result, bridge.Result]:
         """Return the backup as it is, and that it will not be."""
-        return {"backups": [self.id] if self.is_there else []}, {"backups": []}
+        return {"backups": [self.plan.id] if self.plan.is_there else []}, {"backups": []}
 
     def result(self) -> bridge.Result:
         """Return what would be deleted."""
-        return {"id": self.id, "repository": self.place.name, "deleted": self.is_there}
+        return {"id": self.plan.id, "repository": self.plan.place.name, "deleted": self.plan.is_there}
 
 
 def plan(params: bridge.Params, is_preview: bool) -> Planned:
     """Look for the backup, and whether it may go."""
-    job, backup_id = layout.checked_job(params["job"]), layout.checked_id(params["id"])
-    if params["verified_min"] < 1:
-        raise UsageError("Cannot keep fewer proved backups than one", "verified_min is 0", "set it to 1 or more")
-    place = place_from(params["repository"])
-    place.identity()
-    versions = place.store.versions(layout.manifest(job, backup_id))  # one that is hidden by a delete marker is there
-    is_there = any(not version.is_delete_marker for version in versions)
-    if is_there and params["confirm"] != backup_id and not (is_preview and not params["confirm"]):
-        raise GuardRefusal(
-            "confirm",
-            f"Cannot delete backup {backup_id} of {job} from {place.name}",
-            f"confirm is {params['confirm'] or 'not set'}",
-            f"set it to {backup_id} to delete this backup",
-        )
-    if is_there:
-        delete.find(place.store, job, backup_id, params["verified_min"])
-    return Planned(place, job, backup_id, is_there, params["verified_min"], params["wait_s"])
+    place, confirm = place_from(params["repository"]), params["confirm"] or ""
+    planned = delete_run.plan(place, params["job"], params["id"], confirm, params["verified_min"], is_preview)
+    return Planned(planned, params["wait_s"])
 
 
 def apply(planned: Planned) -> bridge.Result:
     """Delete the backup."""
-    place = planned.place
-    window = place.identity().signature_window
-    delete.delete(place.store, planned.job, planned.id, window, planned.verified_min, planned.wait_s)
+    delete_run.run(planned.plan, planned.wait_s)
     return {}
 
 

@@ -112,87 +112,49 @@ until:
 """
 
 import dataclasses
-import datetime as dt
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import run as bridge
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import REPOSITORY
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.places import place_from
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import LifeboatError, UsageError
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import hold, layout, lease
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import hold_run
 
 
 @dataclasses.dataclass(frozen=True)
 class Planned:
     """A hold as it is, and as it is to be."""
 
-    place: Place
-    job: str
-    id: str
-    found: hold.Hold | None
-    reason: str  # empty: it is to be released
-    until: dt.datetime | None
+    plan: hold_run.HoldPlan
     wait_s: int
 
     @property
     def changed(self) -> bool:
-        if self.found is None:
-            return bool(self.reason)
-        return (self.found.reason, self.found.until) != (self.reason, self.until)
+        return self.plan.changed
 
     def diff(self) -> tuple[bridge.Result, bridge.Result]:
         """Return the hold before and after."""
-        before = (self.found.reason, self.found.until) if self.found is not None else ("", None)
-        return _shown(*before), _shown(self.reason, self.until)
+        found = self.plan.found
+        before = (found.reason, found.until) if found is not None else ("", None)
+        return hold_run.described(*before), hold_run.described(self.plan.reason, self.plan.until)
 
     def result(self) -> bridge.Result:
         """Return what will be."""
-        return {"id": self.id, "repository": self.place.name, **_shown(self.reason, self.until)}
-
-
-def _shown(reason: str, until: dt.datetime | None) -> dict[str, t.Any]:
-    return {"held": bool(reason), "reason": reason, "until": clock.to_text(until) if until else None}
+        shown = hold_run.described(self.plan.reason, self.plan.until)
+        return {"id": self.plan.id, "repository": self.plan.place.name, **shown}
 
 
 def plan(params: bridge.Params) -> Planned:
     """Look for the backup and its hold."""
-    job, backup_id = layout.checked_job(params["job"]), layout.checked_id(params["id"])
-    is_held = params["state"] == "held"
-    reason = (params["reason"] or "").strip() if is_held else ""
-    if is_held and not reason:
-        raise UsageError("Cannot hold a backup without a reason", "reason is empty", "say why it is held")
+    reason = hold_run.required_reason(params["reason"] or "") if params["state"] == "held" else ""
     place = place_from(params["repository"])
-    place.identity()
-    if is_held and place.store.stat(layout.manifest(job, backup_id)) is None:
-        remedy = "take an id from the list of backups of this repository"
-        raise LifeboatError(f"Cannot hold backup {backup_id} of {job} in {place.name}", "it is not there", remedy)
-    until = _until(params["until"], place.store.now()) if is_held and params["until"] else None
-    found = hold.read(place.store, job).get(backup_id)
-    return Planned(place, job, backup_id, found, reason, until, params["wait_s"])
-
-
-def _until(text: str, now: dt.datetime) -> dt.datetime:
-    try:
-        moment = clock.from_text(text)
-    except ValueError as error:
-        remedy = "write it as 2027-06-30T00:00:00Z"
-        raise UsageError(f"Cannot hold until {text!r}", "this is no time in UTC", remedy) from error
-    if moment <= now:
-        raise UsageError(f"Cannot hold until {text}", "this time is over", "name a later one, or leave it out")
-    return moment
+    planned = hold_run.plan(place, params["job"], params["id"], reason, params["until"] or "")
+    return Planned(planned, params["wait_s"])
 
 
 def apply(planned: Planned) -> bridge.Result:
     """Hold or release, while no removal is under way."""
-    place, window = planned.place, planned.place.identity().signature_window
-    with lease.held(place.store, planned.job, window, planned.wait_s) as permit:
-        if planned.reason:
-            hold.place(place.store, planned.job, planned.id, planned.reason, planned.until, permit)
-        else:
-            hold.release(place.store, planned.job, planned.id, permit)
+    hold_run.run(planned.plan, planned.wait_s)
     return {}
 
 

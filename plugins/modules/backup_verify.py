@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - lifeboat.recovery._attributes
   - lifeboat.recovery._repository.several
   - lifeboat.recovery._drill
+  - lifeboat.recovery._copies_objective
   - lifeboat.recovery._postgres_programs
   - lifeboat.recovery._s3_connection
 attributes:
@@ -132,10 +133,13 @@ EXAMPLES = r"""
     secret_key: "{{ vault_verifier_secret_key }}"
     repositories: *repositories
 
-- name: See at once whether everything is there
+- name: See at once whether everything is there, and enough copies of the newest backup
   lifeboat.recovery.backup_verify:
     job: db1-shop
     backup: all
+    copies:
+      total: 2
+      media: 2
     level: presence
     fail_on_problem: false
     repositories: *repositories
@@ -212,7 +216,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import run as bridge
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import REPOSITORIES
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import COPIES, REPOSITORIES
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.drill_options import DRILL, drill_place_from
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.objects_drill import (
     OBJECTS_DRILL,
@@ -222,6 +226,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.places i
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.s3_options import S3_CONNECTION_RULES
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import DamagedError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import verify_run
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.copies_objective import objective_from
 
 LEVELS = ["presence", "checksum", "content", "restore"]
 SHOWN_PROBLEMS = 100
@@ -257,7 +262,7 @@ class Planned:
 def answer(plan: verify_run.VerifyPlan, verdicts: t.Sequence[verify_run.Verdict]) -> dict[str, t.Any]:
     """Return what a task says about copies that were verified."""
     bad = [f"{each.repository}: {problem}" for each in verdicts for problem in each.problems]
-    problems = [*plan.problems, *bad]
+    problems = [*plan.problems, *bad, *(verify_run.copies_problems(plan, verdicts) if verdicts else ())]
     return {
         "good": not problems,
         "problems": problems[:SHOWN_PROBLEMS],
@@ -272,24 +277,17 @@ def _unverified(repository: str, backup_id: str, level: str) -> dict[str, t.Any]
 
 
 def _verified(verdict: verify_run.Verdict) -> dict[str, t.Any]:
-    return {
-        "repository": verdict.repository,
-        "id": verdict.id,
-        "level": verdict.level,
-        "good": verdict.is_good,
-        "problems": list(verdict.problems[:SHOWN_PROBLEMS_OF_A_COPY]),
-        "report": dict(verdict.report),
-        "seconds": verdict.seconds,
-    }
+    shown = list(verdict.problems[:SHOWN_PROBLEMS_OF_A_COPY])
+    found = {"good": verdict.is_good, "problems": shown, "report": dict(verdict.report), "seconds": verdict.seconds}
+    return {"repository": verdict.repository, "id": verdict.id, "level": verdict.level, **found}
 
 
 def plan(module: AnsibleModule) -> Planned:
     """Choose the copies; at level presence look at them, too. Problems that nothing will change end the module."""
     params = module.params
     places = places_from(params["repositories"])
-    request = verify_run.VerifyRequest(
-        params["job"], params["backup"], places, params["level"], drill_place_from(params)
-    )
+    drill, copies = drill_place_from(params), objective_from(params["copies"] or {})
+    request = verify_run.VerifyRequest(params["job"], params["backup"], places, params["level"], drill, copies=copies)
     chosen = verify_run.plan(with_objects_drill(request, params))
     planned = Planned(chosen, verify_run.verify(chosen) if request.level == "presence" else ())
     if module.check_mode or not planned.changed:
@@ -321,6 +319,7 @@ def main() -> t.NoReturn:
             "job": {"type": "str", "required": True},
             "backup": {"type": "str", "default": "latest"},
             "level": {"type": "str", "choices": LEVELS, "default": "content"},
+            **COPIES,
             "fail_on_problem": {"type": "bool", "default": True},
             **REPOSITORIES,
             **DRILL,

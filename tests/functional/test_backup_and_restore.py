@@ -93,6 +93,23 @@ def test_a_dropped_database_comes_back_with_everything(
     assert made.is_complete and 0 < made.stored_bytes < made.plain_bytes
 
 
+@pytest.mark.parametrize("kept", ["site", "local"])
+def test_a_database_comes_back_from_the_repository_that_is_left(
+    server: PostgresServer, local: Place, site: Place, kept: str
+) -> None:
+    with database(server, "lab", SMALL) as name:
+        before = content_of(server, name)
+        made = back_up(job_of(server, name, local, site))
+        drop(server, name)
+        lost = local if kept == "site" else site
+        for entry in list(lost.store.entries("")):
+            lost.store.delete(entry.key)
+        result = restored(login(server), local, site)
+        assert content_of(server, name) == before
+    assert (result.id, result.repository) == (made.id, kept)
+    assert any(note.startswith(f"{lost.name} cannot be used") for note in result.notes)
+
+
 def test_copies_are_the_same_bytes(server: PostgresServer, local: Place, site: Place) -> None:
     with database(server, "lab", SMALL) as name:
         back_up(job_of(server, name, local, site, proof="none"))

@@ -273,6 +273,44 @@ def test_a_damaged_pack_in_one_repository_is_read_from_the_other(world: World) -
     assert result.repository == "site" and any("disk cannot be used" in note for note in result.notes)
 
 
+@pytest.mark.parametrize("lost", ["", "data/"], ids=["all of it", "its stored files"])
+@pytest.mark.parametrize("number", [0, 1], ids=["the directory", "the bucket"])
+def test_what_one_repository_has_lost_comes_from_the_other(world: World, number: int, lost: str) -> None:
+    store = world.stores[number]
+    for entry in list(store.entries(lost)):
+        store.delete(entry.key)
+    to = world.new_bucket()
+
+    result = world.restore(to)
+
+    assert world.contents(to) == CONTENTS
+    assert result.is_complete and result.repository == world.places[1 - number].name
+    assert any(world.places[number].name in note for note in result.notes)
+
+
+def test_a_restore_goes_on_with_the_next_copy_for_what_the_first_one_cannot_give(world: World) -> None:
+    many = {f"random/{number:02}": os.urandom(700_000) for number in range(12)}
+    world.put(many)
+    world.back_up()
+    packs = [path for path in (world.folder / "disk" / "data").rglob("pack-*") if path.stat().st_size > 700_000]
+    assert len(packs) == 1
+    data = bytearray(packs[0].read_bytes())
+    data[len(data) // 2] ^= 1
+    packs[0].chmod(0o600)
+    packs[0].write_bytes(data)
+    to, said = world.new_bucket(), list[str]()
+
+    result = objects_restore.restore(world.plan(to), said.append)
+
+    assert world.contents(to) == {**CONTENTS, **many}
+    assert result.is_complete and result.repository == "site"
+    assert result.done.written == len(CONTENTS) + len(many)  # nothing is written twice
+    [note] = [note for note in result.notes if "disk cannot be used" in note]
+    damaged = int(note.rpartition(": ")[2].split()[0])
+    assert 0 < damaged < len(many) // 2  # the others came from the first copy
+    assert [line.rpartition(" from ")[2] for line in said if "restoring" in line] == ["disk", "site"]
+
+
 def test_a_bucket_goes_to_a_folder_and_from_a_backup_of_that_to_a_bucket(world: World) -> None:
     out = world.folder / "out"
     world.restore(destination=Folder(str(out)))

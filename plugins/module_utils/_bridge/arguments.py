@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import typing as t
 
+from .._engine.host import copies_objective
+from .._engine.host.archive_settings import retrieval_from
+from .._engine.host.place import Site
 from .._engine.repository.bucket import BucketStore
 from .._engine.repository.directory import DirectoryStore
 from .._engine.repository.keep import TIERS
+from .._engine.repository.object_lock import MODES
+from .._engine.repository.retrieval import RetrievalPolicy
 from .._engine.repository.store import Store
+from .._engine.s3.archive_calls import TIERS as TIERS_OF_ARCHIVES
 from .options import Spec
 from .s3_client import client_from
 from .s3_options import S3_CONNECTION, S3_CONNECTION_RULES
@@ -47,11 +53,38 @@ PLACE: Spec = {"type": "dict", "required": True, **_PLACE_OPTIONS}
 PLACES: Spec = {"type": "list", "elements": "dict", "required": True, **_PLACE_OPTIONS}
 
 # Documented in the fragment _repository; the suboptions of one place that holds backups.
-_REPOSITORY_OPTIONS: Spec = {**_PLACE_OPTIONS, "options": {**_PLACE_OPTIONS["options"], "keyring": KEYRING}}
+_OF_REPOSITORIES: Spec = {
+    "keyring": KEYRING,
+    "media": {"type": "str"},
+    "offsite": {"type": "bool", "default": False},
+    "archive": {
+        "type": "dict",
+        "options": {
+            "tier": {"type": "str", "choices": list(TIERS_OF_ARCHIVES), "default": "Standard"},
+            "days": {"type": "int", "default": 7},
+            "wait": {"type": "str", "default": "48h"},
+        },
+    },
+    "lock": {
+        "type": "dict",
+        "options": {
+            "mode": {"type": "str", "choices": list(MODES), "default": "COMPLIANCE"},
+            "rolling": {"type": "str", "default": "14d"},
+            "most": {"type": "str"},
+            "access_key": {"type": "str", "no_log": False},
+            "secret_key": {"type": "str", "no_log": True},
+        },
+        "required_together": [["access_key", "secret_key"]],
+    },
+}
+_REPOSITORY_OPTIONS: Spec = {**_PLACE_OPTIONS, "options": {**_PLACE_OPTIONS["options"], **_OF_REPOSITORIES}}
 REPOSITORY: Spec = {"repository": {"type": "dict", "required": True, **_REPOSITORY_OPTIONS}}
 REPOSITORIES: Spec = {
     "repositories": {"type": "list", "elements": "dict", "required": True, **_REPOSITORY_OPTIONS},
 }
+
+# Documented in the fragment _copies_objective.
+COPIES: Spec = {"copies": {"type": "dict", "options": {name: {"type": "int"} for name in copies_objective.KEYS}}}
 
 # Documented in the fragment _kept_repositories; which backups a repository keeps.
 KEEP: Spec = {
@@ -73,6 +106,16 @@ def store_from(params: t.Mapping[str, t.Any]) -> Store:
     if params["path"]:
         return DirectoryStore(params["path"])
     return BucketStore(client_from(params), params["bucket"], params["prefix"])
+
+
+def site_from(params: t.Mapping[str, t.Any]) -> Site:
+    """Return what one `repository` says of where it lies."""
+    return Site(params.get("media") or ("disk" if params["path"] else "s3"), bool(params.get("offsite")))
+
+
+def archive_from(params: t.Mapping[str, t.Any]) -> RetrievalPolicy | None:
+    """Return how archived files of one `repository` are brought back, None: they are not. Raises UsageError."""
+    return retrieval_from(params["archive"]) if params.get("archive") else None
 
 
 def repository_name(params: t.Mapping[str, t.Any]) -> str:

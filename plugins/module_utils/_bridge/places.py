@@ -10,7 +10,7 @@ import typing as t
 
 from .._engine.errors import UsageError
 from .._engine.host.place import Place
-from .arguments import repository_name, store_from
+from .arguments import archive_from, repository_name, site_from, store_from
 from .keyring_options import access_from
 
 
@@ -20,7 +20,8 @@ def place_from(params: t.Mapping[str, t.Any], repository: str = "") -> Place:
     Raises UsageError for a secret of its keyring that cannot be read.
     """
     access = access_from(params["keyring"]) if params.get("keyring") else None
-    return Place(repository_name(params), store_from(params), repository, access)
+    site, archive = site_from(params), archive_from(params)
+    return Place(repository_name(params), store_from(params), repository, access, site, archive)
 
 
 def places_from(repositories: t.Sequence[t.Mapping[str, t.Any]]) -> tuple[Place, ...]:

@@ -13,6 +13,8 @@ from ..repository.catalog import Backup
 from ..repository.layout import checked_id, checked_job
 from .place import Place
 
+_SHOWN = 3  # problems of a copy
+
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
@@ -80,6 +82,19 @@ def candidates(known: Holdings, places: t.Sequence[Place], wanted: str) -> list[
     if not chosen:
         raise _nothing(known, wanted)
     return chosen
+
+
+def remarks(known: Holdings, chosen: Backup) -> list[str]:
+    """Say which repositories do not answer, and which copies of a backup are known to be damaged: those come last, or
+    cannot be used at all.
+    """
+    found = [f"{name} cannot be used: {why}" for name, why in known.unreachable.items()]
+    for name, backups in known.found.items():
+        for copy in backups:
+            if copy.id == chosen.id and copy.has_failed:
+                why = "; ".join((*copy.alarms, *copy.standing.problems)[:_SHOWN]) or "its manifest cannot be read"
+                found.append(f"the copy of {copy.id} in {name} is known to be damaged: {why}")
+    return found
 
 
 def _nothing(known: Holdings, wanted: str) -> LifeboatError:

@@ -14,8 +14,19 @@ import typing as t
 
 from ..errors import GuardRefusal, LifeboatError, UsageError
 from ..objects.reread import Share
+from ..repository.keep import TIERS
 from ..repository.proof import LEVELS
-from . import commands, mirror_command, notify_command, prune_command, reporting, restore_command, scheduled
+from . import (
+    commands,
+    keeping_command,
+    lock_command,
+    mirror_command,
+    notify_command,
+    prune_command,
+    reporting,
+    restore_command,
+    scheduled,
+)
 from .config import DEFAULT_FILE, Config, load
 from .place import Say
 from .progress import Progress
@@ -193,6 +204,15 @@ def _parser() -> argparse.ArgumentParser:
     pruned = add("prune", commands.prune, "remove expired backups, and delete what nothing needs any more")
     prune_command.add_options(pruned)
     _add_repository(pruned)
+    locked = add("lock", commands.lock, "lock what is to be kept in buckets with object lock, for as long as it stays")
+    lock_command.add_options(locked)
+    _add_repository(locked)
+    held = add("hold", commands.hold, "keep a backup whatever retention says, or let it go again")
+    keeping_command.add_hold_options(held)
+    _add_repository(held)
+    deleted = add("delete", commands.delete, "delete one backup; its files go with later prunes")
+    keeping_command.add_delete_options(deleted)
+    _add_repository(deleted)
     _add_verify(add("verify", commands.verify, "verify copies of backups, and record what was found"))
     _add_restore(add("restore", commands.restore, "bring a backup back"))
     _add_history(add("history", commands.history, "show the states of one object over all backups"))
@@ -230,6 +250,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 def _add_copy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backup", metavar="ID", default="all", help="or latest, latest_good, all (default)")
+    words = "only one backup of each such period of the time zone of the job"
+    parser.add_argument("--tier", choices=TIERS, default="", help=words)
+    parser.add_argument("--min-age", metavar="AGE", default="", help="only backups that are so old, such as 7d")
+    parser.add_argument("--max-age", metavar="AGE", default="", help="only backups that are no older, such as 8w")
     parser.add_argument("--from", dest="source", metavar="REPOSITORY", action="append", default=[], help="default: any")
     parser.add_argument("--to", dest="target", metavar="REPOSITORY", action="append", default=[], help="default: all")
     parser.add_argument("--dry-run", action="store_true", help="only show what would be copied")

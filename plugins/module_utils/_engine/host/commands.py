@@ -19,6 +19,8 @@ from . import (
     catalog_view,
     check,
     copy_jobs,
+    keeping_command,
+    lock_command,
     prune_command,
     restore_command,
     restore_run,
@@ -29,6 +31,7 @@ from . import (
     verify_run,
 )
 from .config import Config
+from .copy_choice import narrowing_from
 from .database_settings import DatabaseSettings
 from .drills import try_out
 from .job_settings import JobSettings
@@ -96,6 +99,7 @@ def _copy(config: Config, job: JobSettings, options: argparse.Namespace, say: Sa
         try_out=functools.partial(try_out, place=job.drill),
         keep=job.keep,
         zone=zone_of(job.timezone),
+        narrowing=narrowing_from(options.backup, options.tier, options.min_age, options.max_age, zone_of(job.timezone)),
     )
     result = copy_jobs.bring(request, say, dry_run=options.dry_run)
     verb = "would be copied" if options.dry_run else "copied"
@@ -121,6 +125,34 @@ def _prune(config: Config, job: JobSettings, options: argparse.Namespace, say: S
     return prune_command.prune(job, places, chosen, _of(refused, options.repository), options, say)
 
 
+def lock(config: Config, options: argparse.Namespace, say: Say) -> Shown:
+    """Lock what is to be kept, where there is object lock."""
+    job = _own(config, options.job)
+    for name in options.repository:
+        if name not in job.repositories:
+            known = ", ".join(job.repositories)
+            raise UsageError(f"Cannot use repository {name}", f"job {job.name} does not have it", f"it has {known}")
+    names = options.repository or job.repositories
+    return lock_command.lock(job, [config.repositories[name] for name in names], options, say)
+
+
+def hold(config: Config, options: argparse.Namespace, say: Say) -> Shown:
+    """Keep a backup whatever retention says, or let it go again."""
+    job, chosen = _for_keeping(config, options)
+    return keeping_command.hold(job, chosen, options, say)
+
+
+def delete(config: Config, options: argparse.Namespace, say: Say) -> Shown:
+    """Delete one backup."""
+    job, chosen = _for_keeping(config, options)
+    return keeping_command.delete(job, chosen, options, say)
+
+
+def _for_keeping(config: Config, options: argparse.Namespace) -> tuple[JobSettings, tuple[Place, ...]]:
+    job = _own(config, options.job)
+    return job, _chosen(config.places(job), options.repository, job)
+
+
 def verify(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Verify copies of backups, and record what was found."""
     return _of_all(config, options, lambda job: _verify(config, job, options, say))
@@ -129,10 +161,15 @@ def verify(config: Config, options: argparse.Namespace, say: Say) -> Shown:
 def _verify(config: Config, job: JobSettings, options: argparse.Namespace, say: Say) -> Shown:
     places, refused = config.usable_places(job)
     chosen = _chosen(places, options.repository, job)
-    request = verify_run.VerifyRequest(job.name, options.backup, chosen, options.level, job.drill)
+    wanted = None if options.repository else job.copies
+    request = verify_run.VerifyRequest(job.name, options.backup, chosen, options.level, job.drill, copies=wanted)
     planned = verify_run.plan(_with_objects_drill(request, job, options))
     verdicts = verify_run.verify(planned, say)
-    problems = [*planned.problems, *catalog_view.remarks(_of(refused, options.repository))]
+    problems = [
+        *planned.problems,
+        *catalog_view.remarks(_of(refused, options.repository)),
+        *verify_run.copies_problems(planned, verdicts),
+    ]
     shown = []
     for each in verdicts:
         words = "good" if each.is_good else "BAD"

@@ -10,19 +10,17 @@ import typing as t
 
 from .. import clock
 from ..errors import DamagedError, IncompleteError, LifeboatError
-from ..repository import prune, retention
-from ..repository.alive import Intents
 from ..repository.catalog import MergedBackup
 from ..repository.keep import Keep
+from ..repository.retention import Candidate
 from ..repository.store import StoreError
 from ..verify.drill_place import DrillPlace
 from . import copy_run
 from .candidates import Holdings, candidates, holdings
+from .copy_choice import Narrowing, as_candidates, dropped_at_once
 from .copy_run import CopyRequest, CopyRunPlan
 from .place import Place, Say, silent
 from .proving import Drill
-
-_NO_INTENTS = Intents(frozenset(), (), frozenset(), ())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +37,7 @@ class Request:
     try_out: Drill | None = None  # what proof restore is
     keep: t.Mapping[str, Keep] = dataclasses.field(default_factory=dict)  # by repository: what it keeps of the job
     zone: dt.tzinfo = clock.UTC  # whose days, weeks and so on `keep` means
+    narrowing: Narrowing = dataclasses.field(default_factory=Narrowing)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +71,9 @@ def bring(request: Request, say: Say = silent, *, dry_run: bool = False) -> Resu
     for target in request.targets:
         if target.name not in known.found:
             continue
-        unwanted = _dropped_at_once(request, known, target, wanted)
-        for row in wanted:
+        chosen = _chosen(request, known, target, wanted)
+        unwanted = _dropped_at_once(request, known, target, chosen)
+        for row in chosen:
             if row.id in unwanted and request.backup == row.id:
                 problems.append(f"{row.id} is not brought to {target.name}: what is kept there does not keep it")
             if row.id in unwanted or not _lacks(row, target, request.proof):
@@ -105,6 +105,23 @@ def _wanted(known: Holdings, request: Request) -> list[MergedBackup]:
     return [row for row in known.merged() if row.id in ids]
 
 
+def _chosen(
+    request: Request, known: Holdings, target: Place, wanted: t.Sequence[MergedBackup]
+) -> t.Sequence[MergedBackup]:
+    """Return what is left for a target by tier and age; of `latest` and `latest_good` that is one or none."""
+    if request.narrowing.is_open:
+        return wanted
+    there = as_candidates(known.found[target.name])
+    ids = request.narrowing.chosen([_candidate(row) for row in wanted], there, target.store.now())
+    return [row for row in wanted if row.id in ids]
+
+
+def _candidate(row: MergedBackup) -> Candidate:
+    copies = [copy for _name, copy in row.copies]
+    has_failed = all(copy.has_failed for copy in copies)
+    return Candidate(row.id, row.is_proved, has_failed, row.is_flagged, "; ".join(copies[0].alarms))
+
+
 def _dropped_at_once(
     request: Request, known: Holdings, target: Place, wanted: t.Sequence[MergedBackup]
 ) -> t.Collection[str]:
@@ -112,9 +129,8 @@ def _dropped_at_once(
     keep = request.keep.get(target.name)
     if keep is None:
         return ()
-    there = prune.candidates(known.found[target.name], _NO_INTENTS, {})
     ids = [row.id for row in wanted]
-    return retention.not_worth_bringing(there, ids, keep, target.store.now(), request.zone)
+    return dropped_at_once(known.found[target.name], ids, keep, target.store.now(), request.zone)
 
 
 def _lacks(row: MergedBackup, target: Place, proof: str) -> bool:

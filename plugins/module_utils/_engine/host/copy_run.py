@@ -10,10 +10,13 @@ import typing as t
 from .. import clock
 from ..errors import DamagedError, IncompleteError, LifeboatError
 from ..repository import catalog, copy, keyring
+from ..repository.catalog import Backup
+from ..repository.keep import Keep
 from ..repository.lease import WAIT_S
 from ..repository.manifest import Manifest
 from ..verify.drill_place import DrillPlace
-from .place import Place, Say, silent
+from .copy_choice import Narrowing, as_candidates, dropped_at_once
+from .place import Place, Say, retrieving, silent
 from .proving import Drill, prove, require_good
 
 
@@ -29,6 +32,8 @@ class CopyRequest:
     wait_s: float = WAIT_S
     drill: DrillPlace = dataclasses.field(default_factory=DrillPlace)
     try_out: Drill | None = None  # what proof restore is
+    narrowing: Narrowing = dataclasses.field(default_factory=Narrowing)
+    keep: Keep | None = None  # what the target keeps: what it would drop at once is not brought; None: all of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +45,7 @@ class CopyRunPlan:
     manifests: t.Mapping[str, Manifest]  # by id, of all that was asked for
     unproved: frozenset[str]  # ids without a proof in the target that are to have one
     damaged: t.Mapping[str, str]  # ids that cannot be read in the source, and are not in the target either → why
+    skipped: tuple[str, ...] = ()  # ids that the target would drop at once
 
     @property
     def bytes(self) -> int:
@@ -69,29 +75,45 @@ def plan(request: CopyRequest) -> CopyRunPlan:
     request.source.identity()
     request.target.receiving_identity()
     keyring.require_same(request.source.store, request.target.store)
-    found = catalog.backups(request.source.store, request.job)
-    if request.backup == "all":
-        chosen = found
-    else:
-        chosen = [catalog.choose(found, request.backup, request.job, request.source.name)]
+    here = catalog.backups(request.target.store, request.job)
+    chosen = _chosen(request, catalog.backups(request.source.store, request.job), here)
+    now = request.target.store.now()
+    skipped = dropped_at_once(here, [each.id for each in chosen], request.keep, now, request.narrowing.zone)
+    chosen = [each for each in chosen if each.id not in skipped]
     manifests = {backup.id: backup.manifest for backup in chosen if backup.manifest is not None}
-    if not manifests:
-        raise LifeboatError(
-            f"Cannot copy {request.job} from {request.source.name}",
-            "it has no readable backup there",
-            "run the job, or name another source",
-        )
-    there = {backup.id: backup for backup in catalog.backups(request.target.store, request.job)}
+    there = {backup.id: backup for backup in here}
     unproved = {i for i in manifests if request.proof != "none" and not (i in there and there[i].standing.is_proved)}
     moves: list[copy.CopyPlan] = []
     damaged: dict[str, str] = {}
-    for backup in chosen:
-        try:
-            moves.append(_move(request, backup))
-        except DamagedError as error:
-            if backup.id not in there or there[backup.id].has_failed:
-                damaged[backup.id] = error.cause or error.problem
-    return CopyRunPlan(request, tuple(moves), manifests, frozenset(unproved), damaged)
+    with retrieving(request.source):  # the lists of files; nobody can plan without
+        for backup in chosen:
+            try:
+                moves.append(_move(request, backup))
+            except DamagedError as error:
+                if backup.id not in there or there[backup.id].has_failed:
+                    damaged[backup.id] = error.cause or error.problem
+    return CopyRunPlan(request, tuple(moves), manifests, frozenset(unproved), damaged, tuple(sorted(skipped)))
+
+
+def _chosen(request: CopyRequest, found: list[Backup], here: t.Sequence[Backup]) -> list[Backup]:
+    """Return the backups of the source that are asked for; none where tier and ages leave none.
+
+    Raises LifeboatError when the source has none that could be meant.
+    """
+    if request.backup == "all":
+        if all(backup.manifest is None for backup in found):
+            raise LifeboatError(
+                f"Cannot copy {request.job} from {request.source.name}",
+                "it has no readable backup there",
+                "run the job, or name another source",
+            )
+        chosen = found
+    else:
+        chosen = [catalog.choose(found, request.backup, request.job, request.source.name)]
+    if request.narrowing.is_open:
+        return chosen
+    ids = request.narrowing.chosen(as_candidates(chosen), as_candidates(here), request.target.store.now())
+    return [each for each in chosen if each.id in ids]
 
 
 def _move(request: CopyRequest, backup: catalog.Backup) -> copy.CopyPlan:
@@ -140,7 +162,10 @@ def _brought(planned: CopyRunPlan, move: copy.CopyPlan, say: Say) -> CopiedBacku
     request, manifest, begun = planned.request, planned.manifests[move.id], clock.monotonic()
     say(f"{request.job}: copying {move.id} from {request.source.name} to {request.target.name}")
     identity = request.target.receiving_identity()
-    moved = copy.copy(request.source.store, request.target.store, manifest, identity, request.wait_s, say)
+    with retrieving(request.source, say):
+        if request.source.archive is not None:
+            request.source.store.ask_early(each.key(manifest.job) for each in move.missing)
+        moved = copy.copy(request.source.store, request.target.store, manifest, identity, request.wait_s, say)
     request.target.identity()  # its keyring may have come with the backup
     if request.proof != "none":
         outcome = prove(request.target.store, manifest, request.proof, request.drill, drill=request.try_out)

@@ -17,7 +17,7 @@ Entry = t.Mapping[str, t.Any]  # one job, repository or mirror of the inventory
 SECRETS_FOLDER = "/etc/lifeboat/secrets"
 _SOURCE = "lifeboat_jobs, lifeboat_repositories and lifeboat_mirrors"
 # What only playbooks and schedules need.
-_NOT_OF_JOBS = ("name", "job", "schedule", "verify", "copy", "prune")
+_NOT_OF_JOBS = ("name", "job", "schedule", "verify", "copy", "prune", "lock")
 _NOT_OF_MIRRORS = ("name", "schedule", "verify")
 # How to reach an S3 server: jobs of kind bucket have these at their own level, and in the configuration below `source`.
 _S3_LOGIN = (
@@ -120,8 +120,12 @@ class _Builder:
     def repository(self, repository: Entry) -> dict[str, t.Any]:
         values = _plain(repository)
         name = str(values.pop("name"))
+        if str(values.get("offsite", "")).lower() in _TRUTH:  # in objectives of jobs it is a number
+            values["offsite"] = _TRUTH[str(values["offsite"]).lower()]
         # `lifeboat check` looks at a repository that no job uses as the user who runs it.
         users = self.repository_users.get(name) or ("root",)
+        if isinstance(values.get("lock"), dict):
+            values["lock"] = self._without_secrets(values["lock"], f"repository-{name}-lock", users)
         return self._without_secrets(values, f"repository-{name}", users)
 
     def mirror(self, mirror: Entry) -> dict[str, t.Any]:

@@ -17,6 +17,7 @@ LOG_FOLDER = "/var/log/lifeboat"
 STATE_FOLDER = "/var/lib/lifeboat/schedules"
 _KEYS = ("every", "at", "day", "cron", "timezone", "random_delay", "random_delay_kind", "enabled")
 _DELAY_KINDS = ("stable", "random")
+_COPY = ("backup", "tier", "min_age", "max_age")  # options of `lifeboat copy`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Settings:
 class Schedule:
     """A subcommand of the host command that runs by itself."""
 
-    name: str  # unique on the host: job, job.verify, job.copy, job.prune, mirror.NAME, status, metrics
+    name: str  # unique on the host: job, job.verify, job.copy, job.prune, job.lock, mirror.NAME, status, metrics
     words: tuple[str, ...]  # after `lifeboat`
     user: str
     timing: Timing
@@ -72,7 +73,7 @@ def schedules(
     settings: Settings | None = None,
     metrics: t.Any = None,
 ) -> tuple[Schedule, ...]:
-    """Return what is scheduled on a host, by the keys `schedule`, `verify`, `copy` and `prune` of its inventory.
+    """Return what is scheduled on a host, by `schedule`, `verify`, `copy`, `prune` and `lock` of its inventory.
 
     `status` is when `lifeboat status` runs, `metrics` when it writes the metrics of all jobs, too. Raises UsageError
     that names the job.
@@ -94,15 +95,20 @@ class _Maker:
         self._settings = settings
 
     def of_job(self, job: Entry) -> t.Iterator[Schedule]:
-        """Yield what is scheduled of a job: runs, verifications, copies, prunes."""
+        """Yield what is scheduled of a job: runs, verifications, copies, prunes, locks."""
         name, user = full_name(self._host, job), str(job.get("run_as") or self._run_as)
         if job.get("schedule"):
             yield self.made(name, ("run", name), user, job["schedule"])
-        for key, options in (("verify", ("level", "backup", "sample")), ("copy", ("backup",)), ("prune", ())):
+        for key, options in (("verify", ("level", "backup", "sample")), ("copy", _COPY), ("prune", ()), ("lock", ())):
             section = _section(name, key, job.get(key), options)
             if section.get("schedule"):
-                given = [word for option in options if section.get(option) for word in (f"--{option}", section[option])]
-                yield self.made(f"{name}.{key}", (key, name, *map(str, given)), user, section["schedule"])
+                given = [
+                    word
+                    for option in options
+                    if section.get(option)
+                    for word in (f"--{option.replace('_', '-')}", str(section[option]))
+                ]
+                yield self.made(f"{name}.{key}", (key, name, *given), user, section["schedule"])
 
     def of_mirror(self, mirror: Entry) -> t.Iterator[Schedule]:
         """Yield what is scheduled of a mirror: runs and verifications."""

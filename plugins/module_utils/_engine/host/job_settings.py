@@ -11,6 +11,7 @@ from ..errors import UsageError
 from ..repository.keep import KEYS, Keep, keep_from
 from ..stream.compression import SUFFIXES
 from ..verify.drill_place import DrillPlace
+from .copies_objective import CopiesObjective, objective_from
 from .cron_time import Schedule
 from .fields import Fields
 from .notify_config import Notify, notify_from, schedule_from
@@ -29,6 +30,7 @@ class JobSettings:
     allow_partial: bool = False
     run_as: str = ""  # user of this host; empty: whoever runs the command
     rpo_hours: float | None = None  # objective: how old the newest backup may be; None: no objective
+    copies: CopiesObjective | None = None  # objective: how many copies there are to be, and where; None: no objective
     notify: Notify | None = None  # None: as for all jobs
     schedule: Schedule | None = None  # None: not known here
     keep: t.Mapping[str, Keep] = dataclasses.field(default_factory=dict)  # by repository; none: all stays
@@ -69,6 +71,7 @@ def shared_from(
         "allow_partial": fields.flag("allow_partial", False),
         "run_as": fields.text("run_as"),
         "rpo_hours": objectives.hours("rpo_hours"),
+        "copies": _copies_from(objectives),
         "notify": notify_from(fields),
         "schedule": schedule,
         "keep": _keep_from(fields, chosen),
@@ -77,6 +80,13 @@ def shared_from(
     objectives.hours("rto_hours")  # how long a recovery may take: nothing that runs on the host judges by it
     objectives.finish()
     return found
+
+
+def _copies_from(objectives: Fields) -> CopiesObjective | None:
+    try:
+        return objective_from(objectives.mapping("copies"))
+    except UsageError as error:
+        raise objectives.refuse("copies", f"is wrong: {error.cause}", error.remedy) from error
 
 
 def _keep_from(fields: Fields, repositories: t.Sequence[str]) -> dict[str, Keep]:

@@ -37,6 +37,8 @@ FAMILIES: t.Mapping[str, str] = {
     "lifeboat_backup_stored_bytes": "Bytes that were written for the newest backup.",
     "lifeboat_backup_copies": "Repositories that have the newest backup.",
     "lifeboat_backup_copies_wanted": "Repositories that are to have it.",
+    "lifeboat_copies": "Good copies of the newest backup, the media that they are on, and how many are off site.",
+    "lifeboat_copies_objective": "How many of these there are to be at least.",
     "lifeboat_problems": "How many things were wrong when status last looked.",
     "lifeboat_next_run_timestamp_seconds": "When the schedule comes next.",
     "lifeboat_repository_reachable": "1 if the repository could be read when status last looked.",
@@ -68,6 +70,7 @@ class Subject:
     objective_s: float | None = None
     next_run: float | None = None  # seconds since 1970
     channels: tuple[str, ...] = ()  # whose failures are counted from 0 on: an increase from nothing is none
+    copies: t.Mapping[str, int] = dataclasses.field(default_factory=dict)  # objective for copies: what → how many
 
 
 def samples(subject: Subject, history: History, moment: float) -> list[Sample]:
@@ -76,6 +79,8 @@ def samples(subject: Subject, history: History, moment: float) -> list[Sample]:
     found = [Sample("lifeboat_metrics_timestamp_seconds", label, moment)]
     if subject.objective_s is not None:
         found.append(Sample("lifeboat_objective_seconds", label, subject.objective_s))
+    for what, least in subject.copies.items():
+        found.append(Sample("lifeboat_copies_objective", {**label, "of": what}, float(least)))
     if subject.next_run is not None:
         found.append(Sample("lifeboat_next_run_timestamp_seconds", label, subject.next_run))
     found += _of_ends(label, subject, history)
@@ -116,6 +121,9 @@ def _of_backup(label: Labels, history: History) -> t.Iterator[Sample]:
     for name, value in values.items():
         if value is not None:
             yield Sample(f"lifeboat_backup_{name}", label, float(value))
+    for what, count in (("total", found.good_copies), ("media", found.media), ("offsite", found.offsite)):
+        if count is not None:
+            yield Sample("lifeboat_copies", {**label, "of": what}, float(count))
     if found.problems is not None:
         yield Sample("lifeboat_problems", label, float(found.problems))
 

@@ -18,7 +18,7 @@ from .secret_file import read_secret
 
 WORDS = (FAILURE, INCOMPLETE_END, FLAGGED, SUCCESS, RECOVERED)
 USUAL = (FAILURE, INCOMPLETE_END, FLAGGED, RECOVERED)
-COMMANDS = ("run", "verify", "copy", "prune", "mirror", "restore")
+COMMANDS = ("run", "verify", "copy", "prune", "lock", "mirror", "restore")
 _SHORTEST = 4  # characters of a secret's part: shorter ones would make holes into every text
 
 

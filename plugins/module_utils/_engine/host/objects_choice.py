@@ -12,7 +12,7 @@ from .. import clock
 from ..errors import UsageError
 from ..repository.catalog import Backup
 from ..repository.manifest import Manifest
-from .candidates import Candidate, Holdings, candidates, holdings
+from .candidates import Candidate, Holdings, candidates, holdings, remarks
 from .place import Place
 
 KINDS = ("bucket", "files")
@@ -42,7 +42,7 @@ class Choice:
         found = candidates(self._narrowed(known, roles), places, self.backup)
         for candidate in found:
             _check_kind(manifest_of(candidate), roles)
-        return found, [f"{name} cannot be used: {why}" for name, why in known.unreachable.items()]
+        return found, remarks(known, found[0].backup)
 
     def _narrowed(self, known: Holdings, roles: t.Collection[str]) -> Holdings:
         if self.backup not in ("latest", "latest_good"):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -20,12 +21,13 @@ from ..objects.restore_work import THREADS, Work
 from ..objects.selection import Selection
 from ..repository.manifest import Manifest
 from ..repository.store import StoreError
+from ..repository.stored_files import needed_files
 from .candidates import Candidate
 from .objects_choice import INDEX_ROLE, SETTINGS_ROLE, Choice, manifest_of
 from .objects_copy import StoredCopy
 from .objects_destination import Destination
 from .objects_settings import SettingsPlan, apply_settings, make_buckets, plan_settings, unknown_settings
-from .place import Place, Say, silent
+from .place import Place, Say, retrieving, silent
 from .report_files import write_remarks, written_whole
 
 _SETTINGS = "settings.json"  # name of the saved settings of buckets
@@ -130,7 +132,8 @@ def plan(request: RestoreRequest, say: Say = silent) -> RestorePlan:
         while copies:
             try:
                 say(f"{request.choice.job}: comparing {backup_id} with {request.destination.name}")
-                return _planned(request, tuple(copies), notes)
+                with retrieving(copies[0].place, say):  # its index; nobody can plan without
+                    return _planned(request, tuple(copies), notes)
             except (DamagedError, StoreError) as error:
                 notes.append(_passed_over(copies.pop(0), error))
     raise _no_copy(request.choice.job, notes)
@@ -168,7 +171,10 @@ def restore(planned: RestorePlan, say: Say = silent) -> RestoreResult:
     begun = clock.monotonic()
     remarks = Remarks()
     try:
-        return _restored(planned, remarks, begun, say)
+        with contextlib.ExitStack() as stack:
+            asked = [stack.enter_context(retrieving(each.place, say)) for each in planned.candidates]
+            result = _restored(planned, remarks, begun, say)
+        return dataclasses.replace(result, notes=(*result.notes, *itertools.chain.from_iterable(asked)))
     finally:
         try:
             write_remarks(planned.request.remarks_file, remarks)
@@ -314,6 +320,7 @@ def _copied(planned: RestorePlan, work: Work, remarks: Remarks, notes: list[str]
         say(f"{job}: restoring {planned.manifest.id} from {candidate.place.name}")
         restoration = Restoration(work, StoredCopy(candidate), remarks, planned.request.confirm)
         try:
+            _ask_early(planned, candidate)
             done = restoration.run()
             error = LifeboatError("", f"{done.damaged:,} objects in it are damaged") if done.damaged else None
         except (DamagedError, StoreError) as failure:
@@ -324,7 +331,17 @@ def _copied(planned: RestorePlan, work: Work, remarks: Remarks, notes: list[str]
         notes.append(_passed_over(candidate, error))
         say(f"{job}: {notes[-1]}")
     say(f"{job}: restoring {planned.manifest.id} from {last.place.name}")
+    _ask_early(planned, last)
     return total.followed_by(Restoration(work, StoredCopy(last), remarks, planned.request.confirm).run()), last
+
+
+def _ask_early(planned: RestorePlan, candidate: Candidate) -> None:
+    """Ask for all packs at once where they lie in an archive and all are needed; single ones are asked for when they
+    are read.
+    """
+    store, manifest = candidate.place.store, planned.manifest
+    if candidate.place.archive is not None and planned.request.selection.is_all:
+        store.ask_early(each.key(manifest.job) for each in needed_files(store, manifest))
 
 
 def _differences(work: Work, copy: StoredCopy, remarks: Remarks, notes: list[str]) -> int:

@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing as t
 
 from ..errors import GuardRefusal
 from ..repository import identity, key_wrapping, keyring
+from ..repository.bucket import BucketStore
 from ..repository.identity import Identity
 from ..repository.keyring import Access
+from ..repository.retrieval import Retrieval, RetrievalPolicy
 from ..repository.store import Store, StoreError
 
 Say = t.Callable[[str], None]  # shows one line of progress
@@ -21,6 +24,14 @@ def silent(_line: str) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
+class Site:
+    """What an operator says of where a repository lies; objectives for copies count by it."""
+
+    media: str = "disk"  # what it is kept on, such as disk, s3, tape; repositories with the same word share it
+    is_offsite: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Place:
     """A repository as a job or an operator names it."""
 
@@ -28,6 +39,8 @@ class Place:
     store: Store
     repository: str = ""  # UUID that it must have; empty: any
     access: Access | None = None  # what opens its keyring; None: it is used without keys
+    site: Site = dataclasses.field(default_factory=Site)
+    archive: RetrievalPolicy | None = None  # how what lies in an archive is brought back; None: it is not
 
     def identity(self) -> Identity:
         """Return who the repository is, and have its keys ready if somebody opens its keyring.
@@ -56,6 +69,25 @@ class Place:
         if self.access is not None and not keyring.epoch_names(self.store):
             return identity.require(self.store, self.repository)
         return self.identity()
+
+
+@contextlib.contextmanager
+def retrieving(place: Place, say: Say = silent) -> t.Iterator[list[str]]:
+    """Let files of a place that lie in an archive be brought back while they are read; yields a list that gets a
+    remark on it in the end.
+    """
+    remarks: list[str] = []
+    store = place.store
+    if place.archive is None or not isinstance(store, BucketStore):
+        yield remarks
+        return
+    before, store.retrieval = store.retrieval, Retrieval(place.archive, say)
+    used = store.retrieval
+    try:
+        yield remarks
+    finally:
+        store.retrieval = before
+        remarks += [f"{place.name}: {used.words}"] if used.words else []
 
 
 def is_unusable(error: Exception) -> bool:

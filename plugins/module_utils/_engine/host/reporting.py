@@ -164,9 +164,17 @@ def subject_of(reporting: Reporting, settings: JobSettings | MirrorSettings, mom
         _SHOWN_COMMANDS[section],
         kind=settings.kind if isinstance(settings, JobSettings) else "",
         objective_s=hours * 3600 if hours is not None else None,
+        copies=_copies_of(settings),
         next_run=following,
         channels=tuple(channel.name for channel in reporting.channels_of(settings.notify)),
     )
+
+
+def _copies_of(settings: JobSettings | MirrorSettings) -> t.Mapping[str, int]:
+    """Return the objective for copies, without what is not asked for."""
+    objective = settings.copies if isinstance(settings, JobSettings) else None
+    found = dataclasses.asdict(objective) if objective is not None else {}
+    return {what: least for what, least in found.items() if least}
 
 
 def _with_backup(history: History, event: Event, shown: Shown) -> History:
@@ -185,6 +193,9 @@ def _with_backup(history: History, event: Event, shown: Shown) -> History:
         copies=sum(bool(each.get("present")) for each in event.copies),
         wanted=len(event.copies),
         problems=before.problems,
+        good_copies=before.good_copies,
+        media=before.media,
+        offsite=before.offsite,
     )
     return dataclasses.replace(history, backup=facts)
 

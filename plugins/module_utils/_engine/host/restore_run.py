@@ -22,8 +22,8 @@ from ..postgres.tools import ClientTools
 from ..repository.manifest import Manifest
 from ..repository.store import StoreError
 from ..verify.spool import spooled
-from .candidates import Candidate, candidates, holdings
-from .place import Say, silent
+from .candidates import Candidate, candidates, holdings, remarks
+from .place import Say, retrieving, silent
 from .restore_parts import listed, planned_roles, planned_selection
 from .restore_request import RestoreRequest, guard_name, guard_newcomer, name_on_server
 from .safety_backup import safety_problems, take_safety_backup
@@ -96,12 +96,12 @@ def plan(request: RestoreRequest) -> RestorePlan:
         problems += safety_problems(request, database)
     if request.server.container is not None:
         _tools(request, manifest)  # what a container lacks is better known before hours of fetching
-    notes = [f"{name} cannot be used: {why}" for name, why in known.unreachable.items()]
-    notes += [*target.notes, *(roles.notes() if roles else ()), *_left_out_notes(selection)]
+    known_notes = remarks(known, found[0].backup)
+    notes = (*known_notes, *target.notes, *(roles.notes() if roles else ()), *_left_out_notes(selection))
     target = dataclasses.replace(
         target, problems=(*(selection.problems if selection else ()), *problems, *target.problems)
     )
-    return RestorePlan(request, tuple(found), database, target, tuple(notes), selection, roles)
+    return RestorePlan(request, tuple(found), database, target, notes, selection, roles)
 
 
 def _left_out_notes(selection: Selection | None) -> list[str]:
@@ -125,7 +125,9 @@ def restore(planned: RestorePlan, say: Say = silent) -> RestoreResult:
     notes = list(planned.notes)
     for candidate in planned.candidates:
         try:
-            return _restore_from(planned, candidate, notes, say)
+            with retrieving(candidate.place, say) as remarks_of_archive:
+                result = _restore_from(planned, candidate, notes, say)
+            return dataclasses.replace(result, notes=(*result.notes, *remarks_of_archive))
         except (_UnusableCopyError, StoreError) as error:
             manifest = _manifest(candidate)
             words = (

@@ -64,6 +64,9 @@ class BackupFacts:
     copies: int = 0
     wanted: int = 0  # how many copies there are to be
     problems: int | None = None  # that `status` saw; None: it did not look yet
+    good_copies: int | None = None  # that `status` saw, and the next two as well
+    media: int | None = None  # that the good copies are on
+    offsite: int | None = None  # good copies
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,8 +14,9 @@ from ..repository.catalog import MergedBackup
 from . import tables
 from .candidates import Holdings, holdings
 from .config import Config
+from .copies_objective import CopiesCount, counted, lacking
 from .job_settings import JobSettings
-from .place import Place
+from .place import Place, Site
 from .reporting import history_file
 from .repository_use import of_repository
 from .run_as import Document
@@ -46,6 +47,7 @@ class JobStatus:
     stored_bytes: int | None = None  # of what was written for it
     used: tuple[RepositoryFacts, ...] = ()
     members: int | None = None  # how many databases it has backups of, in rows of their own; None: it is one of them
+    good_copies: CopiesCount | None = None  # of the newest backup; None: there is none
 
     @property
     def is_healthy(self) -> bool:
@@ -76,6 +78,9 @@ class JobStatus:
             copies=len(self.copies),
             wanted=len(self.repositories),
             problems=len(self.problems),
+            good_copies=self.good_copies.total if self.good_copies else None,
+            media=self.good_copies.media if self.good_copies else None,
+            offsite=self.good_copies.offsite if self.good_copies else None,
         )
         return dataclasses.replace(history, backup=facts, repositories=self.used)
 
@@ -86,7 +91,8 @@ def look(config: Config, job: JobSettings) -> JobStatus:
     known = holdings(job.name, places)
     known = dataclasses.replace(known, unreachable={**known.unreachable, **refused})
     file = history_file(config, job)
-    judged = judge(job, known, _now(places), file.read() if file else None)
+    sites = {name: config.repositories[name].site for name in job.repositories}
+    judged = judge(job, known, _now(places), file.read() if file else None, sites)
     used = tuple(of_repository(config.repositories[name], known.found.get(name)) for name in job.repositories)
     return dataclasses.replace(judged, used=used)
 
@@ -97,8 +103,18 @@ def unseen(job: JobSettings, problem: str) -> JobStatus:
     return dataclasses.replace(judge(job, known, clock.now()), problems=(problem,))
 
 
-def judge(job: JobSettings, known: Holdings, now: dt.datetime, history: History | None = None) -> JobStatus:
-    """Say how a job stands by what its repositories hold at the moment `now`, and by what the host remembers."""
+def judge(
+    job: JobSettings,
+    known: Holdings,
+    now: dt.datetime,
+    history: History | None = None,
+    sites: t.Mapping[str, Site] | None = None,
+) -> JobStatus:
+    """Say how a job stands by what its repositories hold at the moment `now`, and by what the host remembers.
+
+    `sites` are those of the job's repositories, by name.
+    """
+    sites = sites or {}
     rows = known.merged()
     newest = next((row for row in reversed(rows) if row.manifest is not None), None)
     proved = next((row for row in reversed(rows) if row.is_trusted), None)
@@ -110,6 +126,7 @@ def judge(job: JobSettings, known: Holdings, now: dt.datetime, history: History 
         *_of_flags(newest),
         *_of_proof(job, newest, proved, now),
         *_of_copies(job, known, newest),
+        *_of_objective(job, newest, sites),
         *_of_damage(rows),
     ]
     if history is not None:
@@ -132,6 +149,7 @@ def judge(job: JobSettings, known: Holdings, now: dt.datetime, history: History 
         is_flagged=newest.is_flagged if newest else False,
         source_bytes=_number(statistics.get("bytes", statistics.get("plain_bytes"))),
         stored_bytes=_number(statistics.get("stored_bytes")),
+        good_copies=counted(_good(newest), sites) if newest else None,
     )
 
 
@@ -194,6 +212,16 @@ def _of_copies(job: JobSettings, known: Holdings, newest: MergedBackup | None) -
     for name in job.repositories:
         if name in known.found and name not in there:
             yield f"{name} has no copy of {newest.id}"
+
+
+def _good(row: MergedBackup) -> list[str]:
+    """Return the names of the repositories whose copy is good as far as it was looked at."""
+    return [name for name, copy in row.copies if not copy.has_failed and not copy.alarms]
+
+
+def _of_objective(job: JobSettings, newest: MergedBackup | None, sites: t.Mapping[str, Site]) -> t.Iterator[str]:
+    if newest is not None and job.copies is not None:
+        yield from lacking(job.copies, newest.id, _good(newest), sites)
 
 
 def _of_damage(rows: t.Sequence[MergedBackup]) -> t.Iterator[str]:

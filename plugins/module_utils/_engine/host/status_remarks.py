@@ -13,7 +13,14 @@ from . import tables
 from .notify_event import FLAGGED, SUCCESS
 from .run_history import History
 
-_JUDGED = ("run", "verify", "copy", "prune", "mirror")  # a restore is somebody's own matter, and has no next time
+_JUDGED = (
+    "run",
+    "verify",
+    "copy",
+    "prune",
+    "lock",
+    "mirror",
+)  # a restore is somebody's own matter, and has no next time
 
 
 def of_ends(history: History, newest: float, now: dt.datetime) -> t.Iterator[str]:

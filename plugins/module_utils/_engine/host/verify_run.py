@@ -19,6 +19,7 @@ from ..verify.objects_restore import Opener
 from ..verify.sample import EVERYTHING, Sample
 from ..verify.scratch import Scratch
 from .candidates import Candidate, holdings
+from .copies_objective import CopiesObjective, lacking
 from .drills import try_out
 from .place import Place, Say, silent
 from .proving import prove
@@ -37,6 +38,7 @@ class VerifyRequest:
     drill: DrillPlace = dataclasses.field(default_factory=DrillPlace)
     sample: Sample = EVERYTHING  # of the packs of objects and files, at level content
     scratch: Scratch | None = None  # for objects and files at level restore; None: a folder in that of `drill`
+    copies: CopiesObjective | None = None  # that the newest of the backups is judged by; None: none
     source: Client | None = None  # objects and files: reaches the buckets whose present state is compared at restore
 
 
@@ -96,6 +98,27 @@ def plan(request: VerifyRequest) -> VerifyPlan:
             "look at the list of backups; run the job if it never ran",
         )
     return VerifyPlan(request, tuple(copies), tuple(problems))
+
+
+def copies_problems(planned: VerifyPlan, verdicts: t.Sequence[Verdict]) -> list[str]:
+    """Say what the newest of the verified backups lacks by the objective for copies.
+
+    Copies that were found bad do not count, now or by a reading that proves more than this one, nor those that somebody
+    has touched.
+    """
+    request = planned.request
+    ids = [copy.backup.id for copy in planned.copies]
+    if request.copies is None or not ids:
+        return []
+    newest, is_shallow = max(ids), request.level in ("presence", "checksum")
+    doubtful = {
+        copy.place.name
+        for copy in planned.copies
+        if copy.backup.id == newest and (copy.backup.alarms or (is_shallow and copy.backup.has_failed))
+    }
+    good = [each.repository for each in verdicts if each.id == newest and each.is_good]
+    sites = {place.name: place.site for place in request.places}
+    return lacking(request.copies, newest, [name for name in good if name not in doubtful], sites)
 
 
 def no_client() -> S3Client:

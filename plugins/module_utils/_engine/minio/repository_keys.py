@@ -11,7 +11,7 @@ from ..repository import layout
 from .policy import Document
 
 # Keys of a repository, one for an application that keeps its objects in a bucket, and one for whoever backs that up.
-ROLES = ("writer", "verifier", "pruner", "reader", "application", "source")
+ROLES = ("writer", "verifier", "pruner", "locker", "reader", "application", "source")
 
 _VERSION = "2012-10-17"
 _READ = ("s3:GetObject", "s3:GetObjectVersion")
@@ -36,6 +36,8 @@ _DOCUMENTS = (
 )
 _INTENTS = "intents/"
 _PRUNED = ("data/", "holds/", _INTENTS, layout.MANIFESTS, "plans/", layout.VERIFIED)
+# What backups cannot be restored without.
+_LOCKED = ("data/", layout.MANIFESTS, layout.JOBS, layout.IDENTITY, "keys/", "RESCUE/")
 # MinIO takes a request to write *into* a version for one to write: with this condition a key makes new versions only.
 # The condition is true for requests that name no version, and it must stand alone with PutObject.
 _NO_VERSION = {"StringEquals": {"s3:versionid": ""}}
@@ -111,6 +113,15 @@ def _pruner(place: _Place) -> list[dict[str, t.Any]]:
     ]
 
 
+def _locker(place: _Place) -> list[dict[str, t.Any]]:
+    return [
+        place.on_objects((*_READ, *_LOCKS)),
+        place.on_objects(("s3:PutObjectRetention",), *_LOCKED),
+        place.listing(),
+        place.on_bucket(*_SETTINGS),
+    ]
+
+
 def _application(place: _Place) -> list[dict[str, t.Any]]:
     tags = ("s3:GetObjectTagging", "s3:PutObjectTagging")
     # Without the denial MinIO takes the right to delete objects for that to delete versions for good.
@@ -132,6 +143,7 @@ _STATEMENTS: dict[str, t.Callable[[_Place], list[dict[str, t.Any]]]] = {
     "writer": _writer,
     "verifier": _verifier,
     "pruner": _pruner,
+    "locker": _locker,
     "reader": _reader,
     "application": _application,
     "source": _source,

@@ -11,19 +11,25 @@ import typing as t
 from .. import clock
 from ..errors import DamagedError, UsageError
 from ..s3 import failure
+from ..s3.archive_calls import ARCHIVED
 from ..s3.client import S3Client
 from ..s3.download import Download, Stored
 from ..s3.endpoint import Endpoint
 from ..s3.failure import S3Error
 from ..s3.listing import Listed
 from ..s3.multipart import MultipartUpload
+from ..s3.object_properties import Lock
+from .retrieval import Retrieval
 from .store import (
+    NOT_RETAINED,
+    ArchivedError,
     ChangedError,
     DeniedError,
     Document,
     Entry,
     ExistsError,
     ExpiredError,
+    Retention,
     Store,
     StoreError,
     UnavailableError,
@@ -48,6 +54,7 @@ class BucketStore(Store):
         self._client = client
         self._bucket = bucket
         self._root = _root(prefix)
+        self.retrieval: Retrieval | None = None  # brings back what lies in an archive; None: that cannot be read
         self.name = f"s3://{bucket}/{self._root}".rstrip("/") + f" at {client.endpoint.url}"
 
     def place_of(self, key: str) -> tuple[str, str]:
@@ -67,7 +74,12 @@ class BucketStore(Store):
             except S3Error as error:
                 if _is_missing(error):
                     return None
-                raise
+                if error.code != ARCHIVED or self.retrieval is None:
+                    raise
+                self.retrieval.bring(self._client, self._bucket, self._root + key, version_id)
+                data, found = self._client.get_bytes(
+                    self._bucket, self._root + key, self.max_document_bytes, version_id=version_id
+                )
             return Document(data, found.etag, found.modified)
 
     def stat(self, key: str) -> Entry | None:
@@ -163,9 +175,9 @@ class BucketStore(Store):
             found = self._client.list_uploads(self._bucket, self._root + prefix)
         return sorted({key[len(self._root) :] for key, _upload_id in found if key.startswith(self._root + prefix)})
 
-    def locked_until(self, key: str) -> dt.datetime | None:
+    def locked_until(self, key: str, version_id: str = "") -> dt.datetime | None:
         with _told():
-            found = self._client.head(self._bucket, self._root + key)
+            found = self._client.head(self._bucket, self._root + key, version_id=version_id)
         fields = {} if found is None else found.fields
         if fields.get("x-amz-object-lock-legal-hold") == "ON":
             return _FOR_EVER
@@ -174,6 +186,31 @@ class BucketStore(Store):
             return clock.from_text(until) if until else None
         except ValueError:
             return _FOR_EVER  # it is locked, and nobody can tell for how long
+
+    def ask_early(self, keys: t.Iterable[str]) -> int:
+        if self.retrieval is None:
+            return 0
+        with _told():
+            return self.retrieval.ask_early(self._client, self._bucket, (self._root + key for key in keys))
+
+    def retentions(self, prefix: str) -> t.Mapping[str, Retention]:
+        with _told():
+            return {
+                each.listed.key[len(self._root) :]: _retention(each.shown.properties.lock)
+                for each in self._client.list_detailed(self._bucket, self._root + prefix)
+                if each.shown is not None
+            }
+
+    def retention(self, key: str, version_id: str) -> Retention:
+        with _told():
+            return _retention(self._client.lock(self._bucket, self._root + key, version_id=version_id))
+
+    def retain(self, key: str, version_id: str, wanted: Retention) -> None:
+        if wanted.until is None:
+            raise StoreError(f"Cannot lock {key} in {self.name}", "no time is given")
+        with _told():
+            lock = Lock(wanted.mode, clock.to_text(wanted.until))
+            self._client.set_retention(self._bucket, self._root + key, lock, version_id=version_id)
 
     def read(self, key: str, offset: int = 0, length: int | None = None, version_id: str = "") -> t.Iterator[bytes]:
         if length == 0:
@@ -220,6 +257,9 @@ class BucketStore(Store):
         except S3Error as error:
             if error.status == 416 and self._ends_at(path, version_id, offset):
                 return None
+            if error.code == ARCHIVED and self.retrieval is not None:
+                self.retrieval.bring(self._client, self._bucket, path, version_id)
+                return self._client.get_object(self._bucket, path, offset=offset, length=length, version_id=version_id)
             if not _is_missing(error):
                 raise
             oldest = "" if version_id else self._oldest_version(path)
@@ -285,6 +325,10 @@ def _root(prefix: str) -> str:
     return f"{path}/"
 
 
+def _retention(lock: Lock) -> Retention:
+    return Retention(lock.mode, clock.from_text(lock.until)) if lock.retains else NOT_RETAINED
+
+
 def _entry(key: str, found: Stored) -> Entry:
     return Entry(key, found.size, found.etag, found.modified, found.version_id)
 
@@ -304,6 +348,8 @@ def _told(is_dated: bool = False) -> t.Iterator[None]:
         kind, remedy = _kind(error, is_dated), error.remedy
         if "WORM protected" in error.message:
             remedy = "wait until its retention ends: this version is locked"
+        if kind is ArchivedError:
+            remedy = "give the repository the section archive, so that it is brought back, or use another copy"
         if kind is ExpiredError:
             remedy = "run it again: it was held up for too long between its checks and this request"
         raise kind(error.problem, error.cause, remedy) from error
@@ -312,6 +358,8 @@ def _told(is_dated: bool = False) -> t.Iterator[None]:
 def _kind(error: S3Error, is_dated: bool) -> type[StoreError]:
     if error.code == "RequestTimeTooSkewed":
         return ExpiredError if is_dated else StoreError
+    if error.code == ARCHIVED:
+        return ArchivedError
     if error.code in _DENIED_CODES or error.status in (401, 403) or "WORM protected" in error.message:
         return DeniedError
     if error.code in _NEVER_CONNECTED or error.is_transient:

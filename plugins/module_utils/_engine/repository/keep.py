@@ -56,7 +56,7 @@ def keep_from(values: t.Mapping[str, t.Any], where: str = "keep") -> Keep | None
     for plain, name in _PLAIN_WORDS.items():
         if plain in given and name in given:
             raise _refusal(where, f"{plain} and {name} mean the same", f"leave {plain} out")
-    within = _within(given.get("within", "0d"), where)
+    within = span_from(given.get("within", "0d"), "within", where)
     if "retention_days" in given:
         within = dt.timedelta(days=_whole(given, "retention_days", 1, where))
     last = _whole(given, "max_backups", 1, where) if "max_backups" in given else _whole(given, "last", 0, where)
@@ -73,10 +73,11 @@ def within_text(span: dt.timedelta) -> str:
     return f"{hours}h" if hours % 24 else f"{hours // 24}d"
 
 
-def _within(value: t.Any, where: str) -> dt.timedelta:
+def span_from(value: t.Any, name: str, where: str) -> dt.timedelta:
+    """Return a time span that an operator wrote as 36h, 14d or 8w; `name` is that of the option. Raises UsageError."""
     found = _WITHIN.fullmatch(str(value).strip())
     if found is None:
-        raise _refusal(where, f"within is {str(value)!r}", "write it as 36h, 14d or 8w")
+        raise _refusal(where, f"{name} is {str(value)!r}", "write it as 36h, 14d or 8w")
     return int(found.group(1)) * _UNITS[found.group(2)]
 
 

@@ -152,10 +152,14 @@ def _bury(store: Store, job: str, permit: Permit) -> list[str]:
             reached("prune.intent_removed")
         except DeniedError as error:
             denied.append(f"{key}: {error.cause}")
-    try:
-        remove_versions(store, found.hidden, permit)
-    except DeniedError as error:
-        denied.append(f"{layout.intents(job)}: {error.cause}")
+    for version in found.hidden:
+        key, version_id = version.entry.key, version.entry.version_id
+        try:
+            remove_versions(store, [version], permit)
+        except DeniedError as error:
+            until = None if version.is_delete_marker else store.locked_until(key, version_id)
+            why = error.cause if until is None else f"locked until {clock.to_text(until)}"
+            denied.append(f"{key}: {why}")
     return denied
 
 

@@ -143,6 +143,24 @@ def not_worth_bringing(
     return frozenset(plan(joined, keep, now, zone).expired) - known
 
 
+def representatives(
+    found: t.Iterable[Candidate], there: t.Iterable[Candidate], tier: str, zone: dt.tzinfo
+) -> frozenset[str]:
+    """Return one backup of each hour, day, week, month or year of `zone` (`tier`, one of TIERS): that which `there` has
+    of the period, else the newest proved one of `found`, else the newest that did not fail.
+
+    So whoever copies them again and again brings one of each period, and not the newest one of the running period each
+    time.
+    """
+    ranked = [(2, each) for each in there] + [(int(each.is_proved), each) for each in found]
+    best: dict[tuple[t.Any, ...], tuple[int, str]] = {}
+    for rank, each in ranked:
+        if each.time is not None and (each.is_proved or not (each.has_failed or each.alarm)):
+            period = _period(tier, each.time.astimezone(zone))
+            best[period] = max(best.get(period, (0, "")), (rank, each.id))
+    return frozenset(backup_id for _rank, backup_id in best.values())
+
+
 def _own_reasons(each: Candidate, now: dt.datetime) -> dict[str, _Moment]:
     """Return why a backup stays whatever the rules say, and until when."""
     found: dict[str, _Moment] = {}

@@ -11,7 +11,7 @@ from ..errors import DamagedError
 from . import layout, proof
 from .manifest import Manifest, Need
 from .memory import Memory
-from .store import Store
+from .store import ArchivedError, Store
 from .stored_files import files_of_need, is_self_contained, needs_of, own_files
 
 
@@ -40,6 +40,8 @@ class Standings:
             parts = [own, proof.judged(promised, records)]
             for need in needs_of(self._store, manifest):
                 parts.append(self._parts.of(need, lambda need: self._part(manifest, need)))
+        except ArchivedError:
+            return own  # its lists cannot be read now: what its own records say is all that is known
         except DamagedError as error:
             return proof.Standing(False, (*own.problems, error.cause or error.problem), own.proved_at)
         return proof.Standing(

@@ -41,6 +41,10 @@ class ExpiredError(StoreError):
     """
 
 
+class ArchivedError(StoreError):
+    """A stored file lies in an archive of its server, and cannot be read before it was brought back."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Entry:
     """One stored key as a listing shows it."""
@@ -59,6 +63,17 @@ class Version:
     entry: Entry
     is_latest: bool
     is_delete_marker: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Retention:
+    """Until when object lock keeps a version, and how."""
+
+    mode: str = ""  # GOVERNANCE | COMPLIANCE; empty: it is not locked
+    until: dt.datetime | None = None
+
+
+NOT_RETAINED = Retention()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,9 +189,25 @@ class Store(abc.ABC):
         """
         return []
 
-    def locked_until(self, key: str) -> dt.datetime | None:
+    def locked_until(self, key: str, version_id: str = "") -> dt.datetime | None:
         """Return until when a bucket's object lock keeps an object from being deleted; None where nothing does."""
         return None
+
+    def ask_early(self, keys: t.Iterable[str]) -> int:
+        """Ask for those of the files that lie in an archive of the server, where that is allowed; return how many."""
+        return 0
+
+    def retentions(self, prefix: str) -> t.Mapping[str, Retention]:
+        """Return the retention of the newest versions below a prefix by their keys, as far as a listing shows it."""
+        return {}
+
+    def retention(self, key: str, version_id: str) -> Retention:
+        """Return the retention of a version."""
+        return NOT_RETAINED
+
+    def retain(self, key: str, version_id: str, wanted: Retention) -> None:
+        """Lock a version of an object. Raises DeniedError, also where that would shorten a lock."""
+        raise StoreError(f"Cannot lock {key} in {self.name}", "only buckets have object lock")
 
     @abc.abstractmethod
     def read(self, key: str, offset: int = 0, length: int | None = None, version_id: str = "") -> t.Iterator[bytes]:

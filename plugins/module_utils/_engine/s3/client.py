@@ -10,6 +10,7 @@ import typing as t
 from .. import clock
 from . import credentials as credential
 from . import detailed_listing, failure, flight, integrity, listing, signature
+from .archive_calls import ArchiveCalls
 from .bucket_calls import BucketCalls
 from .calls import Headers, Put, named, version_query
 from .connection import Body
@@ -21,7 +22,7 @@ from .transport import Request, SignedAt, Transport
 from .upload_calls import UploadCalls
 
 
-class S3Client(UploadCalls, BucketCalls, PropertyCalls):
+class S3Client(UploadCalls, BucketCalls, PropertyCalls, ArchiveCalls):
     """The requests of the S3 interface that Lifeboat sends. All methods raise S3Error; several threads may use it."""
 
     def __init__(self, endpoint: Endpoint, source: credential.Source | None = None) -> None:

@@ -32,6 +32,8 @@ REMOVABLE = frozenset(("encryption", "lifecycle", "policy", "replication", "tagg
 # Of an object, never without a body. Servers that do not know them would take the document for the object's new bytes:
 # the caller has to have read the same document before. None is ever deleted: that would delete the object.
 OBJECT_DOCUMENTS = frozenset(("legal-hold", "retention", "tagging"))
+# Asks for an archived object; only sent to servers that have said that it is archived.
+_RETRIEVAL = "restore"
 
 _OBJECT_REQUESTS: dict[str, tuple[frozenset[str], ...]] = {
     "PUT": (frozenset(), frozenset(("partNumber", "uploadId"))),
@@ -50,6 +52,8 @@ def check(method: str, bucket: str, key: str, words: frozenset[str], has_body: b
         allowed = False
     elif key and method == "PUT" and words & OBJECT_DOCUMENTS:
         allowed = has_body and len(words - {"versionId"}) == 1
+    elif key and method == "POST" and _RETRIEVAL in words:
+        allowed = has_body and not words - {"versionId", _RETRIEVAL}
     elif key:
         allowed = words in _OBJECT_REQUESTS.get(method, ())
     elif method == "PUT":

@@ -178,3 +178,37 @@ def test_a_repository_is_not_copied_onto_itself(run, local):
     local.back_up()
     end = run(target={**local.options, "name": "again"})
     assert end.failed and end["exit_code"] == 2
+
+
+def test_a_backup_that_the_target_would_drop_at_once_is_not_brought(run, local, site):
+    first, second, third = (local.back_up() for _run in range(3))
+    end = run(backup="all", keep={"last": 1, "verified_min": 2})
+    assert end["skipped"] == [first.id]
+    assert held(site) == {second.id: True, third.id: True}
+    again = run(backup=first.id, keep={"last": 1})
+    assert not again["changed"] and again["skipped"] == [first.id]
+    assert run(backup=first.id)["changed"]
+
+
+def test_one_backup_of_each_period_is_brought_and_the_next_task_brings_no_other(run, local, site):
+    local.back_up()
+    second = local.back_up()
+    assert [row["id"] for row in run(backup="all", tier="hourly")["backups"]] == [second.id]
+    local.back_up()
+    assert not run(backup="all", tier="hourly")["changed"]
+    assert held(site) == {second.id: True}
+
+
+def test_backups_of_another_age_are_left_out(run, local, site):
+    local.back_up()
+    assert not run(backup="all", min_age="9999w")["changed"]
+    assert not run(backup="latest", min_age="9999w")["changed"]
+    assert held(site) == {}
+
+
+@pytest.mark.parametrize(
+    "options", [{"min_age": "soon"}, {"keep": {"last": 0}}, {"timezone": "Nowhere/City"}, {"tier": "fortnightly"}]
+)
+def test_a_choice_that_means_nothing_is_wrong_usage(run, local, options):
+    local.back_up()
+    assert run(backup="all", **options).failed

@@ -185,3 +185,28 @@ def test_an_option_that_makes_no_sense_is_wrong_usage(run, both, options):
 def test_options_of_objects_that_would_mean_nothing_are_refused(run, both, options):
     end = run(**options)
     assert end.failed and end["exit_code"] == 2
+
+
+def test_copies_that_fulfil_their_objective_are_no_problem(run, both, local, site):
+    places = [{**local.options, "media": "disk"}, {**site.options, "media": "tape", "offsite": True}]
+    end = run(repositories=places, level="presence", copies={"total": 2, "media": 2, "offsite": 1})
+    assert not end.failed and end["problems"] == []
+
+
+@pytest.mark.parametrize("level", ["presence", "content"])
+def test_what_an_objective_for_copies_lacks_is_a_problem(run, both, level):
+    end = run(level=level, copies={"total": 3, "media": 2, "offsite": 1})
+    assert end.failed and end["problems"] == [
+        f"there are 2 good copies of {both.id} (local, site), and the objective is 3; the job has 2 repositories",
+        f"good copies of {both.id} are on 1 media (disk), and the objective is 2; the repositories of the job are on 1",
+        f"no good copies of {both.id} are off site, and the objective is 1; no repositories of the job are off site",
+    ]
+
+
+def test_a_copy_that_was_found_damaged_before_does_not_count_by_its_presence(run, both, site):
+    path = site.folder / "data" / "db1-shop" / both.id / "globals.sql"
+    data = path.read_bytes()
+    path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+    run(level="checksum", fail_on_problem=False)
+    end = run(level="presence", copies={"total": 2})
+    assert end["problems"] == [f"there is 1 good copy of {both.id} (local), and the objective is 2"]

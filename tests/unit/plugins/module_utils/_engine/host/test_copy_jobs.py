@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import DamagedError, LifeboatError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import copy_jobs
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.candidates import Holdings
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.copy_choice import Narrowing
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.catalog import Backup
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.keep import Keep
@@ -164,3 +165,16 @@ def test_what_a_repository_would_drop_at_once_is_not_brought(world):
     world.found["site"] = [backup(each) for each in days[5:]]
     result = copy_jobs.bring(dataclasses.replace(asked, targets=tuple(places[:1]), backup=days[0]))
     assert not world.copied and "does not keep it" in result.problems[0]
+
+
+def test_tiers_and_ages_are_those_of_each_target(world):
+    days = [f"202611{day:02d}T020000Z-0a1b2c" for day in range(1, 8)]
+    moment = dt.datetime(2026, 11, 8, tzinfo=dt.timezone.utc)
+    world.found = {"local": [backup(each) for each in days], "site": [backup(days[2])], "far": []}
+    asked = request(targets=("site", "far"), narrowing=Narrowing("monthly", min_age=dt.timedelta(days=3)))
+    places = [
+        dataclasses.replace(each, store=types.SimpleNamespace(name=each.name, now=lambda: moment))
+        for each in asked.targets
+    ]
+    copy_jobs.bring(dataclasses.replace(asked, targets=tuple(places)))
+    assert world.copied == [(days[3], "local", "far")]

@@ -9,6 +9,7 @@ import json
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import UsageError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import config, secret_file
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.copies_objective import CopiesObjective
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.inventory_config import (
     database_roles,
     host_files,
@@ -88,6 +89,20 @@ def test_the_configuration_holds_no_secret_and_names_a_file_for_each():
     }
     assert found.document["repositories"]["site"]["secret_key_file"].endswith("/{user}/repository-site.secret_key")
     assert "secret" not in repr(found.secrets[0]).replace("secrets", "").replace("secret_key", "")
+
+
+def test_who_locks_has_a_key_of_its_own_and_facts_of_repositories_reach_the_host():
+    lock = {"mode": "COMPLIANCE", "most": "400d", "access_key": "locker", "secret_key": "lock-secret"}
+    site = {**SITE, "lock": lock, "media": "s3", "offsite": "yes"}
+    job = {**SHOP, "objectives": {"rpo_hours": 26, "copies": {"total": 2, "offsite": 1}}, "lock": "daily"}
+    found = host_files("db1", [job], [LOCAL, site])
+    written = found.document["repositories"]["site"]
+    assert "lock-secret" not in json.dumps(found.document) and written["offsite"] is True
+    assert written["lock"]["secret_key_file"] == "/etc/lifeboat/secrets/{user}/repository-site-lock.secret_key"
+    assert "lock-secret" in [secret.value for secret in found.secrets]
+    settings = config.parse(json.dumps(found.document).encode(), "config.json")
+    assert settings.repositories["site"].lock.login.access_key == "locker"
+    assert settings.jobs["db1-shop"].copies == CopiesObjective(2, 0, 1)
 
 
 def test_each_user_of_a_repository_has_a_file_of_its_secret():

@@ -38,17 +38,19 @@ def test_runs_verifications_copies_and_prunes_are_scheduled_the_same_way():
         "run_as": "postgres",
         "schedule": "hourly",
         "verify": {"schedule": "weekly", "level": "restore", "backup": "all"},
-        "copy": "daily",
+        "copy": {"schedule": "daily", "backup": "all", "tier": "monthly", "min_age": "7d"},
         "keep": {"daily": 7},
         "prune": "daily",
+        "lock": "daily",
     }
     mirror = {"name": "photos", "schedule": "daily", "verify": {"schedule": "monthly"}}
     found = made(job, mirrors=[mirror], status={"cron": "0 8 * * *"}, metrics="hourly")
     assert [(each.name, " ".join(each.words), each.user) for each in found] == [
         ("db1-shop", "run db1-shop", "postgres"),
         ("db1-shop.verify", "verify db1-shop --level restore --backup all", "postgres"),
-        ("db1-shop.copy", "copy db1-shop", "postgres"),
+        ("db1-shop.copy", "copy db1-shop --backup all --tier monthly --min-age 7d", "postgres"),
         ("db1-shop.prune", "prune db1-shop", "postgres"),
+        ("db1-shop.lock", "lock db1-shop", "postgres"),
         ("mirror.photos", "mirror photos", "lifeboat"),
         ("mirror.photos.verify", "mirror photos --verify", "lifeboat"),
         ("status", "status", "root"),
@@ -61,8 +63,9 @@ def test_the_host_command_understands_every_line():
         **SHOP,
         "schedule": "* * * * *",
         "verify": {"schedule": "weekly", "sample": "1/7"},
-        "copy": {"schedule": "daily"},
+        "copy": {"schedule": "daily", "tier": "weekly", "max_age": "8w"},
         "prune": {"schedule": "daily"},
+        "lock": {"schedule": "daily"},
     }
     common = Settings(timezone="Europe/Berlin", random_delay_s=60, random_delay_kind="random")
     mirrors = [{"name": "photos", "schedule": "daily", "verify": "daily"}]

@@ -9,7 +9,9 @@ import datetime as dt
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import status, tables
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.candidates import Holdings
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.copies_objective import CopiesObjective
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.database_settings import DatabaseSettings
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Site
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.connection import Server
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.catalog import Backup
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.manifest import Manifest
@@ -35,9 +37,9 @@ def backup(age_h, proved=True, problems=(), alarms=(), readable=True):
     return Backup("db1-shop", identity(age_h), manifest if readable else None, standing, tuple(alarms))
 
 
-def judged(local, site, unreachable=None, **changes):
+def judged(local, site, unreachable=None, sites=None, **changes):
     found = {name: rows for name, rows in (("local", local), ("site", site)) if rows is not None}
-    return status.judge(job(**changes), Holdings("db1-shop", found, unreachable or {}), NOW)
+    return status.judge(job(**changes), Holdings("db1-shop", found, unreachable or {}), NOW, None, sites)
 
 
 def test_a_fresh_proved_backup_with_all_copies_is_healthy():
@@ -88,6 +90,26 @@ def test_what_is_wrong_is_said_and_nothing_else(local, site, changes, problem):
 def test_a_repository_that_does_not_answer_is_wrong_and_its_copies_are_not_called_missing():
     found = judged([backup(2)], None, {"site": "it is away"})
     assert found.problems == ("site cannot be used: it is away",)
+
+
+SITES = {"local": Site("disk"), "site": Site("s3", True)}
+
+
+def test_copies_that_fulfil_their_objective_are_healthy_and_counted():
+    found = judged([backup(2)], [backup(2)], sites=SITES, copies=CopiesObjective(2, 2, 1))
+    assert found.is_healthy
+    assert found.document()["good_copies"] == {"total": 2, "media": 2, "offsite": 1}
+
+
+@pytest.mark.parametrize("changes", [{"problems": ["cut"], "proved": False}, {"alarms": ["it was written 2 times"]}])
+def test_a_damaged_or_touched_copy_does_not_count_for_the_objective(changes):
+    found = judged([backup(2)], [backup(2, **changes)], sites=SITES, copies=CopiesObjective(offsite=1))
+    assert f"no good copies of {identity(2)} are off site, and the objective is 1" in found.problems
+
+
+def test_a_copy_in_a_repository_that_is_away_does_not_count_for_the_objective():
+    found = judged([backup(2)], None, {"site": "it is away"}, SITES, copies=CopiesObjective(total=2))
+    assert found.problems[1] == f"there is 1 good copy of {identity(2)} (local), and the objective is 2"
 
 
 def test_without_any_answer_nothing_is_said_about_backups():

@@ -18,7 +18,10 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     identity,
     layout,
 )
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.lease import Permit
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import Store
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.stored_files import (
+    NeededFile,
     is_self_contained,
     needed_files,
     plain_chunks,
@@ -37,6 +40,11 @@ def copied(setting: Setting, backup_id: str) -> copy.CopyPlan:
     store = setting.b.store()
     manifest = actors.manifest_of(setting.a.store(), backup_id)
     return copy.copy(setting.a.store(), store, manifest, identity.require(store))
+
+
+def copied_plan(setting: Setting, backup_id: str) -> copy.CopyPlan:
+    source = setting.a.store()
+    return copy.plan(source, setting.b.store(), actors.manifest_of(source, backup_id))
 
 
 def test_a_copy_is_the_same_bytes_under_the_same_keys(anywhere: Setting) -> None:
@@ -125,6 +133,29 @@ def test_a_file_of_another_size_is_written_again(anywhere: Setting) -> None:
     moved = copied(anywhere, made.id)
     assert [each.key(JOB) for each in moved.missing] == [key]
     assert b"".join(anywhere.b.store().read(key)) == b"end"
+
+
+def test_a_copy_that_was_killed_goes_on_and_sends_no_whole_file_again(
+    anywhere: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = anywhere.back_up(anywhere.a)
+    wanted = [each.key(JOB) for each in copied_plan(anywhere, made.id).missing]
+    real, sent = copy._copy_file, list[str]()
+
+    def dies(source: Store, target: Store, job: str, each: NeededFile, permit: Permit) -> None:
+        if len(sent) == 2:
+            raise KeyboardInterrupt
+        real(source, target, job, each, permit)
+        sent.append(each.key(job))
+
+    monkeypatch.setattr(copy, "_copy_file", dies)
+    with pytest.raises(KeyboardInterrupt):
+        copied(anywhere, made.id)
+    assert not anywhere.ids(anywhere.b)
+    monkeypatch.setattr(copy, "_copy_file", real)
+    rest = [each.key(JOB) for each in copied(anywhere, made.id).missing]
+    assert sent + rest == wanted and len(sent) == 2
+    assert anywhere.ids(anywhere.b) == [made.id]
 
 
 def test_another_manifest_under_the_same_id_is_refused_before_anything_is_touched(anywhere: Setting) -> None:
