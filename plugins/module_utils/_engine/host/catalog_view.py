@@ -17,6 +17,7 @@ from .candidates import Holdings, candidates, holdings
 from .config import Config
 from .job_settings import JobSettings
 from .listing import described
+from .recalling import of_this_user
 from .run_as import Document
 
 _HEAD = ("ID", "AGE", "SIZE", "PROVED", "COPIES")
@@ -44,7 +45,7 @@ def listing_lines(each: Document, now: dt.datetime) -> list[str]:
 def description(config: Config, job: JobSettings, wanted: str) -> Document:
     """Return all that is known about one backup: an id, `latest` or `latest_good`. Raises LifeboatError."""
     places, refused = config.usable_places(job)
-    known = _joined(holdings(job.name, places), refused)
+    known = _joined(holdings(job.name, places, of_this_user), refused)
     first = candidates(known, places, wanted)[0]
     row = next(row for row in known.merged() if row.id == first.backup.id)
     manifest = row.manifest
@@ -111,7 +112,7 @@ def remarks(unreachable: t.Mapping[str, str]) -> list[str]:
 
 def _known(config: Config, job: JobSettings) -> Holdings:
     places, refused = config.usable_places(job)
-    return _joined(holdings(job.name, places), refused)
+    return _joined(holdings(job.name, places, of_this_user), refused)
 
 
 def _joined(known: Holdings, refused: t.Mapping[str, str]) -> Holdings:

@@ -16,6 +16,7 @@ from .candidates import Holdings, holdings
 from .config import Config
 from .job_settings import JobSettings
 from .place import Place
+from .recalling import of_this_user
 from .reporting import history_file
 from .repository_use import of_repository
 from .run_as import Document
@@ -82,7 +83,7 @@ class JobStatus:
 def look(config: Config, job: JobSettings) -> JobStatus:
     """Look into all repositories of a job and judge; never raises LifeboatError."""
     places, refused = config.usable_places(job)
-    known = holdings(job.name, places)
+    known = holdings(job.name, places, of_this_user)
     known = dataclasses.replace(known, unreachable={**known.unreachable, **refused})
     file = history_file(config, job)
     judged = judge(job, known, _now(places), file.read() if file else None)

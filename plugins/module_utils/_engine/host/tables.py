@@ -17,6 +17,8 @@ _STEPS = ((86400 * 2, 86400, "d"), (3600 * 2, 3600, "h"), (60 * 2, 60, "min"))
 
 def printable(text: str) -> str:
     """Return one line of text that a terminal shows as it is: names and errors may come from anywhere."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else ("\N{REPLACEMENT CHARACTER}", " ")[char.isspace()] for char in text)
 
 
