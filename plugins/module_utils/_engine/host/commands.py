@@ -68,7 +68,7 @@ def list_backups(config: Config, options: argparse.Namespace, _say: Say) -> Show
     shown: list[str] = []
     for each in found:
         if len(found) > 1 or not options.job:
-            shown += ([""] if shown else []) + [f"{each['job']} ({each['kind']})"]
+            shown += ([""] if shown else []) + tables.heading(f"{each['job']} ({each['kind']})")
         shown += catalog_view.listing_lines(each, now)
         remarks += [f"{each['job']}: {words}" for words in catalog_view.remarks(each["unreachable"])]
     is_blind = any(each["unreachable"] for each in found)
@@ -81,7 +81,9 @@ def show(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
     job = _own(config, options.job)
     document = catalog_view.description(config, job, options.backup)
     remarks = catalog_view.remarks(document["unreachable"])
-    return Shown(document, catalog_view.description_lines(document), INCOMPLETE if remarks else DONE, remarks)
+    return Shown(
+        document, catalog_view.description_lines(document, clock.now()), INCOMPLETE if remarks else DONE, remarks
+    )
 
 
 def copy(config: Config, options: argparse.Namespace, say: Say) -> Shown:

@@ -219,6 +219,8 @@ def lines(found: t.Sequence[Document], now: dt.datetime) -> list[str]:
     shown = aligned[:1]
     for line, each in zip(aligned[1:], found):
         shown.append(line)
+        if not line.startswith(str(each["job"])):
+            shown += tables.note(str(each["job"]), "is ")
         for problem in each["problems"]:
             shown += tables.note(str(problem))
     return shown
