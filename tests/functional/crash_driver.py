@@ -39,7 +39,9 @@ class Order:
     server: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)  # fields of the engine's Server
     options: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)  # of the use case
     step: str = ""  # where it happens, as `steps` of a former run name it; empty: nothing happens
-    fault: str = ""  # kill | terminate | hold
+    fault: str = ""  # kill | terminate | hold | stop (all of its threads, by SIGSTOP)
+    away_s: float = 0.0  # how long it seems to have stood still once it goes on after a stop
+    clock_ahead_s: float = 0.0  # how far the clock of this host is ahead of all others
     part_bytes: int = 0  # size of the parts of uploads, for small data to have several; 0: as the engine has it
     file_limit_bytes: int = 0  # no file may grow beyond this (setrlimit(2), RLIMIT_FSIZE); 0: no limit
     host: str = ""  # name that this host is to have
@@ -85,6 +87,41 @@ class Steps:
             _tell({"event": "held", "peak_kib": _peak_kib()})
             if not _line():
                 os._exit(1)  # the tests are gone
+        elif self._order.fault == "stop":
+            _tell({"event": "stopped", "pid": os.getpid()})
+            os.kill(os.getpid(), signal.SIGSTOP)
+            _Absence.is_over = True
+
+
+class _Absence:
+    """Makes a process that was stopped find that much time has passed meanwhile.
+
+    The clocks of servers cannot be moved. So a process that will be stopped sees all clocks behind by the time of its
+    absence until then, and its requests are signed with the true time; whatever it still sends afterwards with a time
+    that it read before, is as old as that time says, and the server judges it.
+    """
+
+    is_over = False
+
+    def __init__(self, away_s: float) -> None:
+        self._away = dt.timedelta(seconds=away_s)
+
+    def begin(self) -> None:
+        clock, signer = _engine("clock"), _engine("s3.signature").Signer
+        vars(_engine("repository.retention"))["AHEAD"] += self._away  # what others made meanwhile is not of the future
+        host, monotonic, signed = clock.now, clock.monotonic, signer.signed
+        for store in (_engine("repository.bucket").BucketStore, _engine("repository.directory").DirectoryStore):
+            store.now = self._behind(store.now)
+        vars(clock)["now"] = lambda: host() - self._left
+        vars(clock)["monotonic"] = lambda: monotonic() - self._left.total_seconds()
+        signer.signed = lambda this, login, moment, *more: signed(this, login, moment + self._left, *more)
+
+    @property
+    def _left(self) -> dt.timedelta:
+        return dt.timedelta(0) if self.is_over else self._away
+
+    def _behind(self, read: t.Callable[[t.Any], dt.datetime]) -> t.Callable[[t.Any], dt.datetime]:
+        return lambda store: read(store) - self._left
 
 
 def _engine(name: str) -> types.ModuleType:
@@ -188,6 +225,12 @@ def _prepare(order: Order) -> None:
     if order.file_limit_bytes:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order.file_limit_bytes, order.file_limit_bytes))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    if order.away_s:
+        _Absence(order.away_s).begin()
+    if order.clock_ahead_s:
+        clock, ahead = _engine("clock"), dt.timedelta(seconds=order.clock_ahead_s)
+        host = clock.now
+        vars(clock)["now"] = lambda: host() + ahead
     if order.host:
         vars(platform)["node"] = lambda: order.host
     if order.lock_folder:

@@ -93,6 +93,16 @@ class Driver:
             raise RuntimeError(f"the run ended before it came to the step: {event}")
         return int(event["peak_kib"])
 
+    def wait_until_stopped(self) -> int:
+        """Return the id of the run's process when every thread of it stands still (proc(5), state T)."""
+        event = self._event()
+        if event["event"] != "stopped":
+            raise RuntimeError(f"the run ended before it came to the step: {event}")
+        pid = int(event["pid"])
+        while pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            pass
+        return pid
+
     def go_on(self) -> None:
         self._send("")
 

@@ -12,6 +12,7 @@ from ..repository import catalog
 from ..repository.catalog import Backup
 from ..repository.layout import checked_id, checked_job
 from .place import Place
+from .recalling import Recalling, of_nothing
 
 _SHOWN = 3  # problems of a copy
 
@@ -36,10 +37,11 @@ class Holdings:
         return catalog.merged(self.found)
 
 
-def holdings(job: str, places: t.Sequence[Place]) -> Holdings:
+def holdings(job: str, places: t.Sequence[Place], recalling: Recalling = of_nothing) -> Holdings:
     """List the backups of a job in all repositories that answer; the others are named with the reason.
 
-    Raises UsageError for what cannot be the name of a job.
+    `recalling` gives what this host remembers of a repository, for who only looks. Raises UsageError for what cannot
+    be the name of a job.
     """
     checked_job(job)
     found: dict[str, list[Backup]] = {}
@@ -47,7 +49,8 @@ def holdings(job: str, places: t.Sequence[Place]) -> Holdings:
     for place in places:
         try:
             place.identity()
-            found[place.name] = catalog.backups(place.store, job)
+            with recalling(place, job) as recall:
+                found[place.name] = catalog.backups(place.store, job, recall=recall)
         except LifeboatError as error:
             unreachable[place.name] = error.cause or error.problem
     return Holdings(job, found, unreachable)

@@ -10,7 +10,7 @@ import typing as t
 
 from .. import clock
 from ..errors import LifeboatError
-from ..repository import proof
+from ..repository import hold, proof
 from ..repository.catalog import MergedBackup
 from ..repository.manifest import Manifest
 from ..repository.store import Store
@@ -21,10 +21,12 @@ from .config import Config
 from .job_settings import JobSettings
 from .listing import described
 from .place import Place
+from .recalling import of_this_user
 from .run_as import Document
 
 _HEAD = ("ID", "AGE", "SIZE", "PROVED", "COPIES")
 _WIDTHS = (23, 8, 10, 12, 0)
+_COPIES_WIDTH = tables.WIDTH - sum(_WIDTHS) - 2 * len(_WIDTHS[1:])  # columns that are left at least
 
 
 def listing(config: Config, job: JobSettings) -> Document:
@@ -40,15 +42,23 @@ def listing(config: Config, job: JobSettings) -> Document:
 
 
 def listing_lines(each: Document, now: dt.datetime) -> list[str]:
-    """Return the listing of a job as a table for people."""
-    rows = [_row(backup, now) for backup in each["backups"]]
-    return tables.table(_HEAD, rows, _WIDTHS) if rows else ["no backups"]
+    """Return the listing of a job as a table for people; long names of repositories stand below it, with numbers."""
+    names = list(dict.fromkeys(copy["repository"] for backup in reversed(each["backups"]) for copy in backup["copies"]))
+    rows = [_row(backup, now, {name: name for name in names}) for backup in each["backups"]]
+    if not rows:
+        return ["no backups"]
+    if max(len(row[-1]) for row in rows) <= _COPIES_WIDTH:
+        return tables.table(_HEAD, rows, _WIDTHS)
+    numbers = {name: str(number) for number, name in enumerate(names, 1)}
+    rows = [_row(backup, now, numbers) for backup in each["backups"]]
+    legend = [line for name, number in numbers.items() for line in tables.note(f"{number} is {name}", "")]
+    return [line for row in tables.wrapped(_HEAD, rows, _WIDTHS) for line in row] + legend
 
 
 def description(config: Config, job: JobSettings, wanted: str) -> Document:
     """Return all that is known about one backup: an id, `latest` or `latest_good`. Raises LifeboatError."""
     places, refused = config.usable_places(job)
-    known = _joined(holdings(job.name, places), refused)
+    known = _joined(holdings(job.name, places, of_this_user), refused)
     first = candidates(known, places, wanted)[0]
     row = next(row for row in known.merged() if row.id == first.backup.id)
     manifest = row.manifest
@@ -58,6 +68,7 @@ def description(config: Config, job: JobSettings, wanted: str) -> Document:
     reports = {place.name: _reports(place.store, row) for place in places if place.name in having}
     return {
         **described(row),
+        "holds": _holds([place for place in places if place.name in having], row),
         "base": manifest.base,
         "versions": dict(manifest.versions),
         "source": dict(manifest.source),
@@ -80,7 +91,7 @@ def _warnings(places: t.Sequence[Place], row: MergedBackup, manifest: Manifest) 
     return list(manifest.warnings)
 
 
-def description_lines(each: Document) -> list[str]:
+def description_lines(each: Document, now: dt.datetime) -> list[str]:
     """Return what is known about one backup for people."""
     source = each["source"]
     facts = [
@@ -88,15 +99,18 @@ def description_lines(each: Document) -> list[str]:
         ("job", f"{each['job']} ({each['kind']})"),
         ("source", _source(each["kind"], source)),
         ("host", each["host"]),
-        ("began", each["started"]),
-        ("finished", each["finished"]),
+        ("began", f"{_moment(each['started'])}, {_age(each['started'], now)} ago"),
+        ("finished", f"{_moment(each['finished'])}, after {_age(each['started'], clock.from_text(each['finished']))}"),
         ("size", f"{_size(each['plain_bytes'])}, stored {_size(each['stored_bytes'])}"),
     ]
     shown = [f"{name:<10}{tables.printable(str(value))}" for name, value in facts]
     for copy in each["copies"]:
-        shown.append(f"{'copy':<10}{tables.printable(copy['repository'])}: {_standing(copy)}")
+        shown.append(f"{'copy':<10}{tables.printable(copy['repository'])}: {_standing(copy, now)}")
         for problem in (*copy["problems"], *copy["alarms"]):
             shown += tables.note(problem)
+    for held in each["holds"]:
+        until = f" until {_moment(held['until'])}" if held["until"] else ""
+        shown += tables.note(f"{held['repository']}{until}: {held['reason'] or 'no reason given'}", "held in ")
     for file in each["files"]:
         shown.append(f"{'file':<10}{file['name']}, {tables.size(file['stored_size'])}")
         shown.append(f"{'':<10}sha256 {file['stored_sha256']}")
@@ -125,7 +139,7 @@ def remarks(unreachable: t.Mapping[str, str]) -> list[str]:
 
 def _known(config: Config, job: JobSettings) -> Holdings:
     places, refused = config.usable_places(job)
-    return _joined(holdings(job.name, places), refused)
+    return _joined(holdings(job.name, places, of_this_user), refused)
 
 
 def _joined(known: Holdings, refused: t.Mapping[str, str]) -> Holdings:
@@ -139,14 +153,24 @@ def _reports(store: Store, row: MergedBackup) -> list[Document]:
     ]
 
 
-def _row(backup: Document, now: dt.datetime) -> list[str]:
+def _holds(places: t.Sequence[Place], row: MergedBackup) -> list[Document]:
+    """Return who wants a backup to stay; retention says the rest (`lifeboat prune --dry-run`)."""
+    found = [(place.name, hold.read(place.store, row.job).get(row.id)) for place in places]
+    return [
+        {"repository": name, "reason": each.reason, "until": clock.to_text(each.until) if each.until else None}
+        for name, each in found
+        if each is not None
+    ]
+
+
+def _row(backup: Document, now: dt.datetime, shown_as: t.Mapping[str, str]) -> list[str]:
     copies = backup["copies"]
     times = [copy["proved_at"] for copy in copies if copy["proved"] and copy["proved_at"]]
     is_damaged = any(copy["problems"] or copy["alarms"] for copy in copies)
     proved = f"{_age(max(times), now)} ago" if times else ("DAMAGED" if is_damaged else "no")
     if backup["flagged"]:
         proved = "FLAGGED"
-    names = [copy["repository"] + _mark(copy, backup["proved"]) for copy in copies]
+    names = [shown_as[copy["repository"]] + _mark(copy, backup["proved"]) for copy in copies]
     return [
         backup["id"],
         _age(backup["started"], now) if backup["started"] else "?",
@@ -162,14 +186,21 @@ def _mark(copy: Document, is_proved_somewhere: bool) -> str:
     return " (unproved)" if is_proved_somewhere and not copy["proved"] else ""
 
 
-def _standing(copy: Document) -> str:
+def _standing(copy: Document, now: dt.datetime) -> str:
     if copy["problems"] or copy["alarms"]:
         return "DAMAGED"
-    return f"proved {copy['proved_at']}" if copy["proved"] else "not proved"
+    if not copy["proved"] or not copy["proved_at"]:
+        return "not proved"
+    return f"proved {_moment(copy['proved_at'])}, {_age(copy['proved_at'], now)} ago"
 
 
 def _size(count: int | None) -> str:
     return "?" if count is None else tables.size(count)
+
+
+def _moment(text: str) -> str:
+    """Return a time for people: to the second."""
+    return f"{clock.from_text(text):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _age(moment: str, now: dt.datetime) -> str:

@@ -33,6 +33,7 @@ from .progress import Progress
 from .run_as import Document
 from .shown import Shown
 from .signals import Interrupted, unwinding
+from .tables import block
 from .version import VERSION
 
 _Work = t.Callable[[Config, argparse.Namespace, Say], Shown]
@@ -81,7 +82,7 @@ def _tell(shown: Shown, options: argparse.Namespace) -> int:
         document = {**shown.document, "exit_code": shown.exit_code, "error": _document_of(shown.error)}
         _print(json.dumps(document, indent=2, sort_keys=True))
     else:
-        _print("\n".join(shown.lines))
+        _print(block("\n".join(shown.lines)))
     for remark in shown.remarks:
         _complain(remark)
     if shown.error is not None:
@@ -118,7 +119,7 @@ def _print(text: str) -> None:
 
 def _complain(text: str) -> None:
     with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{block(text)}\n")  # errors have words of servers, and names from anywhere
         sys.stderr.flush()
 
 

@@ -10,6 +10,7 @@ import argparse
 import datetime as dt
 import typing as t
 
+from .. import clock
 from ..repository.prune import PrunePlan, PruneResult
 from . import prune_run, tables
 from .job_settings import JobSettings
@@ -67,8 +68,7 @@ def _lines(outcome: PlaceOutcome, zone: dt.tzinfo, is_dry_run: bool) -> list[str
     retention = planned.retention
     count = len(retention.kept) + len(retention.expired)
     words = outcome.keep.words if outcome.keep else "keep is not set: every backup stays"
-    lines = tables.note(f"{outcome.name}: {count} backups; {words}", "")
-    lines = [line[2:] if number == 0 else line for number, line in enumerate(lines)]
+    lines = tables.heading(f"{outcome.name}: {count} backups; {words}")
     if is_dry_run:
         lines += _table(planned, zone)
         lines += _foreseen(planned, zone)
@@ -85,16 +85,21 @@ def _table(planned: PrunePlan, zone: dt.tzinfo) -> list[str]:
     kept = {each.id: each for each in planned.retention.kept}
     rows = []
     for backup_id in sorted({*kept, *planned.retention.expired}):
+        age = tables.duration(max(0.0, (planned.now - clock.from_backup_id(backup_id)).total_seconds()))
         if backup_id in kept:
             why = ", ".join(kept[backup_id].reasons)
-            rows.append((f"  {backup_id}", "stays", _day(kept[backup_id].until, zone), why))
+            rows.append((f"  {backup_id}", age, "stays", _day(kept[backup_id].until, zone), why))
         else:
-            rows.append((f"  {backup_id}", "GOES", "", "no rule keeps it"))
-    return tables.table(("  BACKUP", "", "UNTIL", "BECAUSE"), rows, (25, 5, 10, 0)) if rows else []
+            rows.append((f"  {backup_id}", age, "GOES", "", "no rule keeps it"))
+    lines = tables.wrapped(("  BACKUP", "AGE", "", "UNTIL", "BECAUSE"), rows, (25, 8, 5, 10, 0)) if rows else []
+    return [line for row in lines for line in row]
 
 
 def _foreseen(planned: PrunePlan, zone: dt.tzinfo) -> list[str]:
     lines = []
+    gone, count = len(planned.retention.expired), len(planned.retention.kept)
+    if gone:
+        lines.append(f"  {gone} of {gone + count} backups {'goes' if gone == 1 else 'go'}, {count} stay")
     if planned.due:
         lines.append(f"  {len(planned.due)} stored files ({tables.size(planned.due_bytes)}) go now")
     if planned.garbage:

@@ -17,6 +17,7 @@ from .config import Config
 from .copies_objective import CopiesCount, counted, lacking
 from .job_settings import JobSettings
 from .place import Place, Site
+from .recalling import of_this_user
 from .reporting import history_file
 from .repository_use import of_repository
 from .run_as import Document
@@ -88,7 +89,7 @@ class JobStatus:
 def look(config: Config, job: JobSettings) -> JobStatus:
     """Look into all repositories of a job and judge; never raises LifeboatError."""
     places, refused = config.usable_places(job)
-    known = holdings(job.name, places)
+    known = holdings(job.name, places, of_this_user)
     known = dataclasses.replace(known, unreachable={**known.unreachable, **refused})
     file = history_file(config, job)
     sites = {name: config.repositories[name].site for name in job.repositories}
@@ -247,6 +248,8 @@ def lines(found: t.Sequence[Document], now: dt.datetime) -> list[str]:
     shown = aligned[:1]
     for line, each in zip(aligned[1:], found):
         shown.append(line)
+        if not line.startswith(str(each["job"])):
+            shown += tables.note(str(each["job"]), "is ")
         for problem in each["problems"]:
             shown += tables.note(str(problem))
     return shown

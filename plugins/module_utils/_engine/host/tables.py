@@ -17,6 +17,8 @@ _STEPS = ((86400 * 2, 86400, "d"), (3600 * 2, 3600, "h"), (60 * 2, 60, "min"))
 
 def printable(text: str) -> str:
     """Return one line of text that a terminal shows as it is: names and errors may come from anywhere."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else ("\N{REPLACEMENT CHARACTER}", " ")[char.isspace()] for char in text)
 
 
@@ -60,10 +62,37 @@ def table(head: t.Sequence[str], rows: t.Sequence[t.Sequence[str]], widths: t.Se
     return [_GAP.join(cut(cell, width).ljust(width) for cell, width in zip(row, columns)).rstrip() for row in cells]
 
 
+def wrapped(head: t.Sequence[str], rows: t.Sequence[t.Sequence[str]], widths: t.Sequence[int]) -> list[list[str]]:
+    """Return the lines of each row, the head's first, like `table`; but the last cell goes on below itself."""
+    rest = [textwrap.wrap(printable(row[-1]), _last_width(head, rows, widths), break_on_hyphens=False) for row in rows]
+    firsts = table(head, [[*row[:-1], (lines or [""])[0]] for row, lines in zip(rows, rest)], widths)
+    begin = WIDTH - _last_width(head, rows, widths)
+    return [
+        firsts[:1],
+        *([first, *(" " * begin + line for line in lines[1:])] for first, lines in zip(firsts[1:], rest)),
+    ]
+
+
+def _last_width(head: t.Sequence[str], rows: t.Sequence[t.Sequence[str]], widths: t.Sequence[int]) -> int:
+    needed = [max(len(printable(row[number])) for row in (head, *rows)) for number in range(len(head) - 1)]
+    return WIDTH - sum(min(*pair) + len(_GAP) for pair in zip(needed, widths))
+
+
 def room(head: t.Sequence[str], rows: t.Sequence[t.Sequence[str]], widths: t.Sequence[int]) -> int:
     """Return the columns that are left for the first cell, when the others get as many as they need."""
     needed = [max(len(printable(row[number])) for row in (head, *rows)) for number in range(1, len(head))]
     return WIDTH - sum(min(*pair) + len(_GAP) for pair in zip(needed, widths))
+
+
+def block(text: str) -> str:
+    """Return lines that a terminal shows as they are, such as those of an error."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def heading(text: str) -> list[str]:
+    """Return what stands above a table: the first line is not indented."""
+    first, *others = note(text, "")
+    return [first[len(_GAP) :], *others]
 
 
 def note(text: str, mark: str = "! ") -> list[str]:

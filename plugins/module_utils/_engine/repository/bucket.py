@@ -9,8 +9,8 @@ import datetime as dt
 import typing as t
 
 from .. import clock
-from ..errors import DamagedError, UsageError
-from ..s3 import failure
+from ..errors import DamagedError, LifeboatError, UsageError
+from ..s3 import failure, flight
 from ..s3.archive_calls import ARCHIVED
 from ..s3.client import S3Client
 from ..s3.download import Download, Stored
@@ -42,6 +42,7 @@ _DENIED_CODES = frozenset(
 )
 _NEVER_CONNECTED = frozenset((failure.NOT_CONNECTED, failure.UNTRUSTED, failure.NO_TLS))
 _FOR_EVER = dt.datetime(9999, 1, 1, tzinfo=clock.UTC)
+_IN_FLIGHT = 32  # requests for small documents at once
 _TIME_PROBE = "lifeboat.json"  # asked for when only the server's clock matters; need not be there
 
 
@@ -81,6 +82,20 @@ class BucketStore(Store):
                     self._bucket, self._root + key, self.max_document_bytes, version_id=version_id
                 )
             return Document(data, found.etag, found.modified)
+
+    def documents(self, entries: t.Iterable[Entry]) -> t.Iterator[tuple[Entry, Document]]:
+        waiting = iter(entries)
+        for entry, document in flight.through(lambda _may_wait: next(waiting, None), self._document_task, _IN_FLIGHT):
+            if document is not None:
+                yield entry, document
+
+    def _document_task(self, entry: Entry) -> flight.Task[tuple[Entry, Document | None]]:
+        try:
+            task = self._client.get_task(self._bucket, self._root + entry.key, self.max_document_bytes)
+            data, found = yield from task
+        except LifeboatError:
+            return entry, None
+        return entry, Document(data, found.etag, found.modified)
 
     def stat(self, key: str) -> Entry | None:
         with _told():

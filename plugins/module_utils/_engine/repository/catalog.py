@@ -12,11 +12,14 @@ import typing as t
 from .. import clock
 from ..errors import DamagedError, GuardRefusal, LifeboatError, UsageError
 from . import acknowledgement, layout, proof, signing
+from .catalog_reading import CatalogReading
 from .manifest import Manifest, read
+from .recall import Recall
 from .standings import Standings
 from .store import Store, Version
 
 _READERS = 8  # requests at once
+_SHARES = 4 * _READERS
 _UNKNOWN = proof.Standing(False, (), None)
 
 
@@ -86,15 +89,20 @@ def jobs(store: Store) -> list[str]:
     return sorted(bound)
 
 
-def backups(store: Store, job: str, with_proof: bool = True) -> list[Backup]:
-    """Return the backups of a job, oldest first (ids begin with the repository's time)."""
+def backups(store: Store, job: str, with_proof: bool = True, recall: Recall | None = None) -> list[Backup]:
+    """Return the backups of a job, oldest first (ids begin with the repository's time).
+
+    With `recall`, what it knows and the listings show to be unchanged is not read again: for looking only.
+    """
     prefix = layout.manifests(layout.checked_job(job))
+    store = CatalogReading(store, job, with_proof, recall)
     listing = itertools.groupby(store.versions(prefix), key=lambda version: version.entry.key)
     found = [(key, list(group)) for key, group in listing if key.endswith(".json")]
     standings = Standings(store, job) if with_proof else None
     with concurrent.futures.ThreadPoolExecutor(_READERS, "catalog") as pool:
-        rows = pool.map(lambda each: _backup(store, job, each[0], each[1], standings), found)
-        known = sorted((row for row in rows if row is not None), key=lambda backup: backup.id)
+        shares = [found[number::_SHARES] for number in range(_SHARES)]  # a task of its own costs more than most rows
+        rows = pool.map(lambda share: [_backup(store, job, key, each, standings) for key, each in share], shares)
+        known = sorted((row for part in rows for row in part if row is not None), key=lambda backup: backup.id)
     return _with_acknowledgement(store, job, known)
 
 

@@ -6,12 +6,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import typing as t
 
 from ..errors import DamagedError
 from .layout import FORMAT
 
+_BREAK = re.compile(rb"\n *")  # no string has one: there it is escaped
 Fields = t.Dict[str, t.Any]  # noqa: UP006 - evaluated at run time on Python 3.9 as well
+
+
+class Checked(bytes):
+    """The bytes of a document that `decoded` has accepted before: it only parses them again."""
 
 
 def encoded(fields: Fields) -> bytes:
@@ -33,8 +39,8 @@ def unsigned(fields: Fields) -> bytes:
 def decoded(data: bytes, what: str) -> Fields:
     """Parse what `encoded` wrote. Raises DamagedError for damage and for format versions newer than this code.
 
-    Only the very bytes that `encoded` writes are accepted: a changed space or the case of a hexadecimal digit would
-    not change what the document says, but copies of a backup are compared as bytes.
+    Only what `encoded` writes is accepted: a changed space or the case of a hexadecimal digit would not change what the
+    document says, but copies of a backup are compared as bytes.
     """
     remedy = "upgrade lifeboat.recovery, or use another copy"
     try:
@@ -46,14 +52,27 @@ def decoded(data: bytes, what: str) -> Fields:
             raise ValueError("it has no valid format version")
         if version > FORMAT:
             raise DamagedError(f"Cannot read {what}", f"format version {version} is newer than {FORMAT}", remedy)
-        if _plain(fields) != data:
+        if not isinstance(data, Checked) and _flat(fields) != _BREAK.sub(b"", data):
             raise ValueError("it is not in the form in which documents are written")
         digest = fields.pop("digest")
-        if hashlib.sha256(_plain(fields)).hexdigest() != digest:
+        if not isinstance(data, Checked) and hashlib.sha256(_without(digest, data)).hexdigest() != digest:
             raise ValueError("its digest does not match")
     except (ValueError, KeyError, RecursionError) as error:
         raise DamagedError(f"Cannot read {what}", f"damaged: {error}", "use another copy of it") from error
     return fields
+
+
+def _without(digest: str, data: bytes) -> bytes:
+    """Return a document without the line of its digest; that is what was digested. Raises ValueError."""
+    before, line, after = data.partition(f'\n "digest": "{digest}",'.encode("ascii"))
+    if not line:
+        raise ValueError("it is not in the form in which documents are written")
+    return before + after
+
+
+def _flat(fields: Fields) -> bytes:
+    # Catalogs read documents by the ten thousand: json is ten times as fast where it need not indent.
+    return json.dumps(fields, sort_keys=True, separators=(",", ": "), ensure_ascii=True, allow_nan=False).encode()
 
 
 def _plain(fields: Fields) -> bytes:

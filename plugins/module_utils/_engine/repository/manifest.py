@@ -15,6 +15,7 @@ from ..stream.pipeline import StreamFacts
 from . import json_document, layout, signing
 from .keys import Keys
 
+_FACTS = tuple(field.name for field in dataclasses.fields(StreamFacts))
 PURPOSE = "manifest"  # of signatures
 WARNINGS = "warnings"  # role of the file with the warnings of an encrypted backup: they may name tables or objects
 _LEFT_OUT_IF_EMPTY = ("flags", "taken_over", "mac")  # as in manifests that were written before there were such
@@ -34,7 +35,7 @@ class StoredFile:
 
     @classmethod
     def from_fields(cls, fields: t.Mapping[str, t.Any]) -> StoredFile:
-        facts = {f.name: fields[f.name] for f in dataclasses.fields(StreamFacts)}
+        facts = {name: fields[name] for name in _FACTS}
         for name in ("plain_size", "stored_size"):
             if not isinstance(facts[name], int) or facts[name] < 0:
                 raise ValueError(f"{name} is not a size")
@@ -177,12 +178,12 @@ def _what(job: str, backup_id: str) -> str:
 
 def file_list(files: t.Sequence[StoredFile]) -> bytes:
     """Return `files.jsonl`: a line per own data file; a file's number is that of its line, from 0."""
-    return _lines([[f.name, f.role, *dataclasses.astuple(f.facts), f.encryption] for f in files])
+    return _lines([[f.name, f.role, *(getattr(f.facts, each) for each in _FACTS), f.encryption] for f in files])
 
 
 def parse_file_list(data: bytes, what: str) -> list[StoredFile]:
     """Parse `files.jsonl`. Raises DamagedError."""
-    names = ["name", "role", *(f.name for f in dataclasses.fields(StreamFacts)), "encryption"]
+    names = ["name", "role", *_FACTS, "encryption"]
     try:
         rows = [dict(zip(names, json.loads(line))) for line in data.splitlines()]
         return [StoredFile.from_fields(row) for row in rows]

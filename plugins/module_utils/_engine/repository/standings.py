@@ -9,6 +9,7 @@ import typing as t
 
 from ..errors import DamagedError
 from . import layout, proof
+from .catalog_reading import CatalogReading
 from .manifest import Manifest, Need
 from .memory import Memory
 from .store import ArchivedError, Store
@@ -31,10 +32,15 @@ class Standings:
 
     def of(self, manifest: Manifest) -> proof.Standing:
         """Return what is known about a backup. Lists that cannot be read are problems, not errors."""
+        known = self._store.known_standing(manifest.id) if isinstance(self._store, CatalogReading) else None
+        if known is not None:
+            return known
         records = self._records_of(manifest.id)
         own = proof.standing(manifest, records)
         try:
             if is_self_contained(manifest):
+                if isinstance(self._store, CatalogReading):
+                    self._store.keep_standing(manifest.id, own)
                 return own
             promised = {each.file.name: each.file.facts.stored_sha256 for each in own_files(self._store, manifest)}
             parts = [own, proof.judged(promised, records)]
@@ -67,6 +73,8 @@ class Standings:
         return proof.read(self._store, self._job, backup_id, keys)
 
     def _list_keys(self, job: str) -> t.Mapping[str, t.Sequence[str]]:
+        if isinstance(self._store, CatalogReading):
+            return {owner: [entry.key for entry in entries] for owner, entries in self._store.proofs().items()}
         found: dict[str, list[str]] = {}
         prefix = f"{layout.VERIFIED}{job}/"
         for entry in self._store.entries(prefix):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import abc
+import concurrent.futures
 import contextlib
 import dataclasses
 import datetime as dt
@@ -12,6 +13,8 @@ import typing as t
 
 from ..errors import LifeboatError
 from .keys import Keys
+
+_READERS = 8  # threads that wait for a slow file system
 
 
 class StoreError(LifeboatError):
@@ -117,6 +120,22 @@ class Store(abc.ABC):
     @abc.abstractmethod
     def get(self, key: str, version_id: str = "") -> Document | None:
         """Return a small object (at most `max_document_bytes`), or None when there is none."""
+
+    def documents(self, entries: t.Iterable[Entry]) -> t.Iterator[tuple[Entry, Document]]:
+        """Read the newest versions of many small objects that a listing has just shown; yield them in any order.
+
+        What cannot be read is left out: `get` says why.
+        """
+        with concurrent.futures.ThreadPoolExecutor(_READERS, "documents") as pool:
+            for entry, document in pool.map(self._document, entries):
+                if document is not None:
+                    yield entry, document
+
+    def _document(self, entry: Entry) -> tuple[Entry, Document | None]:
+        try:
+            return entry, self.get(entry.key)
+        except LifeboatError:
+            return entry, None
 
     @abc.abstractmethod
     def stat(self, key: str) -> Entry | None:

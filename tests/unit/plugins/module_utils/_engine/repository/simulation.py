@@ -17,7 +17,13 @@ import unittest.mock
 
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import LifeboatError
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import alive, catalog, lease
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import (
+    alive,
+    catalog,
+    catalog_reading,
+    lease,
+    store,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import (
     ExpiredError,
     UnavailableError,
@@ -152,6 +158,8 @@ class World:
             (secrets, "token_hex", lambda size: f"{self.random.getrandbits(8 * size):0{2 * size}x}"),
             (lease, "random", jitter),
             (alive, "_READERS", 1),
+            (catalog_reading, "_LISTERS", 1),
+            (store, "_READERS", 1),
             (catalog, "_READERS", 1),  # one request at a time, so that their order is always the same
         ):
             self._patches.enter_context(unittest.mock.patch.object(target, name, value))

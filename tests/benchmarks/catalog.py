@@ -1,0 +1,149 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""List 10,000 proved backups of a job in a MinIO, by the host command in a process of its own.
+
+Targets: 20 s without what the host remembers of them (its cache), 2 s with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import datetime as dt
+import hashlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import typing as t
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(CHECKOUT / "tests" / "environment"))
+sys.path.insert(0, str(CHECKOUT / "plugins" / "module_utils"))  # the engine needs nothing but itself
+BUCKET, JOB = "bench", "host1-lab"
+TARGETS_S = {"without a cache": 20.0, "with a cache": 2.0}
+_WRITERS = 16  # threads
+_NEWEST = dt.datetime(2026, 11, 20, 12, tzinfo=dt.timezone.utc)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backups", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    options, _others = parser.parse_known_args()
+    import servers
+    from _engine.repository import identity
+    from _engine.repository.bucket import open_bucket
+    from _engine.s3.client import S3Client
+    from _engine.s3.endpoint import Endpoint
+
+    with tempfile.TemporaryDirectory(prefix="lifeboat-bench-") as name, servers.MinioServer(Path(name) / "m") as server:
+        endpoint = Endpoint(server.endpoint, access_key=server.access_key, secret_key=server.secret_key)
+        S3Client(endpoint).create_bucket(BUCKET)
+        store = open_bucket(endpoint, BUCKET)
+        identity.initialise(store)
+        with concurrent.futures.ThreadPoolExecutor(_WRITERS) as pool:
+            list(pool.map(lambda each: store.put(*each), _documents(options.backups)))
+        taken = _measured(_configured(Path(name), server), Path(name), options)
+    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    worst = 0
+    for what, seconds in taken.items():
+        median = statistics.median(seconds)
+        verdict = "reached" if median < TARGETS_S[what] else "MISSED"
+        print(f"{options.backups} backups {what}: {median:.2f} s ({min(seconds):.2f} to {max(seconds):.2f}; {verdict})")
+        worst |= verdict == "MISSED"
+    return worst
+
+
+def _documents(count: int) -> t.Iterator[tuple[str, bytes]]:
+    """Yield the manifests of hourly backups of a database and a proof of each, under their keys."""
+    from _engine import clock
+    from _engine.repository import layout
+    from _engine.repository.manifest import Manifest, file_list, need_list
+    from _engine.repository.proof import FileVerdict, ProofRecord
+
+    for number in range(count):
+        began = _NEWEST - dt.timedelta(hours=number)
+        backup_id = f"{clock.compact(began)}-{number:06x}"
+        data = [_file("database.dump.zst", "dump", b"%d" % number), _file("globals.sql.zst", "globals", b"roles")]
+        lists = (_file("files.jsonl", "files", file_list(data)), _file("needs.jsonl", "needs", need_list([])))
+        manifest = Manifest(
+            id=backup_id,
+            job=JOB,
+            kind="pg_database",
+            base="",
+            started=began,
+            finished=began + dt.timedelta(seconds=40),
+            host="host1.example.org",
+            versions={"lifeboat": "1.0.0", "pg_dump": "15.18", "server": "15.18", "zstd": "zstandard"},
+            source={"database": "lab", "encoding": "UTF8", "extensions": ["plpgsql"], "server_version": "15.18"},
+            files=(*data, *lists),
+            statistics={"plain_bytes": 123456789, "stored_bytes": 23456789, "tables": 40},
+        )
+        yield layout.manifest(JOB, backup_id), manifest.to_bytes()
+        verdicts = tuple(FileVerdict(file.name, file.facts.stored_sha256, True) for file in manifest.files)
+        record = ProofRecord(JOB, backup_id, "content", manifest.finished, manifest.host, verdicts, {"rows": 4711})
+        yield f"{layout.verified(JOB, backup_id)}{clock.compact(record.time)}-0a1b-content.json", record.to_bytes()
+
+
+def _file(name: str, role: str, data: bytes) -> t.Any:
+    from _engine.repository.manifest import StoredFile
+    from _engine.stream.pipeline import StreamFacts
+
+    digest = hashlib.sha256(data).hexdigest()
+    return StoredFile(name, role, StreamFacts(len(data), digest, len(data), digest, "none"))
+
+
+def _configured(folder: Path, server: t.Any) -> Path:
+    """Write the configuration of a host with the job, and return its file."""
+    secret = folder / "secret"
+    secret.write_text(server.secret_key)
+    secret.chmod(0o600)
+    document = {
+        "repositories": {
+            "site": {
+                "bucket": BUCKET,
+                "endpoint_url": server.endpoint,
+                "access_key": server.access_key,
+                "secret_key_file": str(secret),
+            }
+        },
+        "jobs": {JOB: {"kind": "pg_database", "database": "lab", "repositories": ["site"]}},
+    }
+    file = folder / "config.json"
+    file.write_text(json.dumps(document))
+    file.chmod(0o600)
+    return file
+
+
+def _measured(config: Path, folder: Path, options: argparse.Namespace) -> dict[str, list[float]]:
+    """Return the seconds of each listing; every other one finds what the one before it remembered."""
+    taken: dict[str, list[float]] = {what: [] for what in TARGETS_S}
+    for number in range(options.rounds):
+        variables = {**os.environ, "XDG_CACHE_HOME": str(folder / f"cache-{number}")}
+        shown = []
+        for what in TARGETS_S:
+            begun = time.perf_counter()
+            shown.append(_listing(config, variables))
+            taken[what].append(time.perf_counter() - begun)
+        if shown[0] != shown[1] or len(shown[0].splitlines()) != options.backups + 1:
+            raise SystemExit("the listings differ, or do not show every backup")
+    return taken
+
+
+def _listing(config: Path, variables: t.Mapping[str, str]) -> str:
+    code = "from _engine.host.cli import main; raise SystemExit(main())"
+    command = [sys.executable, "-c", code, "--config", str(config), "list", JOB]
+    path = str(CHECKOUT / "plugins" / "module_utils")
+    done = subprocess.run(command, env={**variables, "PYTHONPATH": path}, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
