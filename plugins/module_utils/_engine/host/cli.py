@@ -15,7 +15,16 @@ import typing as t
 from ..errors import GuardRefusal, LifeboatError, UsageError
 from ..objects.reread import Share
 from ..repository.proof import LEVELS
-from . import commands, mirror_command, notify_command, prune_command, reporting, restore_command, scheduled
+from . import (
+    commands,
+    mirror_command,
+    notify_command,
+    prune_command,
+    reporting,
+    restore_command,
+    scheduled,
+    set_command,
+)
 from .config import DEFAULT_FILE, Config, load
 from .place import Say
 from .progress import Progress
@@ -44,6 +53,11 @@ def main(argv: t.Sequence[str] | None = None) -> int:
         return end.exit_code
     finally:
         _flush(sys.stdout)
+
+
+def parsed(argv: t.Sequence[str]) -> argparse.Namespace:
+    """Return the options of a command line that is known to be right."""
+    return _parser().parse_args(argv)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -260,6 +274,7 @@ def _add_restore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", metavar="N", type=_positive, default=1, help="tables and indexes at once; default: 1")
     parser.add_argument("--dry-run", action="store_true", help="only show what would be done")
     restore_command.add_options(parser)
+    set_command.add_restore_options(parser)
 
 
 def _add_history(parser: argparse.ArgumentParser) -> None:

@@ -23,6 +23,8 @@ from . import (
     restore_command,
     restore_run,
     run_command,
+    set_command,
+    set_points,
     status_command,
     tables,
     verify_run,
@@ -32,7 +34,8 @@ from .database_settings import DatabaseSettings
 from .job_settings import JobSettings
 from .objects_job_settings import ObjectsSettings
 from .place import Place, Say
-from .run_as import as_user, become, is_other, is_root
+from .run_as import Document, as_user, become, is_other, is_root
+from .set_settings import SetSettings
 from .shown import Shown
 from .timing import zone_of
 
@@ -40,6 +43,8 @@ from .timing import zone_of
 def run(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Run a job: back up, prove, copy; or acknowledge a flagged backup."""
     job = _own(config, options.job)
+    if isinstance(job, SetSettings):
+        return set_command.run(config, job, options)
     if options.acknowledge:
         return run_command.acknowledge(job, config.places(job), options.acknowledge)
     return run_command.run(job, config.places(job), options, say)
@@ -48,22 +53,30 @@ def run(config: Config, options: argparse.Namespace, say: Say) -> Shown:
 def list_backups(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
     """List the backups of one job or of all."""
     jobs, remarks = _accessible(config, options.job)
-    found = [as_user(job.run_as, job.name, functools.partial(catalog_view.listing, config, job)) for job in jobs]
+    found = [as_user(job.reader, job.name, functools.partial(_listing, config, job)) for job in jobs]
     now = clock.now()
     shown: list[str] = []
     for each in found:
         if len(found) > 1 or not options.job:
             shown += ([""] if shown else []) + [f"{each['job']} ({each['kind']})"]
-        shown += catalog_view.listing_lines(each, now)
+        shown += (set_command if "points" in each else catalog_view).listing_lines(each, now)
         remarks += [f"{each['job']}: {words}" for words in catalog_view.remarks(each["unreachable"])]
     is_blind = any(each["unreachable"] for each in found)
     nothing = found and all(each["unreachable"] and not each["reached"] for each in found)
     return Shown({"jobs": found}, shown, FAILED if nothing else (INCOMPLETE if is_blind else DONE), remarks)
 
 
+def _listing(config: Config, job: JobSettings) -> Document:
+    if isinstance(job, SetSettings):
+        return set_points.listing(config, job)
+    return catalog_view.listing(config, job)
+
+
 def show(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
-    """Show all that is known about one backup."""
+    """Show all that is known about one backup, or about one recovery point of a set."""
     job = _own(config, options.job)
+    if isinstance(job, SetSettings):
+        return set_command.show(config, job, options)
     document = catalog_view.description(config, job, options.backup)
     remarks = catalog_view.remarks(document["unreachable"])
     return Shown(document, catalog_view.description_lines(document), INCOMPLETE if remarks else DONE, remarks)
@@ -72,6 +85,7 @@ def show(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
 def copy(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Bring every repository of a job what it lacks."""
     job = _own(config, options.job)
+    set_command.refuse(job, "copy")
     places = config.places(job)
     request = copy_jobs.Request(
         job=job.name,
@@ -100,14 +114,24 @@ def copy(config: Config, options: argparse.Namespace, say: Say) -> Shown:
 def prune(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Thin out the backups of a job, and delete what nothing needs any more."""
     job = _own(config, options.job)
+    if isinstance(job, SetSettings):
+        become(job.reader, job.name)
     places, refused = config.usable_places(job)
     chosen = _chosen(places, options.repository, job)
+    if isinstance(job, SetSettings):
+        return set_command.prune(job, chosen, _of(refused, options.repository), options, say)
     return prune_command.prune(job, places, chosen, _of(refused, options.repository), options, say)
 
 
 def verify(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Verify copies of backups, and record what was found."""
     job = _own(config, options.job)
+    if isinstance(job, SetSettings):
+        return set_command.verify(config, job, options, _verified)
+    return _verified(config, job, options, say)
+
+
+def _verified(config: Config, job: JobSettings, options: argparse.Namespace, say: Say) -> Shown:
     places, refused = config.usable_places(job)
     chosen = _chosen(places, options.repository, job)
     request = verify_run.VerifyRequest(job.name, options.backup, chosen, options.level, job.drill)
@@ -156,8 +180,27 @@ def _with_objects_drill(
 
 
 def restore(config: Config, options: argparse.Namespace, say: Say) -> Shown:
-    """Bring a backup back: as a database, as buckets or as folders."""
+    """Bring a backup back: as a database, as buckets or as folders; or all backups of a recovery point."""
     job = _own(config, options.job)
+    if isinstance(job, SetSettings):
+        return set_command.restore(config, job, options, functools.partial(restore_member, options))
+    return _restore(config, job, options, say)
+
+
+def restore_member(
+    given: argparse.Namespace,
+    config: Config,
+    job: JobSettings,
+    backup: str,
+    confirm: t.Sequence[str],
+    is_plan: bool,
+    say: Say,
+) -> Shown:
+    """Bring a backup of a member of a set back to its own place, or show what that would do."""
+    return _restore(config, job, set_command.member_options(given, job, backup, confirm, is_plan), say)
+
+
+def _restore(config: Config, job: JobSettings, options: argparse.Namespace, say: Say) -> Shown:
     restore_command.refuse_foreign(job, options)
     places, refused = config.usable_places(job)
     if isinstance(job, ObjectsSettings):
@@ -259,7 +302,7 @@ def check_all(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
         unused = [each for name, each in config.repositories.items() if name not in used]
         found += [check.check_repository(each) for each in unused]
         found += [check.check_reporting(config)] if config.reporting.channels else []
-    found += [as_user(job.run_as, job.name, functools.partial(check.check_job, config, job)) for job in jobs]
+    found += [as_user(job.reader, job.name, functools.partial(check.check_job, config, job)) for job in jobs]
     code = check.exit_code(found)
     shown = [f"configuration {config.file}: {len(config.repositories)} repositories, {len(config.jobs)} jobs"]
     return Shown({"good": code == DONE, "checks": found}, shown + check.lines(found), code, remarks)

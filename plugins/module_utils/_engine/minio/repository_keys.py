@@ -35,7 +35,7 @@ _DOCUMENTS = (
     "s3:GetReplicationConfiguration",
 )
 _INTENTS = "intents/"
-_PRUNED = ("data/", "holds/", _INTENTS, layout.MANIFESTS, "plans/", layout.VERIFIED)
+_PRUNED = ("data/", "holds/", _INTENTS, layout.MANIFESTS, "plans/", layout.POINTS, layout.VERIFIED)
 # MinIO takes a request to write *into* a version for one to write: with this condition a key makes new versions only.
 # The condition is true for requests that name no version, and it must stand alone with PutObject.
 _NO_VERSION = {"StringEquals": {"s3:versionid": ""}}

@@ -17,6 +17,7 @@ MANIFESTS = "manifests/"
 JOBS = "jobs/"
 VERIFIED = "verified/"
 RECOVERIES = "recoveries/"
+POINTS = "points/"
 DATA = "data/"
 FILES = "files.jsonl"
 NEEDS = "needs.jsonl"
@@ -132,6 +133,14 @@ def recovery(job: str, begun: dt.datetime, scenario: str) -> str:
     return f"{recoveries(job)}{clock.compact(begun)}-{scenario}.json"
 
 
+def points(name: str) -> str:
+    return f"{POINTS}{name}/"
+
+
+def point(name: str, point_id: str) -> str:
+    return f"{points(name)}{point_id}.json"
+
+
 def id_of(key: str) -> str:
-    """Return the backup id in the key of a manifest, intent, acknowledgement or hold."""
+    """Return the id in the key of a manifest, intent, acknowledgement, hold or recovery point."""
     return key.rpartition("/")[2][: -len(".json")]
