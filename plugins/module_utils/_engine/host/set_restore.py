@@ -102,9 +102,8 @@ def check(planned: SetPlan) -> None:
     problem = f"Cannot restore point {planned.point['id']} of {planned.settings.name}"
     cause = "; ".join(f"{each.job}: {each.problem}" for each in planned.refused)
     remedies = "; ".join(dict.fromkeys(each.remedy for each in planned.refused if each.remedy))
-    guard = next((each.guard for each in planned.refused if each.guard), "")
-    if guard and all(each.exit_code == REFUSED for each in planned.refused):
-        raise GuardRefusal(guard, problem, cause, remedies)
+    if all(each.guard == "confirm" for each in planned.refused):
+        raise GuardRefusal("confirm", problem, cause, remedies)
     raise LifeboatError(problem, cause, remedies or "leave these members out, or correct the causes")
 
 

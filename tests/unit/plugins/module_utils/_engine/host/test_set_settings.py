@@ -103,7 +103,13 @@ JOBS = [
     },
 ]
 PLACES = [
-    {"name": "site", "bucket": "backups", "endpoint_url": "https://minio.example.com", "access_key": "a", "secret_key": "s"}
+    {
+        "name": "site",
+        "bucket": "backups",
+        "endpoint_url": "https://minio.example.com",
+        "access_key": "a",
+        "secret_key": "s",
+    }
 ]
 
 

@@ -56,7 +56,9 @@ def point_of(*manifests, **changes):
 
 
 def keys(fill=b"k"):
-    return Keys("00000000-0000-4000-8000-000000000000", (EpochKey("00000000-0000-4000-8000-000000000000", "1", fill * 32),))
+    return Keys(
+        "00000000-0000-4000-8000-000000000000", (EpochKey("00000000-0000-4000-8000-000000000000", "1", fill * 32),)
+    )
 
 
 def test_what_was_recorded_is_found_again(store):
