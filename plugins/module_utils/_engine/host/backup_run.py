@@ -145,11 +145,15 @@ def deliver(job: Job, work: Work, begun: float, say: Say) -> BackupResult:
     )
 
 
+class MissingCopiesError(IncompleteError):
+    """The backup has all that it should, and is not in all of its repositories."""
+
+
 def require_copies(job: Job, result: BackupResult) -> None:
-    """Raise IncompleteError (with the result) when a copy is missing, unless that is allowed."""
+    """Raise MissingCopiesError (with the result) when a copy is missing, unless that is allowed."""
     missing = [each for each in result.copies if each.problem]
     if missing and not job.allow_partial:
-        raise IncompleteError(
+        raise MissingCopiesError(
             f"Backup {result.id} of {job.name} is not in all of its repositories",
             "; ".join(f"{each.repository}: {each.problem}" for each in missing),
             "make the repositories available and copy the backup with backup_copy, or set allow_partial",

@@ -26,6 +26,7 @@ from . import (
     reporting,
     restore_command,
     scheduled,
+    set_command,
 )
 from .config import DEFAULT_FILE, Config, load
 from .place import Say
@@ -56,6 +57,11 @@ def main(argv: t.Sequence[str] | None = None) -> int:
         return end.exit_code
     finally:
         _flush(sys.stdout)
+
+
+def parsed(argv: t.Sequence[str]) -> argparse.Namespace:
+    """Return the options of a command line that is known to be right."""
+    return _parser().parse_args(argv)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -285,6 +291,7 @@ def _add_restore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", metavar="N", type=_positive, default=1, help="tables and indexes at once; default: 1")
     parser.add_argument("--dry-run", action="store_true", help="only show what would be done")
     restore_command.add_options(parser)
+    set_command.add_restore_options(parser)
 
 
 def _add_history(parser: argparse.ArgumentParser) -> None:

@@ -28,6 +28,8 @@ from . import (
     restore_run,
     run_command,
     server_command,
+    set_command,
+    set_points,
     status_command,
     tables,
     verify_run,
@@ -40,7 +42,8 @@ from .job_settings import JobSettings
 from .objects_job_settings import ObjectsSettings
 from .place import Place, Say
 from .restore_request import RestoreRequest
-from .run_as import as_user, become, is_other, is_root
+from .run_as import Document, as_user, become, is_other, is_root
+from .set_settings import SetSettings
 from .shown import Shown
 from .timing import zone_of
 
@@ -48,6 +51,8 @@ from .timing import zone_of
 def run(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Run a job: back up, prove, copy; or acknowledge a flagged backup."""
     job = _own(config, options.job)
+    if isinstance(job, SetSettings):
+        return set_command.run(config, job, options)
     if isinstance(job, DatabaseSettings) and job.has_members:
         if options.acknowledge:
             server_command.refuse(job, "acknowledge")
@@ -73,23 +78,31 @@ def _uncollected() -> t.Iterator[None]:
 def list_backups(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
     """List the backups of one job or of all."""
     jobs, remarks = _accessible(config, options.job)
-    looked = [as_user(job.run_as, job.name, functools.partial(server_command.listings, config, job)) for job in jobs]
+    looked = [as_user(job.reader, job.name, functools.partial(_listings, config, job)) for job in jobs]
     found = [each for answer in looked for each in answer["listings"]]
     now = clock.now()
     shown: list[str] = []
     for each in found:
         if len(found) > 1 or not options.job:
             shown += ([""] if shown else []) + tables.heading(f"{each['job']} ({each['kind']})")
-        shown += catalog_view.listing_lines(each, now)
+        shown += (set_command if "points" in each else catalog_view).listing_lines(each, now)
         remarks += [f"{each['job']}: {words}" for words in catalog_view.remarks(each["unreachable"])]
     is_blind = any(each["unreachable"] for each in found)
     nothing = found and all(each["unreachable"] and not each["reached"] for each in found)
     return Shown({"jobs": found}, shown, FAILED if nothing else (INCOMPLETE if is_blind else DONE), remarks)
 
 
+def _listings(config: Config, job: JobSettings) -> Document:
+    if isinstance(job, SetSettings):
+        return {"listings": [set_points.listing(config, job)]}
+    return server_command.listings(config, job)
+
+
 def show(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
-    """Show all that is known about one backup."""
+    """Show all that is known about one backup, or about one recovery point of a set."""
     job = _own(config, options.job)
+    if isinstance(job, SetSettings):
+        return set_command.show(config, job, options)
     server_command.refuse(job, "show")
     document = catalog_view.description(config, job, options.backup)
     remarks = catalog_view.remarks(document["unreachable"])
@@ -100,6 +113,7 @@ def show(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
 
 def copy(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Bring every repository of a job what it lacks."""
+    set_command.refuse(config.job(options.job), "copy")
     return _of_all(config, options, lambda job: _copy(config, job, options, say))
 
 
@@ -133,6 +147,12 @@ def _copy(config: Config, job: JobSettings, options: argparse.Namespace, say: Sa
 
 def prune(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Thin out the backups of a job, and delete what nothing needs any more."""
+    wanted = config.job(options.job)
+    if isinstance(wanted, SetSettings):
+        become(wanted.reader, wanted.name)
+        places, refused = config.usable_places(wanted)
+        chosen = _chosen(places, options.repository, wanted)
+        return set_command.prune(wanted, chosen, _of(refused, options.repository), options, say)
     return _of_all(config, options, lambda job: _prune(config, job, options, say))
 
 
@@ -144,7 +164,11 @@ def _prune(config: Config, job: JobSettings, options: argparse.Namespace, say: S
 
 def lock(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Lock what is to be kept, where there is object lock."""
-    job = _own(config, options.job)
+    set_command.refuse(config.job(options.job), "lock")
+    return _of_all(config, options, lambda job: _lock(config, job, options, say))
+
+
+def _lock(config: Config, job: JobSettings, options: argparse.Namespace, say: Say) -> Shown:
     for name in options.repository:
         if name not in job.repositories:
             known = ", ".join(job.repositories)
@@ -167,11 +191,17 @@ def delete(config: Config, options: argparse.Namespace, say: Say) -> Shown:
 
 def _for_keeping(config: Config, options: argparse.Namespace) -> tuple[JobSettings, tuple[Place, ...]]:
     job = _own(config, options.job)
+    set_command.refuse(job, options.command)
+    server_command.refuse(job, options.command)
     return job, _chosen(config.places(job), options.repository, job)
 
 
 def verify(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Verify copies of backups, and record what was found."""
+    wanted = config.job(options.job)
+    if isinstance(wanted, SetSettings):
+        become(wanted.run_as, wanted.name)
+        return set_command.verify(config, wanted, options, _verify)
     return _of_all(config, options, lambda job: _verify(config, job, options, say))
 
 
@@ -229,9 +259,28 @@ def _with_objects_drill(
 
 
 def restore(config: Config, options: argparse.Namespace, say: Say) -> Shown:
-    """Bring a backup back: as a database, as buckets or as folders."""
+    """Bring a backup back: as a database, as buckets or as folders; or all backups of a recovery point."""
     job = _own(config, options.job)
+    if isinstance(job, SetSettings):
+        return set_command.restore(config, job, options, functools.partial(restore_member, options))
     server_command.refuse(job, "restore")
+    return _restore(config, job, options, say)
+
+
+def restore_member(
+    given: argparse.Namespace,
+    config: Config,
+    job: JobSettings,
+    backup: str,
+    confirm: t.Sequence[str],
+    is_plan: bool,
+    say: Say,
+) -> Shown:
+    """Bring a backup of a member of a set back to its own place, or show what that would do."""
+    return _restore(config, job, set_command.member_options(given, job, backup, confirm, is_plan), say)
+
+
+def _restore(config: Config, job: JobSettings, options: argparse.Namespace, say: Say) -> Shown:
     restore_command.refuse_foreign(job, options)
     places, refused = config.usable_places(job)
     if isinstance(job, ObjectsSettings):
@@ -333,7 +382,7 @@ def check_all(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
         unused = [each for name, each in config.repositories.items() if name not in used]
         found += [check.check_repository(each) for each in unused]
         found += [check.check_reporting(config)] if config.reporting.channels else []
-    found += [as_user(job.run_as, job.name, functools.partial(check.check_job, config, job)) for job in jobs]
+    found += [as_user(job.reader, job.name, functools.partial(check.check_job, config, job)) for job in jobs]
     code = check.exit_code(found)
     shown = [f"configuration {config.file}: {len(config.repositories)} repositories, {len(config.jobs)} jobs"]
     return Shown({"good": code == DONE, "checks": found}, shown + check.lines(found), code, remarks)

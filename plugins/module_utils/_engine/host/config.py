@@ -20,12 +20,15 @@ from .notify_config import Notify, Reporting, check_channels, reporting_from
 from .objects_job_settings import bucket_from, files_from
 from .place import Place
 from .repository_settings import RepositorySettings, check_name, refuse_twins, repository_from
+from .set_settings import KIND as SET
+from .set_settings import set_from, with_members
 
 DEFAULT_FILE = "/etc/lifeboat/config.json"
 _KINDS: t.Mapping[str, t.Callable[[str, Fields, t.Collection[str]], JobSettings]] = {
     KIND: database_from,
     "bucket": bucket_from,
     "files": files_from,
+    SET: set_from,
 }
 
 
@@ -83,6 +86,7 @@ def parse(data: bytes, source: str) -> Config:
     refuse_twins(repositories.values(), document)
     jobs = {name: _job(name, each, repositories) for name, each in document.sections("jobs").items()}
     _refuse_shadows(jobs, document)
+    jobs = with_members(jobs, document)
     mirrors = mirrors_from(document)
     reporting = reporting_from(document)
     owners: dict[str, Notify | None] = {f"jobs.{name}": each.notify for name, each in jobs.items()}

@@ -11,6 +11,8 @@ import typing as t
 from ..errors import UsageError
 from ..repository.layout import checked_job
 from . import config
+from .set_settings import KIND as SET
+from .set_settings import user_of_members
 
 Entry = t.Mapping[str, t.Any]  # one job, repository or mirror of the inventory
 
@@ -76,9 +78,9 @@ def host_files(
     `schedule`; `settings` are further keys, such as `notifications`. Raises UsageError for anything that the host
     command would refuse, by the same rules.
     """
-    builder = _Builder(run_as)
     names = _distinct(repositories, "repository")
     found_jobs = [(full_name(host, job), job) for job in jobs]
+    builder = _Builder(run_as, {str(job["name"]): name for name, job in found_jobs})
     _refuse_twins([name for name, _job in found_jobs], "job")
     _distinct(mirrors, "mirror")
     document: dict[str, t.Any] = {
@@ -99,14 +101,17 @@ def host_files(
 class _Builder:
     """Collects users and secrets while it translates entry by entry; jobs come before repositories."""
 
-    def __init__(self, run_as: str) -> None:
+    def __init__(self, run_as: str, full_names: t.Mapping[str, str]) -> None:
         self._run_as = run_as
+        self._full_names = full_names  # of jobs, by their names in the inventory
         self.users: set[str] = set()
         self.secrets: list[Secret] = []
         self.repository_users: dict[str, tuple[str, ...]] = {}
 
     def job(self, name: str, job: Entry, repositories: t.Sequence[str]) -> dict[str, t.Any]:
         values = {key: value for key, value in _plain(job).items() if key not in _NOT_OF_JOBS}
+        if values.get("kind") == SET:
+            return self._set(values)
         user = self._user(values)
         values.setdefault("repositories", list(repositories))
         for repository in values["repositories"]:
@@ -116,6 +121,23 @@ class _Builder:
             login = {key: values.pop(key) for key in _S3_LOGIN if key in values}
             values["source"] = self._without_secrets(login, f"job-{name}", [user])
         return self._without_secrets(values, f"job-{name}", [user])
+
+    def _set(self, values: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Return a set: it has the users and repositories of its members, which the inventory calls by short names."""
+        values.pop("run_as", None)
+        for key in ("members", "restore_order"):
+            if isinstance(values.get(key), list):
+                values[key] = [self._full_names.get(name, name) for name in values[key]]
+        references = values.get("references")
+        if isinstance(references, dict):
+            values["references"] = {name: self._reference(each) for name, each in references.items()}
+        return values
+
+    def _reference(self, values: t.Any) -> t.Any:
+        if not isinstance(values, dict):
+            return values
+        jobs = {key: self._full_names.get(values[key], values[key]) for key in ("database", "objects") if key in values}
+        return {**values, **jobs}
 
     def repository(self, repository: Entry) -> dict[str, t.Any]:
         values = _plain(repository)
@@ -168,6 +190,17 @@ class _Builder:
             self.secrets += [Secret(f"{SECRETS_FOLDER}/{user}/{file}", user, value) for user in users]
             values[f"{key}_file"] = f"{SECRETS_FOLDER}/{{user}}/{file}"
         return values
+
+
+def job_users(host: str, jobs: t.Sequence[Entry], run_as: str) -> dict[str, str]:
+    """Return who runs each job, by its full name: a set is run by the user of its members, or by root for several."""
+    users = {full_name(host, job): str(job.get("run_as") or run_as) for job in jobs}
+    short = {str(job["name"]): full_name(host, job) for job in jobs}
+    for job in jobs:
+        if job.get("kind") == SET:
+            members = [short.get(str(name), str(name)) for name in job.get("members") or ()]
+            users[full_name(host, job)] = user_of_members([users.get(name, run_as) for name in members])
+    return users
 
 
 # The first five tell one server from another.

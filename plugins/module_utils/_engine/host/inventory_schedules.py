@@ -10,7 +10,7 @@ import typing as t
 
 from ..errors import UsageError
 from ..repository.layout import checked_job
-from .inventory_config import Entry, full_name
+from .inventory_config import Entry, full_name, job_users
 from .timing import Timing, are_same, minutes_to_look, stable_delay, timing_of
 
 LOG_FOLDER = "/var/log/lifeboat"
@@ -78,7 +78,7 @@ def schedules(
     `status` is when `lifeboat status` runs, `metrics` when it writes the metrics of all jobs, too. Raises UsageError
     that names the job.
     """
-    maker = _Maker(host, run_as, settings or Settings())
+    maker = _Maker(host, run_as, settings or Settings(), job_users(host, jobs, run_as))
     found = [each for job in jobs for each in maker.of_job(job)]
     found += [each for mirror in mirrors for each in maker.of_mirror(mirror)]
     if status:
@@ -89,14 +89,16 @@ def schedules(
 
 
 class _Maker:
-    def __init__(self, host: str, run_as: str, settings: Settings) -> None:
+    def __init__(self, host: str, run_as: str, settings: Settings, users: t.Mapping[str, str]) -> None:
         self._host = host
+        self._users = users  # by the full name of the job
         self._run_as = run_as
         self._settings = settings
 
     def of_job(self, job: Entry) -> t.Iterator[Schedule]:
         """Yield what is scheduled of a job: runs, verifications, copies, prunes, locks."""
-        name, user = full_name(self._host, job), str(job.get("run_as") or self._run_as)
+        name = full_name(self._host, job)
+        user = self._users[name]
         if job.get("schedule"):
             yield self.made(name, ("run", name), user, job["schedule"])
         for key, options in (("verify", ("level", "backup", "sample")), ("copy", _COPY), ("prune", ()), ("lock", ())):

@@ -50,6 +50,11 @@ class JobSettings:
         """Return where restores are tried out."""
         return DrillPlace()
 
+    @property
+    def reader(self) -> str:
+        """Return the user of this host who can look into the repositories; empty: whoever runs the command."""
+        return self.run_as
+
 
 def shared_from(
     name: str, kind: str, fields: Fields, repositories: t.Collection[str], proofs: t.Sequence[str]

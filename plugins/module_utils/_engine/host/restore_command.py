@@ -30,7 +30,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of restores of buckets and folders."""
     group = parser.add_argument_group("buckets and folders")
     group.add_argument("--as-of", metavar="TIME", default="", help="the newest backup that began not later than this")
-    group.add_argument("--only", metavar="NAME", action="append", default=[], help="this bucket or root; repeatable")
+    words = "this bucket or root, or this member of a set; repeatable"
+    group.add_argument("--only", metavar="NAME", action="append", default=[], help=words)
     group.add_argument("--prefix", metavar="TEXT", default="", help="only what begins with this")
     group.add_argument("--key", metavar="KEY", default="", help="only this object or file")
     group.add_argument("--include", metavar="PATTERN", action="append", default=[], help="only what matches")
@@ -66,6 +67,11 @@ def refuse_foreign(job: JobSettings, options: argparse.Namespace) -> None:
         if getattr(options, name) != default:
             option = f"--{name.replace('_', '-')}"
             raise UsageError(f"Cannot use {option}", f"job {job.name} is of kind {job.kind}", f"leave {option} out")
+
+
+def foreign_to_sets(known: t.Collection[str]) -> dict[str, t.Any]:
+    """Return the options that mean something for one kind of jobs only, but for those `known`, with their defaults."""
+    return {name: default for name, default in {**_OF_DATABASES, **_OF_OBJECTS}.items() if name not in known}
 
 
 def single(names: t.Sequence[str]) -> str:

@@ -59,6 +59,15 @@ def as_user(user: str, job: str, work: t.Callable[[], Document]) -> Document:
     if not is_other(user) or not is_root():
         become(user, job)
         return work()
+    return apart(user, job, work)
+
+
+def apart(user: str, job: str, work: t.Callable[[], Document]) -> Document:
+    """Return what `work` returns when a copy of this process does it as the user that a job belongs to.
+
+    For work that is followed by that of other users: a process with threads could not be copied again. Otherwise as
+    `as_user`.
+    """
     receiving, sending = os.pipe()
     pid = os.fork()  # there are no threads before the first request
     if pid == 0:
@@ -81,7 +90,7 @@ def _be_child(sending: int, user: str, job: str, work: t.Callable[[], Document])
 
 
 def _answer_of(pid: int, receiving: int, user: str, job: str) -> Document:
-    problem = f"Cannot look at job {job} as user {user}"
+    problem = f"Cannot work on job {job} as user {user or user_name()}"
     try:
         with open(receiving, encoding="utf-8") as pipe:
             text = pipe.read()

@@ -13,7 +13,7 @@ import typing as t
 
 from .. import clock
 from ..errors import DONE, FAILED, LifeboatError, UsageError
-from . import metrics, mirror_status, server_status, status, tables
+from . import metrics, mirror_status, server_status, set_status, status, tables
 from .config import Config
 from .database_settings import DatabaseSettings
 from .job_settings import JobSettings
@@ -21,6 +21,7 @@ from .mirror_config import MirrorSettings
 from .reporting import history_file, subject_of, write_metrics
 from .run_as import Document, as_user
 from .run_history import History
+from .set_settings import SetSettings
 from .shown import Shown
 
 _Look = t.Callable[[bool], Document]
@@ -52,7 +53,8 @@ def show(
 
 def _looked(settings: JobSettings | MirrorSettings, look: t.Callable[[], Document]) -> Document:
     try:
-        return as_user(settings.run_as, settings.name, look)
+        user = settings.reader if isinstance(settings, JobSettings) else settings.run_as
+        return as_user(user, settings.name, look)
     except LifeboatError as error:
         problem = f"{error.problem}: {error.cause}" if error.cause else error.problem
         if isinstance(settings, JobSettings):
@@ -72,7 +74,7 @@ def _of_parts(config: Config, job: JobSettings, writes: bool) -> Document:
 
 
 def _of_job(config: Config, job: JobSettings, writes: bool) -> Document:
-    looked = status.look(config, job)
+    looked = set_status.look(config, job) if isinstance(job, SetSettings) else status.look(config, job)
     problems = _kept(config, job, looked.remembered, writes)
     return dataclasses.replace(looked, problems=(*looked.problems, *problems)).document()
 

@@ -35,7 +35,7 @@ _DOCUMENTS = (
     "s3:GetReplicationConfiguration",
 )
 _INTENTS = "intents/"
-_PRUNED = ("data/", "holds/", _INTENTS, layout.MANIFESTS, "plans/", layout.VERIFIED)
+_PRUNED = ("data/", "holds/", _INTENTS, layout.MANIFESTS, "plans/", layout.POINTS, layout.VERIFIED)
 # What backups cannot be restored without.
 _LOCKED = ("data/", layout.MANIFESTS, layout.JOBS, layout.IDENTITY, "keys/", "RESCUE/")
 # MinIO takes a request to write *into* a version for one to write: with this condition a key makes new versions only.

@@ -17,6 +17,7 @@ MANIFESTS = "manifests/"
 JOBS = "jobs/"
 VERIFIED = "verified/"
 RECOVERIES = "recoveries/"
+POINTS = "points/"
 DATA = "data/"
 KEYS = "keys/"
 RESCUE = "RESCUE/"
@@ -142,6 +143,14 @@ def recovery_key(number: int, suffix: str = ".json") -> str:
     return f"{RESCUE}recovery_key-{number}{suffix}"
 
 
+def points(name: str) -> str:
+    return f"{POINTS}{name}/"
+
+
+def point(name: str, point_id: str) -> str:
+    return f"{points(name)}{point_id}.json"
+
+
 def id_of(key: str) -> str:
-    """Return the id in the key of a manifest, intent, acknowledgement, hold or epoch."""
+    """Return the id in the key of a manifest, intent, acknowledgement, hold, epoch or recovery point."""
     return key.rpartition("/")[2][: -len(".json")]

@@ -12,7 +12,7 @@ import typing as t
 from .. import clock
 from ..errors import GuardRefusal
 from ..steps import reached
-from . import alive, catalog, garbage, hold, layout, retention
+from . import alive, catalog, garbage, hold, layout, recovery_point, retention
 from .alive import Intents
 from .catalog import Backup
 from .garbage import Collected, Listing, OpenPlan
@@ -86,6 +86,7 @@ class _Snapshot:
     backups: tuple[Backup, ...]  # oldest first
     holds: t.Mapping[str, Hold]
     proofs: Listing
+    points: frozenset[str]  # ids of recovery points: what lies under them stays
     now: dt.datetime
 
 
@@ -98,7 +99,8 @@ def _snapshot(store: Store, job: str) -> _Snapshot:
     backups = tuple(catalog.backups(store, job))
     holds = hold.read(store, job)
     proofs = garbage.listing(store, f"{layout.VERIFIED}{job}/")
-    return _Snapshot(files, uploads, plans, intents, backups, holds, proofs, store.now())
+    points = frozenset(recovery_point.ids(store, job))
+    return _Snapshot(files, uploads, plans, intents, backups, holds, proofs, points, store.now())
 
 
 def plan(store: Store, request: PruneRequest, window: dt.timedelta) -> PrunePlan:
@@ -215,7 +217,8 @@ class _Work:
 
     def _is_garbage(self, key: str, named: t.Collection[str]) -> bool:
         owner = alive.owner_of(self._job, key)
-        return bool(owner) and key not in named and not self._seen.intents.covers(owner)
+        is_alive = key in named or owner in self._seen.points or self._seen.intents.covers(owner)
+        return bool(owner) and not is_alive
 
     @functools.cached_property
     def _doomed(self) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ def test_a_child_that_fails_is_a_failure(calls, capfd):
     def fail():
         raise LifeboatError("Cannot look", "it is dark", "light a lamp")
 
-    with pytest.raises(LifeboatError, match="Cannot look at job lab as user db"):
+    with pytest.raises(LifeboatError, match="Cannot work on job lab as user db"):
         run_as.as_user("db", "lab", fail)
     assert "Remedy: light a lamp" in capfd.readouterr().err
 

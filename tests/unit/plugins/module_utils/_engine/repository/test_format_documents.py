@@ -31,6 +31,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     layout,
     lease,
     proof,
+    recovery_point,
     recovery_record,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
@@ -56,6 +57,7 @@ HEADINGS = {  # of the tables in docs/format.md that describe the members of a d
     "acknowledgement": "Acknowledgement",
     "recovery_record": "Recovery record",
     "hold": "Hold",
+    "recovery_point": "Recovery point",
 }
 OPTIONAL = {"flags", "taken_over", "mac"}  # members that a document may lack
 KINDS = (  # of documents, by their keys
@@ -69,6 +71,7 @@ KINDS = (  # of documents, by their keys
     (r"acknowledged/[^/]+/[^/]+\.json", "acknowledgement"),
     (r"recoveries/[^/]+/[^/]+\.json", "recovery_record"),
     (r"holds/[^/]+/[^/]+\.json", "hold"),
+    (r"points/[^/]+/[^/]+\.json", "recovery_point"),
 )
 
 
@@ -113,6 +116,17 @@ def a_recovery(job: str, backup_id: str) -> recovery_record.Recovery:
     )
 
 
+def a_point(manifest: Manifest) -> recovery_point.Point:
+    times = (manifest.started, manifest.finished)
+    member = recovery_point.Member(manifest.job, manifest.kind, manifest.id, *times)
+    listed = dataclasses.replace(manifest.file("dump"), name="missing-0.jsonl.zst", role="missing")
+    references = (
+        recovery_point.Reference("papers", manifest.job, "db1-documents", 3, 1, listed=listed),
+        recovery_point.Reference("pictures", manifest.job, "db1-documents", problem="no such table"),
+    )
+    return recovery_point.Point("db1-all", manifest.id, *times, "db1", (member,), references)
+
+
 @pytest.fixture
 def written(tmp_path):
     """A repository with every kind of document, written by the code."""
@@ -140,6 +154,7 @@ def written(tmp_path):
     plan = deletion_plan.DeletionPlan(job, store.now(), (layout.data(job, "20260101T000000Z-000000", "x.zst"),))
     store.put_new(f"{layout.plans(job)}1.json", plan.to_bytes())
     recovery_record.write(store, a_recovery(job, run.id))
+    recovery_point.write(store, a_point(manifest))
     with lease.held(store, job, who.signature_window, 0) as permit:
         hold.place(store, job, run.id, "an audit", None, permit)
     return tmp_path / "repository"

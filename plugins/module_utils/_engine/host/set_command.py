@@ -1,0 +1,322 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the subcommands do with jobs of kind set."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime as dt
+import functools
+import sys
+import typing as t
+
+from .. import clock
+from ..errors import DONE, FAILED, INCOMPLETE, IncompleteError, LifeboatError, UsageError
+from . import restore_command, set_points, set_prune, set_restore, set_run, tables
+from .config import Config
+from .database_settings import DatabaseSettings
+from .job_settings import JobSettings
+from .place import Place, Say
+from .progress import Progress
+from .run_as import Document, as_user
+from .set_restore import RestoreMember, SetPlan, Step
+from .set_run import SetResult
+from .set_settings import SetSettings
+from .shown import Shown
+
+Verify = t.Callable[[Config, JobSettings, argparse.Namespace, Say], Shown]
+
+_HEAD = ("POINT", "AGE", "SPANS", "STATE", "MEMBERS", "REPOSITORIES")
+_WIDTHS = (23, 8, 8, 10, 10, 0)
+# Of the options of a restore, those that mean something for whole points.
+_FOR_SETS = frozenset(("only",))
+
+
+def add_restore_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of restores of recovery points."""
+    group = parser.add_argument_group("sets", "--backup names a recovery point; --only names members")
+    words = "leave this member out; repeatable"
+    group.add_argument("--except", dest="leave_out", metavar="JOB", action="append", default=[], help=words)
+
+
+def refuse(job: JobSettings, command: str) -> None:
+    """Raise UsageError for a subcommand that sets do not have."""
+    if isinstance(job, SetSettings):
+        members = ", ".join(job.members)
+        raise UsageError(
+            f"Cannot {command} set {job.name}", "its backups are those of its members", f"{command} {members}"
+        )
+
+
+@contextlib.contextmanager
+def speaking() -> t.Iterator[Say]:
+    """Show progress on standard error; each process that works for a set has its own."""
+    with Progress(sys.stderr, sys.stderr.isatty()) as say:
+        yield say
+
+
+def run(config: Config, settings: SetSettings, options: argparse.Namespace) -> Shown:
+    """Run the members of a set and record a recovery point."""
+    given = [name for name in ("on_shrink", "rebind", "full", "metadata_only", "reread", "allow_empty", "acknowledge")
+             if getattr(options, name)]  # fmt: skip
+    if given:
+        name = given[0].replace("_", "-")
+        raise UsageError(f"Cannot run set {settings.name} with --{name}", "it is of kind set", "run its member with it")
+    try:
+        return _shown_run(set_run.run(config, settings, options, speaking))
+    except IncompleteError as error:
+        return _shown_run(error.result, error)
+
+
+def _shown_run(result: SetResult, error: LifeboatError | None = None) -> Shown:
+    shown = []
+    for each in result.members:
+        shown += list(each.lines) or [tables.printable(f"{each.job}: no backup")]
+        shown += tables.note(each.problem) if each.problem else []
+    point = result.point
+    where = ", ".join(each.repository for each in result.recorded if not each.problem)
+    words = f"recovery point {point.id} in {where}" if point else "NO recovery point"
+    shown.append(f"{result.name}: {words}, {tables.duration(result.seconds)}")
+    for reference in point.references if point else ():
+        if reference.is_good:
+            shown.append(f"  reference {reference.name}: all of {reference.keys:,} keys are there")
+    for warning in result.warnings:
+        shown += tables.note(warning, "warning: ")
+    return Shown(run_document(result), shown, error.exit_code if error else DONE, error=error)
+
+
+def run_document(result: SetResult) -> Document:
+    """Return what a run of a set made, for machines."""
+    point = result.point
+    spans = point.spans if point else None
+    proved = [each.proved for each in result.members]
+    return {
+        "job": result.name,
+        "id": point.id if point else "",
+        "from": clock.to_text(spans[0]) if spans else None,
+        "until": clock.to_text(spans[1]) if spans else None,
+        "members": [
+            {
+                "job": each.job,
+                "kind": each.kind,
+                "backup": each.backup,
+                "complete": each.is_whole,
+                "present": list(each.present),
+                "exit_code": each.exit_code,
+                "problem": each.problem,
+            }
+            for each in result.members
+        ],
+        "copies": [
+            {
+                "repository": each.repository,
+                "present": not each.problem,
+                "proved": not each.problem and all(each.repository in names for names in proved),
+                "problem": each.problem,
+            }
+            for each in result.recorded
+        ],
+        "references": [
+            {
+                **{name: getattr(each, name) for name in ("name", "database", "objects", "keys", "missing", "problem")},
+                "sample": list(result.samples.get(each.name, ())),
+            }
+            for each in (point.references if point else ())
+        ],
+        "complete": not result.problems,
+        "warnings": list(result.warnings),
+        "seconds": result.seconds,
+    }
+
+
+def listing_lines(each: Document, now: dt.datetime) -> list[str]:
+    """Return the points of a set as a table for people."""
+    rows = [_row(point, now) for point in each["points"]]
+    lines = tables.table(_HEAD, rows, _WIDTHS) if rows else ["no recovery points"]
+    shown = lines[:1]
+    for line, point in zip(lines[1:], each["points"]):
+        shown.append(line)
+        for problem in point["problems"]:
+            shown += tables.note(problem)
+    return shown if rows else lines
+
+
+def _row(point: Document, now: dt.datetime) -> list[str]:
+    first, last = point["from"], point["until"]
+    there = sum(bool(each["present"]) for each in point["members"])
+    return [
+        point["id"],
+        tables.duration((now - clock.from_text(first)).total_seconds()) if first else "?",
+        tables.duration((clock.from_text(last) - clock.from_text(first)).total_seconds()) if first else "?",
+        _state(point),
+        f"{there} of {len(point['members'])}",
+        ", ".join(point["repositories"]),
+    ]
+
+
+def _state(point: Document) -> str:
+    if not point["whole"]:
+        return "BROKEN"
+    if point["problems"]:
+        return "WRONG"
+    return "good" if point["good"] else "unproved"
+
+
+def show(config: Config, settings: SetSettings, options: argparse.Namespace) -> Shown:
+    """Show all that is known about one point."""
+    choose = functools.partial(set_points.choose, config, settings, options.backup)
+    point = as_user(settings.reader, settings.name, choose)
+    shown = [
+        f"{'point':<10}{point['id']} of {settings.name}: {_state(point)}",
+        f"{'spans':<10}{point['from']} to {point['until']}",
+        f"{'in':<10}{', '.join(point['repositories'])}",
+    ]
+    for each in point["members"]:
+        where = ", ".join(each["present"]) or "GONE"
+        proved = f"proved {each['proved_at']}" if each["proved"] else "not proved"
+        shown.append(f"{'member':<10}{each['job']} ({each['kind']}): {each['backup']}")
+        shown.append(f"{'':<10}in {where}, {proved}")
+    for each in point["references"]:
+        words = f"{each['keys']:,} keys, {each['missing']:,} missing" if not each["problem"] else each["problem"]
+        shown.append(f"{'reference':<10}{each['name']}: {words}")
+    for problem in point["problems"]:
+        shown += tables.note(problem)
+    remarks = [f"{name} cannot be used: {why}" for name, why in point["unreachable"].items()]
+    lines = [tables.printable(line) for line in shown]
+    return Shown({"job": settings.name, **point}, lines, INCOMPLETE if remarks else DONE, remarks)
+
+
+def verify(config: Config, settings: SetSettings, options: argparse.Namespace, of_job: Verify) -> Shown:
+    """Verify the backups of a point, each by its own job, and judge what its references found."""
+    if options.scratch_bucket or options.compare_source or options.backup == "all":
+        what = "--backup all" if options.backup == "all" else "--scratch-bucket or --compare-source"
+        raise UsageError(f"Cannot verify set {settings.name} with {what}", "it is of kind set", "verify its members")
+    choose = functools.partial(set_points.choose, config, settings, options.backup)
+    point = as_user(settings.reader, settings.name, choose)
+    steps = [_verified(config, each, options, of_job) for each in point["members"]]
+    shown = [f"{settings.name}: point {point['id']}"]
+    shown += [line for each in steps for line in (each.lines or tables.note(f"{each.job}: {each.problem}"))]
+    for problem in point["problems"]:
+        shown += tables.note(problem)
+    document = {
+        "job": settings.name,
+        "id": point["id"],
+        "level": options.level,
+        "members": [{"job": each.job, "exit_code": each.exit_code, **each.document} for each in steps],
+        "references": point["references"],
+        "problems": point["problems"],
+    }
+    codes = [each.exit_code for each in steps]
+    if point["problems"] or any(code not in (DONE, INCOMPLETE) for code in codes):
+        return Shown(document, shown, FAILED)
+    return Shown(document, shown, max(codes))
+
+
+def _verified(config: Config, member: Document, options: argparse.Namespace, of_job: Verify) -> Step:
+    def verified(_config: Config, job: JobSettings, backup: str, _names: t.Any, _is_plan: bool, say: Say) -> Shown:
+        return of_job(config, job, _changed(options, job=job.name, backup=backup), say)
+
+    return set_restore.step(config, member["job"], member["backup"], (), False, speaking, verified)
+
+
+def prune(
+    settings: SetSettings,
+    chosen: t.Sequence[Place],
+    refused: t.Mapping[str, str],
+    options: argparse.Namespace,
+    say: Say,
+) -> Shown:
+    """Remove the points of which a member has gone; in the process of the set's reader."""
+    outcomes = [set_prune.tidied(settings, place, options.dry_run, say) for place in chosen]
+    shown = []
+    for each in outcomes:
+        shown.append(f"{each.repository}: {each.points} recovery points")
+        verb = "would be removed" if options.dry_run else "removed"
+        for point_id, why in each.broken.items():
+            shown += tables.note(f"{point_id} {verb}: {why}", "")
+        shown += tables.note(each.problem) if each.problem else []
+    remarks = [f"{name} cannot be used: {why}" for name, why in refused.items()]
+    document = {
+        "job": settings.name,
+        "dry_run": options.dry_run,
+        "repositories": [each.document() for each in outcomes],
+    }
+    failed = sum(bool(each.problem) for each in outcomes)
+    code = FAILED if failed == len(outcomes) else INCOMPLETE if failed or remarks else DONE
+    return Shown(document, shown, code, remarks)
+
+
+def restore(config: Config, settings: SetSettings, options: argparse.Namespace, member: RestoreMember) -> Shown:
+    """Bring the members of a point back, or show what that would do."""
+    for name, default in restore_command.foreign_to_sets(_FOR_SETS).items():
+        if getattr(options, name) != default:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"Cannot use {option}", f"{settings.name} is a set", "restore its member with it")
+    wishes = set_restore.Options(tuple(options.confirm), tuple(options.only), tuple(options.leave_out))
+    planned = set_restore.plan(config, settings, options.backup, wishes, speaking, member)
+    if not options.dry_run:
+        set_restore.check(planned)
+        steps = set_restore.restore(config, planned, speaking, member)
+        return _shown_restore(planned, steps)
+    error: LifeboatError | None = None
+    try:
+        set_restore.check(planned)
+    except LifeboatError as refusal:
+        error = refusal
+    lines = [_restore_head(planned, "would restore"), *_step_lines(planned.steps)]
+    return Shown(restore_document(planned, planned.steps), lines, error.exit_code if error else DONE, error=error)
+
+
+def restore_document(planned: SetPlan, steps: t.Sequence[Step]) -> Document:
+    """Return what would be or was restored, for machines."""
+    point = planned.point
+    return {
+        "job": planned.settings.name,
+        "id": point["id"],
+        "from": point["from"],
+        "until": point["until"],
+        "members": [
+            {"job": each.job, "backup": each.backup, "good": each.is_good, "problem": each.problem, **each.document}
+            for each in steps
+        ],
+        "left": [each.job for each in planned.steps[len(steps) :]],
+        "warnings": list(point["problems"]),
+    }
+
+
+def _shown_restore(planned: SetPlan, steps: t.Sequence[Step]) -> Shown:
+    lines = [_restore_head(planned, "restored"), *_step_lines(steps)]
+    document = restore_document(planned, steps)
+    if all(each.is_good for each in steps):
+        return Shown(document, lines)
+    return Shown(document, lines, INCOMPLETE, error=set_restore.unfinished(planned, steps))
+
+
+def _restore_head(planned: SetPlan, verb: str) -> str:
+    point = planned.point
+    return f"{planned.settings.name}: {verb} point {point['id']}, which spans {point['from']} to {point['until']}"
+
+
+def _step_lines(steps: t.Sequence[Step]) -> list[str]:
+    shown = []
+    for each in steps:
+        shown.append(f"{each.job}:")
+        shown += [f"  {line}" for line in each.lines]
+        shown += tables.note(each.problem) if each.problem else []
+    return shown
+
+
+def member_options(
+    given: argparse.Namespace, job: JobSettings, backup: str, confirm: t.Sequence[str], is_plan: bool
+) -> argparse.Namespace:
+    """Return the options with which a member is restored, by those that a set was given."""
+    names = [name for name in confirm if not isinstance(job, DatabaseSettings) or name == job.database]
+    more = {"job": job.name, "backup": backup, "confirm": names, "dry_run": is_plan, "only": [], "leave_out": []}
+    return _changed(given, **more)
+
+
+def _changed(options: argparse.Namespace, **more: t.Any) -> argparse.Namespace:
+    return argparse.Namespace(**{**vars(options), **more})

@@ -1,0 +1,66 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a run of a set would find."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ..errors import LifeboatError
+from . import database_plan, objects_plan
+from .config import Config
+from .database_settings import DatabaseSettings
+from .job_settings import JobSettings
+from .objects_job_settings import ObjectsSettings
+from .run_as import Document, apart
+from .set_settings import SetSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class MemberPlan:
+    """What the run of a member would find, by reading only."""
+
+    job: str
+    kind: str
+    problem: str = ""  # why it would end without a backup; empty: nothing known
+    remedy: str = ""
+
+
+def plan(config: Config, settings: SetSettings) -> tuple[MemberPlan, ...]:
+    """Look at the sources and repositories of all members; changes nothing."""
+    return tuple(_planned(config, config.job(name)) for name in settings.members)
+
+
+def require(settings: SetSettings, members: tuple[MemberPlan, ...]) -> None:
+    """Raise LifeboatError when a run would end without a point."""
+    wrong = [each for each in members if each.problem]
+    if wrong:
+        raise LifeboatError(
+            f"Cannot back up set {settings.name} as a whole",
+            "; ".join(f"{each.job}: {each.problem}" for each in wrong),
+            "; ".join(dict.fromkeys(each.remedy for each in wrong if each.remedy)),
+        )
+
+
+def _planned(config: Config, job: JobSettings) -> MemberPlan:
+    def work() -> Document:
+        try:
+            places = config.places(job)
+            if isinstance(job, DatabaseSettings):
+                database_plan.plan(job.job(places))
+            elif isinstance(job, ObjectsSettings):
+                objects_plan.plan(job.job(places), False)
+        except LifeboatError as error:
+            return {"problem": _words(error), "remedy": error.remedy}
+        return {}
+
+    try:
+        return MemberPlan(job.name, job.kind, **apart(job.run_as, job.name, work))
+    except LifeboatError as error:
+        return MemberPlan(job.name, job.kind, _words(error), error.remedy)
+
+
+def _words(error: LifeboatError) -> str:
+    return f"{error.problem}: {error.cause}" if error.cause else error.problem

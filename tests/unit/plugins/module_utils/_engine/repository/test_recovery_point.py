@@ -1,0 +1,130 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import os
+
+import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import DamagedError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import (
+    identity,
+    json_document,
+    layout,
+    lease,
+    prune,
+    recovery_point,
+)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.keys import Keys
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.prune import PruneRequest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.publish import Contents, Run
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.recovery_point import (
+    Member,
+    Point,
+    Reference,
+)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import ExistsError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream.encryption import EpochKey
+
+SET = "db1-all"
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = DirectoryStore(str(tmp_path))
+    identity.initialise(made)
+    return made
+
+
+def back_up(store, job="db1-shop"):
+    run = Run(store, job)
+    run.store_file("globals.sql", "globals", [b"all\n"], "none")
+    manifest = run.publish(Contents("pg_database", {}, {"database": "shop"}, {"plain_bytes": 4}))
+    run.close()
+    return manifest
+
+
+def point_of(*manifests, **changes):
+    members = tuple(Member(each.job, each.kind, each.id, each.started, each.finished) for each in manifests)
+    made = Point(SET, clock.new_backup_id(members[0].started), members[0].started, clock.now(), "db1", members)
+    return dataclasses.replace(made, **changes)
+
+
+def keys(fill=b"k"):
+    return Keys(
+        "00000000-0000-4000-8000-000000000000", (EpochKey("00000000-0000-4000-8000-000000000000", "1", fill * 32),)
+    )
+
+
+def test_what_was_recorded_is_found_again(store):
+    reference = Reference("papers", "db1-shop", "db1-documents", keys=3, missing=1)
+    point = point_of(back_up(store), back_up(store, "db1-etc"), references=(reference,))
+    recovery_point.write(store, point)
+    assert recovery_point.ids(store, SET) == [point.id]
+    assert recovery_point.find(store, SET, point.id) == point
+    assert point.problems == (reference.words,)
+    recovery_point.write(store, point)  # an answer may have been lost
+
+
+def test_a_point_spans_all_of_its_members(store):
+    first, last = back_up(store), back_up(store, "db1-etc")
+    assert point_of(first, last).spans == point_of(last, first).spans == (first.started, last.finished)
+
+
+def test_another_point_never_takes_the_place_of_one(store):
+    point = point_of(back_up(store))
+    recovery_point.write(store, point)
+    with pytest.raises(ExistsError):
+        recovery_point.write(store, dataclasses.replace(point, host="db2"))
+    assert recovery_point.find(store, SET, point.id) == point
+
+
+def test_no_point_is_recorded_where_a_member_is_not(store):
+    manifest = back_up(store)
+    store.delete(layout.manifest(manifest.job, manifest.id))
+    with pytest.raises(DamagedError, match=manifest.id):
+        recovery_point.write(store, point_of(manifest))
+    assert recovery_point.ids(store, SET) == []
+
+
+@pytest.mark.parametrize("change", [{"members": []}, {"set": "db2-all"}, {"members": [{"job": "a"}]}, {"started": 1}])
+def test_what_is_no_point_of_this_set_is_damaged(store, change):
+    point = point_of(back_up(store))
+    fields = json_document.decoded(point.to_bytes(None), "it")
+    data = json_document.encoded({**fields, **change})
+    with pytest.raises(DamagedError):
+        Point.from_bytes(data, SET, point.id)
+
+
+def test_with_a_keyring_only_points_that_it_has_signed_count(store):
+    point = point_of(back_up(store))
+    assert Point.from_bytes(point.to_bytes(keys()), SET, point.id, keys()) == point
+    for data in (point.to_bytes(None), point.to_bytes(keys(b"x"))):
+        with pytest.raises(DamagedError, match="signed"):
+            Point.from_bytes(data, SET, point.id, keys())
+    fields = json_document.decoded(point.to_bytes(keys()), "it")
+    forged = json_document.encoded({**fields, "host": "elsewhere"})
+    with pytest.raises(DamagedError, match="signed"):
+        Point.from_bytes(forged, SET, point.id, keys())
+
+
+def test_what_lies_under_a_point_is_no_garbage_until_the_point_has_gone(store):
+    manifest = back_up(store)
+    run = Run(store, SET)
+    run.store_file("missing-0.jsonl", "missing", [b'"a"\n'], "none")
+    run.close()
+    request, window = PruneRequest(SET), dt.timedelta(0)
+    assert len(prune.plan(store, request, window).garbage) == 1
+    point = point_of(manifest, id=run.id)
+    recovery_point.write(store, point)
+    assert prune.plan(store, request, window).garbage == ()
+    with lease.held(store, SET, window, 0) as permit:
+        recovery_point.remove(store, SET, point.id, permit)
+    assert recovery_point.ids(store, SET) == []
+    assert len(prune.plan(store, request, window).garbage) == 1
+    assert os.path.exists(os.path.join(store.name, layout.manifest(manifest.job, manifest.id)))
