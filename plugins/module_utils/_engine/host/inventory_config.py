@@ -122,6 +122,8 @@ class _Builder:
         name = str(values.pop("name"))
         # `lifeboat check` looks at a repository that no job uses as the user who runs it.
         users = self.repository_users.get(name) or ("root",)
+        if isinstance(values.get("keyring"), dict):
+            values["keyring"] = self._without_secrets(values["keyring"], f"keyring-{name}", users, ("secret",))
         return self._without_secrets(values, f"repository-{name}", users)
 
     def mirror(self, mirror: Entry) -> dict[str, t.Any]:
