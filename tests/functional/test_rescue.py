@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import rescue_files
 from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures import MAJORS, PostgresServer, postgres
-from ansible_collections.lifeboat.recovery.tests.unit.fixtures.golden.write_encrypted import FILES
+from ansible_collections.lifeboat.recovery.tests.unit.fixtures.golden_keyring.write import FILES
 
 __all__ = ["postgres"]
-GOLDEN = Path(__file__).resolve().parents[1] / "unit" / "fixtures" / "golden" / "v1-encrypted"
+GOLDEN = Path(__file__).resolve().parents[1] / "unit" / "fixtures" / "golden_keyring"
 # Where Debian and its kin have the interpreter of the system and its library; packages lie elsewhere (dist-packages).
 _PYTHON = Path("/usr/bin/python3").resolve()
 _LIBRARY = Path("/usr/lib") / _PYTHON.name

@@ -122,6 +122,9 @@ class Restore:
                     count += 1
         for name in self._packs:
             os.unlink(os.path.join(self._into, name))
+        for each in self._own():  # such as the settings of a bucket
+            if each["role"] not in ("files", "needs", "segments", "index"):
+                self._file(each)
         return "%d objects, and their properties in objects.jsonl" % count
 
     def _part(self, owner: str, number: int, offset: int, length: int) -> t.Iterator[bytes]:

@@ -25,9 +25,9 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream.compression import decompressed
-from ansible_collections.lifeboat.recovery.tests.unit.fixtures.golden.write_encrypted import FILES
+from ansible_collections.lifeboat.recovery.tests.unit.fixtures.golden_keyring.write import FILES
 
-GOLDEN = pathlib.Path(__file__).resolve().parents[4] / "fixtures" / "golden" / "v1-encrypted"
+GOLDEN = pathlib.Path(__file__).resolve().parents[4] / "fixtures" / "golden_keyring"
 
 
 @pytest.fixture
