@@ -197,7 +197,6 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.argument
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import GuardRefusal, UsageError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.secret_file import read_private
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import (
-    keyring,
     keyring_changes,
     recovery_changes,
     recovery_code,
@@ -244,9 +243,7 @@ def plan(params: bridge.Params) -> Planned:
     ring = keyring_changes.opened(kept.held, accesses)
     if ring is None:
         remedy = "make one with the module backup_keyring"
-        raise GuardRefusal(
-            keyring.GUARD, "Cannot make a recovery key", "there is no keyring in the repositories", remedy
-        )
+        raise GuardRefusal("keyring", "Cannot make a recovery key", "there is no keyring in the repositories", remedy)
     if params["state"] == "verified":
         return Planned(kept, ring, accesses, recovery_changes.verification(ring, code, kept.stores[0].now()), "")
     is_due = recovery_changes.is_due(ring, params["replaces"])

@@ -148,6 +148,8 @@ class _Builder:
         users = self.repository_users.get(name) or ("root",)
         if isinstance(values.get("lock"), dict):
             values["lock"] = self._without_secrets(values["lock"], f"repository-{name}-lock", users)
+        if isinstance(values.get("keyring"), dict):
+            values["keyring"] = self._without_secrets(values["keyring"], f"keyring-{name}", users, ("secret",))
         return self._without_secrets(values, f"repository-{name}", users)
 
     def mirror(self, mirror: Entry) -> dict[str, t.Any]:

@@ -21,7 +21,6 @@ from .organisation_secret import Secret
 from .recovery_key import RecoveryKey, WrongCodeError
 from .store import ExistsError, Store
 
-GUARD = "keyring"
 _RECOVERY_KEY = re.compile(r"RESCUE/recovery_key-([1-9][0-9]{0,5})\.json")
 _MAKE_IT = "make it with the module backup_keyring, or leave the keyring out"
 
@@ -63,7 +62,7 @@ def require(store: Store) -> list[EpochDocument]:
     """Return the epochs of a keyring. Raises GuardRefusal (`keyring`) where there is none, DamagedError."""
     documents = epochs(store)
     if not documents:
-        raise GuardRefusal(GUARD, f"Cannot use the keyring of {store.name}", "this repository has none", _MAKE_IT)
+        raise GuardRefusal("keyring", f"Cannot use the keyring of {store.name}", "this repository has none", _MAKE_IT)
     return documents
 
 
@@ -78,14 +77,18 @@ def require_writable(store: Store) -> None:
     problem = f"Cannot write to {store.name}"
     if store.keys is None:
         remedy = "give its keyring and the file of the secret"
-        raise GuardRefusal(GUARD, problem, "its backups are encrypted, and no secret of its keyring is given", remedy)
+        raise GuardRefusal(
+            "keyring", problem, "its backups are encrypted, and no secret of its keyring is given", remedy
+        )
     if store.keys.current.epoch != names[-1]:
         cause = f"the secret does not open epoch {names[-1]}, the newest of its keyring"
-        raise GuardRefusal(GUARD, problem, cause, "run backup_keyring with the new secret to its end, and use that one")
+        raise GuardRefusal(
+            "keyring", problem, cause, "run backup_keyring with the new secret to its end, and use that one"
+        )
     newest = _document(store, names[-1])
     if newest is not None and newest.recovery is None and not newest.is_single:
         cause = "its keyring has no recovery key that was verified: with the secret, all backups would be lost"
-        raise GuardRefusal(GUARD, problem, cause, "make one with backup_recovery_key, and verify it")
+        raise GuardRefusal("keyring", problem, cause, "make one with backup_recovery_key, and verify it")
 
 
 def fingerprint(documents: t.Sequence[EpochDocument]) -> str:
@@ -179,7 +182,7 @@ def require_one(documents: t.Sequence[EpochDocument], where: str) -> None:
     keys = {(each.epoch, each.check) for each in documents}
     if len(keyrings) > 1 or len(keys) != len({epoch for epoch, _check in keys}):
         raise GuardRefusal(
-            GUARD,
+            "keyring",
             f"Cannot use the keyring of {where}",
             f"there are keys of more than one: {' and '.join(keyrings)}",
             "use repositories of one keyring together; another keyring needs repositories of its own",
@@ -196,7 +199,7 @@ def require_same(source: Store, target: Store) -> None:
         return
     if not epoch_names(source):
         raise GuardRefusal(
-            GUARD,
+            "keyring",
             f"Cannot copy from {source.name} to {target.name}",
             "backups in the target are encrypted, and the source has no keyring",
             "let backup_keyring bring the keyring into both, or take a target without one",

@@ -189,7 +189,7 @@ def write(each: Write) -> None:
         found = each.store.get(each.key)
         if found is None or found.data != each.data:
             raise GuardRefusal(
-                keyring.GUARD,
+                "keyring",
                 f"Cannot write {each.key} to {each.store.name}",
                 "somebody else changes this keyring at the moment",
                 "look at what they did, and ask again",

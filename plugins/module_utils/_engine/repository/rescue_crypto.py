@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import hmac
+import importlib
 import typing as t
 import zlib
 
@@ -90,8 +91,7 @@ class _Buffer(ctypes.Structure):
 def zstd_reader() -> t.Optional[t.Callable[[t.Iterable[bytes]], t.Iterator[bytes]]]:
     """Return what decompresses zstd frames that follow each other; None where nothing on this host can."""
     try:
-        import compression.zstd as module  # type: ignore[import-not-found,unused-ignore]
-
+        module = importlib.import_module("compression.zstd")
         return lambda chunks: _with_python(module, chunks)
     except ImportError:
         lib = _loaded("libzstd.so.1", ctypes.util.find_library("zstd") or "", "libzstd.so", "libzstd.dylib")

@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 import typing as t
 
 from .rescue_crypto import CHUNK, RescueError, gunzipped, zstd_reader
@@ -121,6 +122,9 @@ class Restore:
                     count += 1
         for name in self._packs:
             os.unlink(os.path.join(self._into, name))
+        for each in self._own():  # such as the settings of a bucket
+            if each["role"] not in ("files", "needs", "segments", "index"):
+                self._file(each)
         return "%d objects, and their properties in objects.jsonl" % count
 
     def _part(self, owner: str, number: int, offset: int, length: int) -> t.Iterator[bytes]:
@@ -140,7 +144,7 @@ class Restore:
         kind = properties.get("type", "file")
         if location is None and kind not in ("file", "directory"):
             return None  # links and devices: objects.jsonl says what they were
-        parts = [_safe(collection).replace("/", "%2F")] + [_safe(part) for part in key.split("/")]
+        parts = [_safe(collection).replace("/", "%2F")] + [_safe(part) for part in key.split("/") if key]
         path = self._folder(parts if kind == "directory" else parts[:-1])
         if kind == "directory":
             return os.path.relpath(path, self._into)
@@ -248,8 +252,8 @@ def _done(options: argparse.Namespace) -> str:
         repository = Repository(options.repository)
         for job in repository.names("manifests"):
             for name in repository.names("manifests", job):
-                say("%s %s" % (job, name[:-5]))
-        return "that is all"
+                sys.stdout.write("%s %s\n" % (job, name[:-5]))
+        return "these are all"
     repository = _unlocked(options)
     if options.command == "check":
         return "the code opens epochs %s of keyring %s" % (", ".join(sorted(repository.epochs)), repository.keyring)

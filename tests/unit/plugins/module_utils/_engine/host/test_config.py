@@ -200,7 +200,7 @@ def test_every_key_of_a_bucket_reaches_its_endpoint():
     ("path", "value", "key", "allowed"),
     [
         ("repository", {}, "repository is not known", "did you mean repositories?"),
-        ("repositories/local/bukket", "x", "repositories.local.bukket is not known", "known here: id, media"),
+        ("repositories/local/bukket", "x", "repositories.local.bukket is not known", "known here: id, keyring, media"),
         ("repositories/local/offsite", "no", "repositories.local.offsite is a text", "true or false"),
         ("repositories/site/lock", {"mode": "NONE"}, "repositories.site.lock is wrong", "COMPLIANCE"),
         ("repositories/site/lock", {"most": "long"}, "repositories.site.lock is wrong", "36h, 14d or 8w"),
@@ -455,3 +455,41 @@ def test_a_name_that_leaves_no_room_for_databases_is_refused():
     document = of_server()
     document["jobs"]["d" * 61] = document["jobs"].pop("db1")
     assert "61 characters" in str(refused(document))
+
+
+def test_a_repository_says_with_which_file_its_keyring_is_opened(tmp_path):
+    path = tmp_path / "secret"
+    document = changed("repositories/local/keyring", {"secret_file": str(path)})
+    settings = parsed(document).repositories["local"]
+    path.write_text("ab" * 32 + "\n")
+    path.chmod(0o600)
+    assert settings.opened().access.secret.key == bytes.fromhex("ab" * 32)
+    assert parsed(GIVEN).repositories["local"].opened().access is None
+    for mode in (0o640, 0o604):
+        path.chmod(mode)
+        with pytest.raises(UsageError, match="others"):
+            settings.opened()
+    path.chmod(0o600)
+    path.write_text("a passphrase")
+    with pytest.raises(UsageError) as error:
+        settings.opened()
+    assert "a passphrase" not in str(error.value).replace("for a passphrase see", "")
+    path.unlink()
+    with pytest.raises(UsageError, match="No such file"):
+        settings.opened()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({}, "keyring.recovery_code_file is missing, and so is secret_file"),
+        ({"secret_file": "/a", "recovery_code_file": "/b"}, "keyring.recovery_code_file stands beside secret_file"),
+        ({"secret_file": "/a", "recovery_key_file": "/b"}, "keyring.recovery_key_file stands alone"),
+        ({"secret_file": "a"}, "keyring.secret_file"),
+        ({"secret": "canary"}, "keyring"),
+        ("/etc/secret", "keyring is a text"),
+    ],
+)
+def test_a_mistake_in_a_keyring_is_named(value, words):
+    error = refused(changed("repositories/local/keyring", value))
+    assert words in error.cause and "canary" not in str(error)

@@ -223,3 +223,19 @@ def test_what_repositories_keep_is_in_the_configuration_and_mistakes_are_refused
     assert document["jobs"]["db1-shop"]["keep"] == {"daily": "7", "within": "36h"}
     with pytest.raises(UsageError, match="dayly"):
         made([{**SHOP, "keep": {"dayly": 7}}])
+
+
+def test_the_secret_of_a_keyring_becomes_a_file_of_each_user_of_the_repository():
+    keyring = {"keyring": {"secret": "keyring-secret"}}
+    found = made(jobs=(SHOP, {**ETC, "run_as": "root"}), repositories=(LOCAL, {**SITE, **keyring}))
+    path = "/etc/lifeboat/secrets/{user}/keyring-site.secret"
+    assert found.document["repositories"]["site"]["keyring"] == {"secret_file": path}
+    secrets = {secret.path: secret.value for secret in found.secrets if "keyring" in secret.path}
+    assert secrets == {path.replace("{user}", user): "keyring-secret" for user in ("lifeboat", "root")}
+    assert "keyring-secret" not in json.dumps(found.document)
+    assert parsed(found).repositories["site"].keyring.secret_file == path
+
+
+def test_a_file_with_the_secret_of_a_keyring_is_passed_on():
+    found = made(repositories=({**LOCAL, "keyring": {"secret_file": "/root/secret"}}, SITE))
+    assert found.document["repositories"]["local"]["keyring"] == {"secret_file": "/root/secret"}

@@ -16,6 +16,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     binding,
     copy,
     identity,
+    keyring,
     layout,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.lease import Permit
@@ -26,7 +27,10 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     needed_files,
     plain_chunks,
 )
-from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository import actors
+from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository import (
+    actors,
+    keyrings,
+)
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.actors import JOB
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.setting import (
     Setting,
@@ -237,3 +241,28 @@ def test_the_plain_bytes_of_a_stored_file_are_checked(anywhere: Setting) -> None
     anywhere.damage(anywhere.a, layout.data(JOB, made.id, "dump"))
     with pytest.raises(DamagedError):
         list(plain_chunks(anywhere.a.store(), JOB, made.id, file))
+
+
+def test_a_keyring_comes_with_the_first_copy(in_directories: Setting) -> None:
+    secret = keyrings.fresh_secret()
+    keyrings.create([in_directories.a.store()], secret, is_single=True)
+    made = in_directories.back_up(in_directories.a)
+    copied(in_directories, made.id)
+    source, target = in_directories.a.store(), in_directories.b.store()
+    assert keyring.read(target, keyring.Access(secret)) == keyring.read(source, keyring.Access(secret))
+    readme = target.get("RESCUE/README.txt")
+    assert readme is not None and b"recovery code" in readme.data
+
+
+def test_a_copy_into_a_repository_with_another_keyring_is_refused_before_anything_is_written(
+    in_directories: Setting,
+) -> None:
+    keyrings.create([in_directories.a.store()], keyrings.fresh_secret(), is_single=True)
+    made = in_directories.back_up(in_directories.a)
+    keyrings.create([in_directories.b.store()], keyrings.fresh_secret(), is_single=True)
+    before = in_directories.keys(in_directories.b, "data/")
+    with pytest.raises(GuardRefusal) as refused:
+        copied(in_directories, made.id)
+    assert refused.value.guard == "keyring"
+    assert in_directories.keys(in_directories.b, "data/") == before
+    assert manifest_key(made.id) not in in_directories.keys(in_directories.b, "")

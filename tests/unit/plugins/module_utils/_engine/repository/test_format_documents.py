@@ -58,6 +58,9 @@ HEADINGS = {  # of the tables in docs/format.md that describe the members of a d
     "recovery_record": "Recovery record",
     "hold": "Hold",
     "recovery_point": "Recovery point",
+    "epoch_key": "Epoch key",
+    "recovery_key": "Recovery key",
+    "recovery_verification": "Verification",
 }
 OPTIONAL = {"flags", "taken_over", "mac"}  # members that a document may lack
 KINDS = (  # of documents, by their keys
@@ -72,6 +75,9 @@ KINDS = (  # of documents, by their keys
     (r"recoveries/[^/]+/[^/]+\.json", "recovery_record"),
     (r"holds/[^/]+/[^/]+\.json", "hold"),
     (r"points/[^/]+/[^/]+\.json", "recovery_point"),
+    (r"keys/[^/]+\.json", "epoch_key"),
+    (r"RESCUE/recovery_key-[0-9]+\.json", "recovery_key"),
+    (r"RESCUE/recovery_key-[0-9]+\.verified\.json", "recovery_verification"),
 )
 
 
@@ -157,6 +163,8 @@ def written(tmp_path):
     recovery_point.write(store, a_point(manifest))
     with lease.held(store, job, who.signature_window, 0) as permit:
         hold.place(store, job, run.id, "an audit", None, permit)
+    for folder in ("keys", "RESCUE"):
+        shutil.copytree(GOLDEN.parent / "golden_keyring" / "repository" / folder, tmp_path / "repository" / folder)
     return tmp_path / "repository"
 
 

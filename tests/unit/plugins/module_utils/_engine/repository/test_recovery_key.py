@@ -22,6 +22,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     key_wrapping,
     keyring,
     keyring_changes,
+    pkcs8,
     recovery_changes,
     recovery_code,
     recovery_key,
@@ -72,6 +73,7 @@ def code(made):
 def quick(monkeypatch):
     """Make small keys: for tests in which their strength does not matter."""
     monkeypatch.setattr(key_wrapping, "RSA_BITS", 2048)
+    monkeypatch.setattr(pkcs8, "ROUNDS", 65_536)
 
 
 def test_the_code_alone_opens_all_epochs(stores, code):
@@ -150,12 +152,12 @@ def test_an_export_that_was_interrupted_at_any_step_is_finished_by_the_next_run(
     monkeypatch.setattr(rsa, "generate_private_key", _cached(rsa.generate_private_key))
 
     def begin(stores):
-        keyrings.create(stores, SECRET)
+        keyrings.create(stores[:1], SECRET)
         kept["file"] = tmp_path / f"code-{len(list(tmp_path.iterdir()))}"
 
     def export_and_verify(stores):
-        code = keyrings.export(stores, SECRET, kept["file"])
-        keyrings.verify(stores, SECRET, code)
+        code = keyrings.export(stores[:1], SECRET, kept["file"])
+        keyrings.verify(stores[:1], SECRET, code)
 
     count = 0
     for stores, _nothing in keyrings.killed_at_each_step(tmp_path, begin, export_and_verify):
@@ -163,11 +165,11 @@ def test_an_export_that_was_interrupted_at_any_step_is_finished_by_the_next_run(
         assert keyring.read(stores[0], Access(SECRET))
         export_and_verify(stores)
         code = rescue_files.code_of(kept["file"].read_text())
-        for store in stores:
-            assert keyring.read(store, Access(code=code)) == keyring.read(store, Access(SECRET))
-            assert keyring.recovery_key_numbers(store) == [1]
-        assert recovery_changes.is_final(keyrings.look(stores, SECRET), keyring.recovery_keys(stores[0])[1])
-        assert recovery_changes.verification(keyrings.look(stores, SECRET), code, stores[0].now()) == ()
+        assert keyring.read(stores[0], Access(code=code)) == keyring.read(stores[0], Access(SECRET))
+        assert keyring.recovery_key_numbers(stores[0]) == [1]
+        ring = keyrings.look(stores[:1], SECRET)
+        assert recovery_changes.is_final(ring, keyring.recovery_keys(stores[0])[1])
+        assert recovery_changes.verification(ring, code, stores[0].now()) == ()
     assert count > 8
 
 
