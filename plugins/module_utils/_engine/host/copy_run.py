@@ -9,7 +9,7 @@ import typing as t
 
 from .. import clock
 from ..errors import DamagedError, IncompleteError, LifeboatError
-from ..repository import catalog, copy
+from ..repository import catalog, copy, signing
 from ..repository.lease import WAIT_S
 from ..repository.manifest import Manifest
 from ..verify.restore import DrillPlace
@@ -95,6 +95,8 @@ def plan(request: CopyRequest) -> CopyRunPlan:
 def _move(request: CopyRequest, backup: catalog.Backup) -> copy.CopyPlan:
     if backup.manifest is None:
         raise DamagedError(f"Cannot copy {backup.id}", "; ".join(backup.alarms))
+    if backup.signature == signing.WRONG:
+        raise DamagedError(f"Cannot copy {backup.id}", signing.words(backup.signature))
     return copy.plan(request.source.store, request.target.store, backup.manifest)
 
 

@@ -29,13 +29,17 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors i
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import (
     backup_run,
+    copy_run,
     job_lock,
+    listing,
     objects_backup,
     objects_restore,
     presigned,
     proving,
+    status,
     verify_run,
 )
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import job_settings as job_settings_of
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.candidates import candidates, holdings
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.object_sources import FileSelection
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_choice import Choice
@@ -514,6 +518,42 @@ def test_a_hold_that_somebody_without_keys_has_shortened_holds_for_ever(world: W
     assert hold.read(here.store, JOB)[result.id].until is None
     edited(here, layout.hold(JOB, result.id), mac=None)
     assert hold.read(here.store, JOB)[result.id].until is None
+
+
+def test_a_list_and_a_status_take_nobodys_backup_for_the_latest(world: World) -> None:
+    here = world.place("here")
+    first = world.back_up(here)
+    second = world.back_up(here)
+    edited(here, layout.manifest(JOB, second.id), mac=None)
+    [latest] = listing.listing((here,), JOB, "latest").rows
+    assert latest.id == first.id
+    planned = verify_run.plan(verify_run.VerifyRequest(JOB, "latest", (here,), "presence"))
+    assert [copy.backup.id for copy in planned.copies] == [first.id]
+    told = status.judge(job_settings(), holdings(JOB, [here]), clock.now())
+    assert told.id == first.id and any("it is not signed" in problem for problem in told.problems)
+
+
+def job_settings() -> job_settings_of.JobSettings:
+    fields: dict[str, t.Any] = {field.name: None for field in dataclasses.fields(job_settings_of.JobSettings)}
+    fields.update(name=JOB, kind="files", repositories=("here",), proof="content")
+    return job_settings_of.JobSettings(**fields)
+
+
+def test_a_backup_whose_manifest_was_edited_is_not_copied(world: World) -> None:
+    here, there = world.place("here"), world.place("there")
+    result = world.back_up(here)
+    edited(here, layout.manifest(JOB, result.id), host="elsewhere")
+    planned = copy_run.plan(copy_run.CopyRequest(JOB, "all", here, there))
+    assert planned.is_empty and "its signature is wrong" in planned.damaged[result.id]
+
+
+def test_an_acknowledgement_is_brought_in_the_place_of_a_forged_one(world: World) -> None:
+    here, there = world.place("here"), world.place("there")
+    result = world.back_up(here)
+    acknowledgement.acknowledge(here.store, JOB, result.id)
+    acknowledgement.acknowledge(world.seen(there, None).store, JOB, result.id)
+    acknowledgement.bring(here.store, there.store, JOB, there.store.now)
+    assert acknowledgement.newest(there.store, JOB) == result.id
 
 
 # Retention

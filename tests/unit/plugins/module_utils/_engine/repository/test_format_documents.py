@@ -57,7 +57,7 @@ HEADINGS = {  # of the tables in docs/format.md that describe the members of a d
     "recovery_record": "Recovery record",
     "hold": "Hold",
 }
-OPTIONAL = {"flags", "taken_over", "mac"}  # members that a document may lack
+OPTIONAL = {"flags", "taken_over", "mac", "sealed"}  # members that a document may lack
 KINDS = (  # of documents, by their keys
     (r"lifeboat\.json", "identity"),
     (r"jobs/[^/]+\.json", "binding"),
