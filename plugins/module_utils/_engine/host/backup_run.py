@@ -134,11 +134,19 @@ def deliver(job: Job, work: Work, begun: float, say: Say) -> BackupResult:
         stored_bytes=int(manifest.statistics["stored_bytes"]),
         seconds=seconds_since(begun),
         dump_seconds=written,
-        warnings=warnings_of(primary.store, manifest),
+        warnings=_warnings(primary, manifest),
         statistics=manifest.statistics,
         flags=manifest.flags,
         base=manifest.base,
     )
+
+
+def _warnings(place: Place, manifest: Manifest) -> tuple[str, ...]:
+    """Return the warnings of a backup, or how many there are where the file that has them cannot be read now."""
+    try:
+        return warnings_of(place.store, manifest)
+    except LifeboatError:
+        return manifest.warnings
 
 
 def require_copies(job: Job, result: BackupResult) -> None:
