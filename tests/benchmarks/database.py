@@ -71,7 +71,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=4_000_000, help="rows of the table; the default makes about 1 GB")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2, help="connections of the restores")
-    parser.add_argument("--lifeboat", choices=("plain", "proved", "restore"), help=argparse.SUPPRESS)
+    parser.add_argument("--lifeboat", choices=("plain", "encrypted", "proved", "restore"), help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -88,7 +88,9 @@ def _compare(options: argparse.Namespace) -> int:
             environment = _environment(folder, server, minio, options)
             _prepare(folder, environment)
             print(f"database of {size / 1e6:.0f} MB on disk; MinIO and PostgreSQL on {_file_system(folder)}")
-            _report("backup to a directory and MinIO", _backups(options, environment), "by hand")
+            backups = _backups(options, environment)
+            _report("backup to a directory and MinIO", backups, "by hand")
+            _report_encryption(backups)
             _report(f"restore with {options.jobs} jobs", _restores(options, environment, server), "pg_restore")
     return 0
 
@@ -112,12 +114,18 @@ def _environment(folder: Path, server: t.Any, minio: t.Any, options: argparse.Na
 
 def _prepare(folder: Path, environment: t.Mapping[str, str]) -> None:
     (folder / "upload_to_minio.py").write_text(_COPY)
-    (folder / "repository").mkdir()
     os.environ.update(environment)
     engine = _engine()
     engine.s3_client().create_bucket(BUCKET)
-    for place in engine.places():
-        engine.identity.initialise(place.store)
+    for is_encrypted in (False, True):
+        (folder / _repository(is_encrypted)).mkdir()
+        for place in engine.places(is_encrypted):
+            engine.identity.initialise(place.store)
+
+
+def _repository(is_encrypted: bool) -> str:
+    """Return the name of the folder, and of the prefix in the bucket."""
+    return "encrypted" if is_encrypted else "repository"
 
 
 def _backups(options: argparse.Namespace, environment: t.Mapping[str, str]) -> dict[str, list[dict[str, float]]]:
@@ -125,6 +133,9 @@ def _backups(options: argparse.Namespace, environment: t.Mapping[str, str]) -> d
     ways: dict[str, t.Callable[[], dict[str, float]]] = {
         "by hand": lambda: _measured(["bash", "-c", _BY_HAND], environment, out),
         "lifeboat": lambda: _measured([sys.executable, __file__, "--lifeboat", "plain"], environment, out),
+        "lifeboat, encrypted": lambda: _measured(
+            [sys.executable, __file__, "--lifeboat", "encrypted"], environment, out
+        ),
         "lifeboat, proved": lambda: _measured([sys.executable, __file__, "--lifeboat", "proved"], environment, out),
         "pg_dump -Z9 | gzip": lambda: _measured(["bash", "-c", _USUAL], environment, out),
     }
@@ -196,6 +207,14 @@ def _report(title: str, found: t.Mapping[str, list[dict[str, float]]], peer: str
         )
 
 
+def _report_encryption(found: t.Mapping[str, list[dict[str, float]]]) -> None:
+    plain, encrypted = (
+        statistics.median(each["cpu_s"] for each in found[name]) for name in ("lifeboat", "lifeboat, encrypted")
+    )
+    word = "reached" if encrypted <= 1.1 * plain else "MISSED"
+    print(f"  encrypted: {encrypted / plain:.3f} x the CPU of plain (target 1.1: {word})")
+
+
 def _file_system(folder: Path) -> str:
     done = subprocess.run(["stat", "-f", "-c", "%T", str(folder)], check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout.strip()
@@ -209,10 +228,12 @@ class _Engine:
         from _engine.host import database_backup, place, restore_run
         from _engine.postgres.connection import Server
         from _engine.postgres.restore import RestoreOptions
-        from _engine.repository import bucket, directory, identity
+        from _engine.repository import bucket, directory, identity, keys
         from _engine.s3.client import S3Client
         from _engine.s3.endpoint import Endpoint
+        from _engine.stream.encryption import EpochKey
 
+        self._keys, self._key = keys.Keys, EpochKey
         self.database_backup, self.restore_run, self.identity = database_backup, restore_run, identity
         self._place, self._bucket, self._directory = place.Place, bucket.BucketStore, directory.DirectoryStore
         self._client, self._endpoint, self._options = S3Client, Endpoint, RestoreOptions
@@ -224,12 +245,17 @@ class _Engine:
         keys = {"access_key": where["S3_ACCESS_KEY"], "secret_key": where["S3_SECRET_KEY"]}
         return self._client(self._endpoint(where["S3_URL"], **keys))
 
-    def places(self) -> tuple[t.Any, ...]:
-        local = self._directory(os.path.join(os.environ["FOLDER"], "repository"))
-        return self._place("local", local), self._place("minio", self._bucket(self.s3_client(), BUCKET))
+    def places(self, is_encrypted: bool = False) -> tuple[t.Any, ...]:
+        name = _repository(is_encrypted)
+        local = self._directory(os.path.join(os.environ["FOLDER"], name))
+        minio = self._bucket(self.s3_client(), BUCKET, name)
+        if is_encrypted:
+            local.keys = minio.keys = self._keys("bench", (self._key("bench", "1", bytes(range(32))),))
+        return self._place("local", local), self._place("minio", minio)
 
-    def back_up(self, proof: str) -> None:
-        job = self.database_backup.DatabaseJob("bench", self.server, DATABASE, self.places(), proof=proof)
+    def back_up(self, proof: str, is_encrypted: bool) -> None:
+        places = self.places(is_encrypted)
+        job = self.database_backup.DatabaseJob("bench", self.server, DATABASE, places, proof=proof)
         self.database_backup.back_up(job)
 
     def restore(self) -> None:
@@ -249,7 +275,7 @@ def _lifeboat(way: str) -> dict[str, float]:
     if way == "restore":
         engine.restore()
     else:
-        engine.back_up("none" if way == "plain" else "content")
+        engine.back_up("content" if way == "proved" else "none", way == "encrypted")
     return {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 

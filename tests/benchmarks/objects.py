@@ -30,7 +30,7 @@ sys.path.insert(0, str(CHECKOUT / "tests" / "environment"))
 sys.path.insert(0, str(CHECKOUT / "plugins" / "module_utils"))  # the engine needs nothing but itself
 THREADS = 16
 MIB = 1024 * 1024
-CASES = ("small-http", "small-https", "small-disk", "large", "unchanged", "changed")
+CASES = ("small-http", "small-https", "small-disk", "large", "unchanged", "changed", "encrypted")
 
 
 class Measured(t.NamedTuple):
@@ -201,9 +201,30 @@ class Bench:
             print(f"  {name}: {len(numbers)} of {self.options.keys} keys")
             self._report(results, self.options.keys, "keys/s")
 
+    def encrypted(self) -> None:
+        """The same work on small objects with and without encryption."""
+        count = self.options.objects
+        self._fill("data", ((f"folder-{n % 100:02d}/object-{n:07d}", self.options.bytes) for n in range(count)))
+        results: Results = {}
+        for _round in self._rounds():
+            repositories = {way: self._repository(f"repository{way}") for way in ("", "-encrypted")}
+            for use_case in ("back_up", "verify", "restore"):
+                self._turn(
+                    results,
+                    {
+                        f"{use_case}{way}": lambda use=use_case, way=way, at=at: self._lifeboat(
+                            use, at, self._new("back") if use == "restore" else "", bool(way)
+                        )
+                        for way, at in repositories.items()
+                    },
+                )
+        self._report(results, count, "objects/s")
+        for use_case in ("back_up", "verify", "restore"):
+            self._cpu_ratio(results, f"{use_case}-encrypted", (use_case,), 1.1)
+
     # Clients
 
-    def _lifeboat(self, use_case: str, repository: str, to: str = "") -> Measured:
+    def _lifeboat(self, use_case: str, repository: str, to: str = "", is_encrypted: bool = False) -> Measured:
         order = {
             "use_case": use_case,
             "job": f"bench-{os.getpid()}",  # no other benchmark on this host has this one
@@ -211,6 +232,7 @@ class Bench:
             "target": _login(self.target),
             "repository": repository,
             "to": to,
+            "is_encrypted": is_encrypted,
         }
         return _measured([sys.executable, __file__, "--work", json.dumps(order)], dict(os.environ))
 
@@ -254,8 +276,8 @@ class Bench:
         _client(self.source).create_bucket(bucket)
         return bucket
 
-    def _repository(self) -> str:
-        bucket = self._bucket("repository")
+    def _repository(self, name: str = "repository") -> str:
+        bucket = self._bucket(name)
         from _engine.repository import identity
         from _engine.repository.bucket import BucketStore
 
@@ -369,8 +391,12 @@ def _work(order: t.Mapping[str, t.Any]) -> None:
     from _engine.host.objects_job import ObjectsJob
     from _engine.host.place import Place
     from _engine.repository.bucket import BucketStore
+    from _engine.repository.keys import Keys
+    from _engine.stream.encryption import EpochKey
 
     place = Place("site", BucketStore(target, order["repository"]))
+    if order["is_encrypted"]:
+        place.store.keys = Keys("bench", (EpochKey("bench", "1", bytes(range(32))),))
     use_case, job = order["use_case"], order["job"]
     if use_case == "back_up":
         opened = BucketSelection(("data",)).opened

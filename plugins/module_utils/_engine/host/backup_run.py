@@ -138,7 +138,7 @@ def deliver(job: Job, work: Work, begun: float, say: Say) -> BackupResult:
         stored_bytes=int(manifest.statistics["stored_bytes"]),
         seconds=clock.seconds_since(begun),
         dump_seconds=written,
-        warnings=warnings_of(primary.store, manifest),
+        warnings=_warnings(primary, manifest),
         statistics=manifest.statistics,
         flags=manifest.flags,
         base=manifest.base,
@@ -147,6 +147,14 @@ def deliver(job: Job, work: Work, begun: float, say: Say) -> BackupResult:
 
 class MissingCopiesError(IncompleteError):
     """The backup has all that it should, and is not in all of its repositories."""
+
+
+def _warnings(place: Place, manifest: Manifest) -> tuple[str, ...]:
+    """Return the warnings of a backup, or how many there are where the file that has them cannot be read now."""
+    try:
+        return warnings_of(place.store, manifest)
+    except LifeboatError:
+        return manifest.warnings
 
 
 def require_copies(job: Job, result: BackupResult) -> None:

@@ -9,7 +9,7 @@ import typing as t
 
 from .. import clock
 from ..errors import DamagedError, IncompleteError, LifeboatError
-from ..repository import catalog, copy, keyring
+from ..repository import catalog, copy, keyring, signing
 from ..repository.catalog import Backup
 from ..repository.keep import Keep
 from ..repository.lease import WAIT_S
@@ -119,6 +119,8 @@ def _chosen(request: CopyRequest, found: list[Backup], here: t.Sequence[Backup])
 def _move(request: CopyRequest, backup: catalog.Backup) -> copy.CopyPlan:
     if backup.manifest is None:
         raise DamagedError(f"Cannot copy {backup.id}", "; ".join(backup.alarms))
+    if backup.signature == signing.WRONG:
+        raise DamagedError(f"Cannot copy {backup.id}", signing.words(backup.signature))
     return copy.plan(request.source.store, request.target.store, backup.manifest)
 
 

@@ -68,7 +68,7 @@ def _selected(rows: t.Sequence[MergedBackup], wanted: str) -> list[MergedBackup]
     if wanted == "all":
         return list(rows)
     if wanted == "latest":
-        return list(rows[-1:])
+        return [row for row in rows if row.is_authentic][-1:]
     if wanted == "latest_good":
         return [row for row in rows if row.is_trusted][-1:]
     return [row for row in rows if row.id == wanted]

@@ -107,7 +107,7 @@ def _read(key: str, holders: t.Sequence[Place], damaged: list[str]) -> FoundReco
     for place in holders:
         try:
             document = place.store.get(key)
-            found = recovery_record.from_bytes(document.data, key) if document is not None else None
+            found = recovery_record.from_bytes(document.data, key, place.store.keys) if document is not None else None
         except LifeboatError as error:
             damaged.append(f"{place.name}: {error.problem}: {error.cause}")
         if found is not None:

@@ -117,7 +117,7 @@ def judge(
     """
     sites = sites or {}
     rows = known.merged()
-    newest = next((row for row in reversed(rows) if row.manifest is not None), None)
+    newest = next((row for row in reversed(rows) if row.manifest is not None and row.is_authentic), None)
     proved = next((row for row in reversed(rows) if row.is_trusted), None)
     manifest = newest.manifest if newest else None
     age_s = (now - manifest.started).total_seconds() if manifest else None
@@ -226,9 +226,12 @@ def _of_objective(job: JobSettings, newest: MergedBackup | None, sites: t.Mappin
 
 
 def _of_damage(rows: t.Sequence[MergedBackup]) -> t.Iterator[str]:
+    # Those before the first signed one are of the time when there was no keyring.
+    first_signed = next((row.id for row in rows if row.is_authentic), "")
     for row in rows:
         for name, copy in row.copies:
-            for words in (*copy.alarms, *copy.standing.problems):
+            remarks = copy.remarks if row.id > first_signed else copy.alarms
+            for words in (*remarks, *copy.standing.problems):
                 yield f"{row.id} in {name}: {words}"
 
 

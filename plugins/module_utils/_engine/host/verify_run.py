@@ -74,8 +74,10 @@ def plan(request: VerifyRequest) -> VerifyPlan:
     """Choose the copies; every repository is to have the wanted backup. Raises LifeboatError when none has it."""
     known = holdings(request.job, request.places)
     problems = [f"{name}: {why}" for name, why in known.unreachable.items()]
-    ids = [row.id for row in known.merged()]
-    wanted = ids[-1:] if request.backup == "latest" else [i for i in ids if request.backup in ("all", i)]
+    rows = known.merged()
+    wanted = [row.id for row in rows if request.backup in ("all", row.id)]
+    if request.backup == "latest":
+        wanted = [row.id for row in rows if row.is_authentic][-1:]
     copies = []
     for place in request.places:
         here = {backup.id: backup for backup in known.found.get(place.name, [])}

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import typing as t
 
@@ -34,11 +33,13 @@ def acknowledge(store: Store, job: str, backup_id: str) -> bool:
     return True
 
 
-def _replace(store: Store, job: str, backup_id: str, key: str, data: bytes) -> None:
+def _replace(
+    store: Store, job: str, backup_id: str, key: str, data: bytes, signed_at: dt.datetime | None = None
+) -> None:
     """Write an acknowledgement in the place of one that counts for nothing; of one that counts it is not news."""
     found = store.get(key)
     if found is not None and not _is_of(store, found.data, key, job, backup_id):
-        store.replace(key, data, found.etag)
+        store.replace(key, data, found.etag, signed_at)
 
 
 def newest(store: Store, job: str) -> str:
@@ -62,8 +63,10 @@ def bring(source: Store, target: Store, job: str, permit: t.Callable[[], dt.date
     key = layout.acknowledgement(job, backup_id)
     document = source.get(key)
     if document is not None:
-        with contextlib.suppress(ExistsError):
+        try:
             target.put_new(key, document.data, signed_at=permit())
+        except ExistsError:
+            _replace(target, job, backup_id, key, document.data, permit())
 
 
 def _is_of(store: Store, data: bytes, key: str, job: str, backup_id: str) -> bool:

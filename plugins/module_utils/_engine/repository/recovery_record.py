@@ -4,16 +4,21 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import datetime as dt
+import json
 import re
 import typing as t
 
 from .. import clock
 from ..errors import DamagedError, UsageError
 from . import json_document, layout
+from .keys import Keys
 from .store import ExistsError, Store
 
+_SEALED = "sealed"  # member of a record that was written with keys
+_EMPTY: t.Mapping[str, t.Any] = {"recovered": {}, "checks": [], "deviations": []}  # what stands there in clear then
 OUTCOMES = ("recovered", "incomplete", "failed")
 _KEY = re.compile(re.escape(layout.RECOVERIES) + r"([^/]+)/([0-9]{8}T[0-9]{6}Z)-([a-z][a-z0-9_]{0,62})\.json")
 
@@ -154,8 +159,30 @@ class Stored:
     verdict: Verdict  # of whoever wrote it
     time: dt.datetime  # when it was written, by the repository's clock
 
-    def to_bytes(self) -> bytes:
-        return json_document.encoded({**described(self.told, self.verdict), "time": clock.to_text(self.time)})
+    def to_bytes(self, keys: Keys | None = None) -> bytes:
+        """Return the document; with keys what may name tables or objects is encrypted in it."""
+        fields = {**described(self.told, self.verdict), "time": clock.to_text(self.time)}
+        return json_document.encoded(fields if keys is None else _sealed(fields, self.told, keys))
+
+
+def _sealed(fields: json_document.Fields, told: Recovery, keys: Keys) -> json_document.Fields:
+    detail = json.dumps({name: fields[name] for name in _EMPTY}).encode("ascii")
+    data = b"".join(keys.encrypting(*_place(told.key, told.job))(iter([detail])))
+    return {**fields, **_EMPTY, _SEALED: base64.b64encode(data).decode("ascii")}
+
+
+def _opened(fields: json_document.Fields, key: str, keys: Keys | None) -> json_document.Fields:
+    """Return what a document says, as far as that can be read. Raises DamagedError, WrongKeyError."""
+    if _SEALED not in fields or keys is None:
+        return fields
+    data = base64.b64decode(fields[_SEALED], validate=True)
+    detail = json.loads(b"".join(keys.decrypting(*_place(key, str(fields["job"])))(iter([data]))))
+    return {**fields, **{name: detail[name] for name in _EMPTY}}
+
+
+def _place(key: str, job: str) -> tuple[str, str, str]:
+    """Return what the encrypted part of a record belongs to."""
+    return job, layout.RECOVERIES.rstrip("/"), key.rpartition("/")[2]
 
 
 def write(store: Store, told: Recovery) -> Stored:
@@ -165,7 +192,7 @@ def write(store: Store, told: Recovery) -> Stored:
     """
     record = Stored(told, judge(told), store.now())
     try:
-        store.put_new(told.key, record.to_bytes())
+        store.put_new(told.key, record.to_bytes(store.keys))
     except ExistsError:
         found = find(store, told)
         if found is None:
@@ -183,7 +210,7 @@ def find(store: Store, told: Recovery) -> Stored | None:
     if document is None:
         return None
     try:
-        found = from_bytes(document.data, told.key)
+        found = from_bytes(document.data, told.key, store.keys)
     except DamagedError as error:
         raise _occupied(store, told, "there is a damaged record in its place") from error
     if found.told != told:
@@ -196,10 +223,14 @@ def _occupied(store: Store, told: Recovery, cause: str) -> ExistsError:
     return ExistsError(f"Cannot record the recovery of {told.job} in {store.name}", cause, remedy)
 
 
-def from_bytes(data: bytes, key: str) -> Stored:
-    """Parse a record. Raises DamagedError, also when it does not belong under this key."""
+def from_bytes(data: bytes, key: str, keys: Keys | None = None) -> Stored:
+    """Parse a record; without keys what is encrypted in it is left out.
+
+    Raises DamagedError, also when it does not belong under this key; WrongKeyError.
+    """
     fields = json_document.decoded(data, key)
     try:
+        fields = _opened(fields, key, keys)
         told = _told(fields)
         if told.key != key:
             raise ValueError("it belongs elsewhere")

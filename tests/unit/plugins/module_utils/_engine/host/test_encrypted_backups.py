@@ -29,14 +29,19 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors i
     MissingPartError,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import (
+    acknowledging,
     backup_run,
+    copy_run,
     job_lock,
+    listing,
     objects_backup,
     objects_restore,
     presigned,
     proving,
+    status,
     verify_run,
 )
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import job_settings as job_settings_of
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.candidates import candidates, holdings
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.drills import try_out
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.object_sources import FileSelection
@@ -63,7 +68,9 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.keep import Keep
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.keys import Keys
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.manifest import Manifest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.stored_files import plain_chunks
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream import encryption
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream.compression import block_compressor
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream.encryption import WrongKeyError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.restore import DrillPlace
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.random_keys import (
@@ -330,6 +337,22 @@ def test_a_restore_without_keys_says_which_are_missing(world: World) -> None:
         world.restored(world.seen(here, None))
 
 
+def test_a_library_that_is_missing_is_not_taken_for_damage(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = world.place("here")
+    result = world.back_up(here)
+    before = len(records(here, result.id))
+
+    def missing() -> t.Any:
+        raise MissingPartError("Cannot encrypt or decrypt", "no module named cryptography", "install it")
+
+    monkeypatch.setattr(encryption, "_library", missing)
+    with pytest.raises(MissingPartError):
+        proving.prove(here.store, manifest_of(here, result.id), "content", DrillPlace())
+    with pytest.raises(MissingPartError):
+        world.restored(here)
+    assert len(records(here, result.id)) == before
+
+
 def test_a_run_that_cannot_encrypt_fails_before_it_writes_anything(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -508,6 +531,21 @@ def test_an_acknowledgement_without_signature_does_not_count_and_can_be_replaced
     assert not acknowledgement.acknowledge(here.store, JOB, result.id)
 
 
+def test_an_unsigned_backup_of_the_future_cannot_be_acknowledged(world: World) -> None:
+    here = world.place("here")
+    result = world.back_up(here)
+    key, later = layout.manifest(JOB, result.id), f"2099{result.id[4:]}"
+    fields = json_document.decoded(path_of(here, key).read_bytes(), key)
+    del fields["mac"]
+    fields.update(id=later, flags=["mass_delete: all of it"])
+    here.store.put_new(layout.manifest(JOB, later), json_document.encoded(fields))
+    assert acknowledging.plan(JOB, "latest", (here,)).id == result.id
+    with pytest.raises(LifeboatError, match="Cannot acknowledge"):
+        acknowledging.plan(JOB, later, (here,))
+    with pytest.raises(LifeboatError, match=later):  # and nothing is dropped while it is there
+        prune.prune(here.store, prune.PruneRequest(JOB, Keep(last=1)), dt.timedelta(0))
+
+
 def test_a_hold_that_somebody_without_keys_has_shortened_holds_for_ever(world: World) -> None:
     here = world.place("here")
     result = world.back_up(here)
@@ -518,6 +556,42 @@ def test_a_hold_that_somebody_without_keys_has_shortened_holds_for_ever(world: W
     assert hold.read(here.store, JOB)[result.id].until is None
     edited(here, layout.hold(JOB, result.id), mac=None)
     assert hold.read(here.store, JOB)[result.id].until is None
+
+
+def test_a_list_and_a_status_take_nobodys_backup_for_the_latest(world: World) -> None:
+    here = world.place("here")
+    first = world.back_up(here)
+    second = world.back_up(here)
+    edited(here, layout.manifest(JOB, second.id), mac=None)
+    [latest] = listing.listing((here,), JOB, "latest").rows
+    assert latest.id == first.id
+    planned = verify_run.plan(verify_run.VerifyRequest(JOB, "latest", (here,), "presence"))
+    assert [copy.backup.id for copy in planned.copies] == [first.id]
+    told = status.judge(job_settings(), holdings(JOB, [here]), clock.now())
+    assert told.id == first.id and any("it is not signed" in problem for problem in told.problems)
+
+
+def job_settings() -> job_settings_of.JobSettings:
+    fields: dict[str, t.Any] = {field.name: None for field in dataclasses.fields(job_settings_of.JobSettings)}
+    fields.update(name=JOB, kind="files", repositories=("here",), proof="content")
+    return job_settings_of.JobSettings(**fields)
+
+
+def test_a_backup_whose_manifest_was_edited_is_not_copied(world: World) -> None:
+    here, there = world.place("here"), world.place("there")
+    result = world.back_up(here)
+    edited(here, layout.manifest(JOB, result.id), host="elsewhere")
+    planned = copy_run.plan(copy_run.CopyRequest(JOB, "all", here, there))
+    assert planned.is_empty and "its signature is wrong" in planned.damaged[result.id]
+
+
+def test_an_acknowledgement_is_brought_in_the_place_of_a_forged_one(world: World) -> None:
+    here, there = world.place("here"), world.place("there")
+    result = world.back_up(here)
+    acknowledgement.acknowledge(here.store, JOB, result.id)
+    acknowledgement.acknowledge(world.seen(there, None).store, JOB, result.id)
+    acknowledgement.bring(here.store, there.store, JOB, there.store.now)
+    assert acknowledgement.newest(there.store, JOB) == result.id
 
 
 # Retention
@@ -567,6 +641,23 @@ def test_damage_in_an_encrypted_file_is_noticed_wherever_it_is(world: World) -> 
     assert bad and {verdict.problem for verdict in bad} == {
         "it did not pass at level content; whoever verified it was told why"
     }
+
+
+def test_a_file_that_swells_is_not_read_to_its_end(world: World) -> None:
+    """Somebody who had the keys left it there; only its sizes are told by the lists."""
+    here = world.place("here")
+    result = world.back_up(here, proof="none")
+    name = "segments.jsonl.zst.enc"
+    frame = block_compressor("zstd")(bytes(64 * 1024 * 1024))
+    stage = world.keys.encrypting(JOB, result.id, name)
+    rewrite(here, layout.data(JOB, result.id, name), b"".join(stage(iter([frame]))))
+    file = manifest_of(here, result.id).file("segments")
+    facts = dataclasses.replace(file.facts, stored_size=path_of(here, layout.data(JOB, result.id, name)).stat().st_size)
+    taken = 0
+    with pytest.raises(DamagedError, match="more than its"):
+        for chunk in plain_chunks(here.store, JOB, result.id, dataclasses.replace(file, facts=facts)):
+            taken += len(chunk)
+    assert taken <= file.facts.plain_size
 
 
 def test_a_file_of_another_backup_does_not_pass_for_one_of_this(world: World) -> None:

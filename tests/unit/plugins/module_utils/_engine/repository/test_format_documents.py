@@ -62,7 +62,7 @@ HEADINGS = {  # of the tables in docs/format.md that describe the members of a d
     "recovery_key": "Recovery key",
     "recovery_verification": "Verification",
 }
-OPTIONAL = {"flags", "taken_over", "mac"}  # members that a document may lack
+OPTIONAL = {"flags", "taken_over", "mac", "sealed"}  # members that a document may lack
 KINDS = (  # of documents, by their keys
     (r"lifeboat\.json", "identity"),
     (r"jobs/[^/]+\.json", "binding"),

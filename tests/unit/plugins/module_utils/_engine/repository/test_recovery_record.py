@@ -26,6 +26,10 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     judge,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import ExistsError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream.encryption import WrongKeyError
+from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.random_keys import (
+    random_keys,
+)
 
 
 def at(minute: int, second: int = 0):
@@ -197,3 +201,26 @@ def test_keys_are_found_by_job_and_scenario_and_foreign_ones_passed_over(store):
 def test_a_job_that_has_records_and_nothing_else_is_no_job_with_backups(store):
     recovery_record.write(store, TOLD)
     assert catalog.jobs(store) == [] and catalog.backups(store, TOLD.job) == []
+
+
+def test_what_may_name_objects_is_encrypted_where_there_are_keys(store):
+    store.keys = random_keys()
+    told = changed(
+        recovered={"key": "photos/secret.jpg"},
+        checks=(Check("rows of secret_table", False, "3 of 4"),),
+        deviations=("photos/secret.jpg was not there",),
+    )
+    written = recovery_record.write(store, told)
+    data = store.get(KEY).data
+    assert b"secret" not in data and written.verdict.outcome == "incomplete"
+    assert recovery_record.find(store, told) == written
+    assert recovery_record.from_bytes(data, KEY, store.keys) == written
+    without = recovery_record.from_bytes(data, KEY)
+    assert (without.verdict, without.told.recovered, without.told.checks) == (written.verdict, {}, ())
+    with pytest.raises(WrongKeyError):
+        recovery_record.from_bytes(data, KEY, dataclasses.replace(store.keys, epochs=random_keys().epochs))
+    moved = json_document.decoded(data, KEY)
+    elsewhere = KEY.replace("0831", "0832")
+    moved["begun"] = moved["begun"].replace("08:31", "08:32")
+    with pytest.raises(DamagedError, match="belongs to"):
+        recovery_record.from_bytes(json_document.encoded(moved), elsewhere, store.keys)
