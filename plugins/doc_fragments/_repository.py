@@ -180,3 +180,6 @@ options:
         type: bool
         default: false
 """
+
+    # For modules that can do without (the specification OPTIONAL_REPOSITORIES).
+    OPTIONAL = SEVERAL.replace("    required: true\n", "")

@@ -301,17 +301,18 @@ def test_a_failure_at_any_step_leaves_the_server_as_it_was_and_the_next_run_succ
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
-        if self.path.startswith("/away"):
+        if self.path == "/away":
             self.send_response(302)
             self.send_header("Location", "/lab.sql")
             self.end_headers()
-        elif self.path.startswith("/short"):
+        elif self.path == "/short":
             self.send_response(200)
             self.send_header("Content-Length", "100000000")
             self.end_headers()
             self.wfile.write(b"-- PostgreSQL database dump\n" * 100)
         else:
-            super().do_GET()
+            with contextlib.suppress(ConnectionError):  # whoever looks at the beginning goes away
+                super().do_GET()
 
     def log_message(self, *_words: t.Any) -> None:
         pass

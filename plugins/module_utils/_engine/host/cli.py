@@ -15,7 +15,16 @@ import typing as t
 from ..errors import GuardRefusal, LifeboatError, UsageError
 from ..objects.reread import Share
 from ..repository.proof import LEVELS
-from . import commands, mirror_command, notify_command, prune_command, reporting, restore_command, scheduled
+from . import (
+    commands,
+    database_restore_command,
+    mirror_command,
+    notify_command,
+    prune_command,
+    reporting,
+    restore_command,
+    scheduled,
+)
 from .config import DEFAULT_FILE, Config, load
 from .place import Say
 from .progress import Progress
@@ -250,15 +259,13 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
 def _add_restore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backup", metavar="ID", default="latest_good", help="or latest, latest_good (default)")
     _add_repository(parser)
-    parser.add_argument("--database", metavar="NAME", default="", help="restore under this name; default: as it was")
     words = "replace this database, or overwrite and remove in this bucket or folder (repeatable)"
     parser.add_argument("--confirm", metavar="NAME", action="append", default=[], help=words)
-    parser.add_argument("--drop-previous", action="store_true", help="do not keep the database that is replaced")
-    parser.add_argument("--schema-only", action="store_true", help="without data")
-    parser.add_argument("--no-owner", action="store_true", help="all belongs to the login role")
-    parser.add_argument("--no-privileges", action="store_true", help="without GRANT and REVOKE")
-    parser.add_argument("--jobs", metavar="N", type=_positive, default=1, help="tables and indexes at once; default: 1")
+    words = "only what matches; of a database: SCHEMA or SCHEMA.TABLE"
+    parser.add_argument("--include", metavar="PATTERN", action="append", default=[], help=words)
+    parser.add_argument("--exclude", metavar="PATTERN", action="append", default=[], help="not what matches")
     parser.add_argument("--dry-run", action="store_true", help="only show what would be done")
+    database_restore_command.add_options(parser)
     restore_command.add_options(parser)
 
 
@@ -277,9 +284,3 @@ def _share(text: str) -> Share | None:
         return Share.parse(text)
     except UsageError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no share: {error.remedy}") from error
-
-
-def _positive(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
-    return int(text)
