@@ -20,7 +20,7 @@ options:
       - What becomes of a database that has the name already.
       - V(replace) puts the restored one in its place, which needs O(confirm).
       - V(rename) leaves it alone, and restores beside it, as RV(ignore:database) says.
-      - V(refuse) fails with V(exists) as RV(ignore:guard), whatever O(confirm) says.
+      - V(refuse) fails with V(conflict) as RV(ignore:guard), whatever O(confirm) says.
     type: str
     choices: [replace, rename, refuse]
     default: replace

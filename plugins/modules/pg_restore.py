@@ -296,7 +296,7 @@ seconds:
   type: float
   sample: 7.113
 guard:
-  description: The safety rule that forbade the restore, such as V(confirm), V(exists) or V(template_database).
+  description: The safety rule that forbade the restore, such as V(confirm), V(conflict) or V(template_database).
   returned: when a guard refused
   type: str
   sample: confirm

@@ -48,8 +48,10 @@ Postgres = t.Callable[[int], PostgresServer]
 LAB = r"""
 CREATE SCHEMA lab; CREATE TYPE lab.state AS ENUM ('new', 'done');
 CREATE TABLE lab.sample (id serial PRIMARY KEY, name text, state lab.state DEFAULT 'new', raw bytea);
-INSERT INTO lab.sample (name, raw) SELECT E'it''s \\ ; "' || i, decode(md5(i::text), 'hex') FROM generate_series(1, 3000) i;
-CREATE TABLE public.notes (t text); INSERT INTO public.notes VALUES (E'\\.'), (E'a\n\\connect evil'), ('ALTER TABLE x OWNER TO y;');
+INSERT INTO lab.sample (name, raw) SELECT E'it''s \\ ; "' || i, decode(md5(i::text), 'hex')
+  FROM generate_series(1, 3000) i;
+CREATE TABLE public.notes (t text);
+INSERT INTO public.notes VALUES (E'\\.'), (E'a\n\\connect evil'), ('ALTER TABLE x OWNER TO y;');
 CREATE FUNCTION lab.f() RETURNS text LANGUAGE plpgsql AS $f$ BEGIN
 GRANT SELECT ON lab.sample TO PUBLIC;
 ALTER TABLE lab.sample OWNER TO postgres;

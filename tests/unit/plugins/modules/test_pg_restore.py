@@ -225,7 +225,7 @@ def test_a_plan_says_what_is_chosen_and_which_roles_are_made_and_stays_small(run
 
 def test_a_taken_name_that_shall_be_refused_is_refused_in_spite_of_its_confirmation(run, engine):
     end = run(on_conflict="refuse")
-    assert end.failed and end["guard"] == "exists" and engine.restored == []
+    assert end.failed and end["guard"] == "conflict" and engine.restored == []
 
 
 class Dumps:
