@@ -356,3 +356,6 @@ options:
               - File with the encrypted recovery key. By default it is taken from the repository.
             type: path
 """
+
+    # For modules that can do without (the specification OPTIONAL_REPOSITORIES).
+    OPTIONAL = SEVERAL.replace("    required: true\n", "")

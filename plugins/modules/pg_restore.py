@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pg_restore
-short_description: Restore a PostgreSQL database from its repositories
+short_description: Restore a PostgreSQL database from its repositories, or from a dump
 version_added: 1.0.0
 description:
   - Restores a backup of M(lifeboat.recovery.pg_backup) from the nearest repository that has a good copy of it.
@@ -17,19 +17,23 @@ description:
     the new one. It stays until somebody drops it, unless O(keep_previous=false).
   - A copy that turns out to be damaged or away is passed over for the next one, with a warning.
   - Whatever fails before the last step leaves the server as it was.
+  - A dump that another program wrote is restored in the same way, with O(dump).
 author:
   - Lifeboat maintainers (@lifeboat)
 extends_documentation_fragment:
   - lifeboat.recovery._attributes
   - lifeboat.recovery._attributes.actiongroup_postgres
+  - lifeboat.recovery._database_restore
+  - lifeboat.recovery._database_restore.foreign_dump
+  - lifeboat.recovery._repository.optional
   - lifeboat.recovery._postgres_login
   - lifeboat.recovery._postgres_programs
-  - lifeboat.recovery._repository.several
 attributes:
   check_mode:
     support: full
     details:
       - Chooses the backup and the copy, looks at the target, and says what would happen.
+      - Of O(dump) it reads the beginning.
       - It fails where the restore would be refused, and returns the plan even then.
   diff_mode:
     support: full
@@ -39,9 +43,8 @@ attributes:
       - Each run restores.
 options:
   job:
-    description: Name of the backup job.
+    description: Name of the backup job. It is needed, with O(repositories), unless O(dump) is given.
     type: str
-    required: true
   backup:
     description:
       - Which backup to restore. An id, V(latest) or V(latest_good).
@@ -49,47 +52,6 @@ options:
       - V(latest) is the newest one, proved or not. Like every other it is verified before the server is touched.
     type: str
     default: latest_good
-  database:
-    description:
-      - Name of the database to restore as. By default it is the name of the database that was backed up.
-    type: str
-  confirm:
-    description:
-      - Name of the database that may be replaced. It must be equal to O(database) if there is such a database, else the
-        task fails with V(confirm) as RV(ignore:guard).
-    type: str
-  keep_previous:
-    description:
-      - Whether a replaced database is kept under another name, see RV(ignore:previous).
-      - With V(false) it is dropped as soon as the restored one has taken its place.
-    type: bool
-    default: true
-  schema_only:
-    description:
-      - Whether only the definitions are restored, without any rows.
-    type: bool
-    default: false
-  no_owner:
-    description:
-      - Whether everything shall belong to O(login_user), instead of its former owners.
-      - Together with O(no_privileges), the roles of the source need not be there.
-    type: bool
-    default: false
-  no_privileges:
-    description:
-      - Whether privileges are left out.
-    type: bool
-    default: false
-  jobs:
-    description:
-      - How many connections load tables and build indexes at once, as the option C(--jobs) of C(pg_restore).
-    type: int
-    default: 1
-  spool_dir:
-    description:
-      - Directory on the host that the task runs on, for the fetched backup. It needs room for RV(ignore:plain_bytes).
-      - By default it is the directory for temporary files.
-    type: path
 seealso:
   - module: lifeboat.recovery.pg_backup
   - name: pg_restore
@@ -167,6 +129,39 @@ EXAMPLES = r"""
     database: lab_empty
     schema_only: true
     repositories: *repositories
+
+- name: Get one table back, to copy rows from
+  lifeboat.recovery.pg_restore:
+    job: db1-lab
+    database: lab_orders
+    include: [sales.orders]
+    repositories: *repositories
+
+- name: Give a copy without personal data to the testers
+  lifeboat.recovery.pg_restore:
+    job: db1-lab
+    database: lab_test
+    on_conflict: rename
+    exclude: [public.users, audit]
+    repositories: *repositories
+
+- name: Move the database to a new server, with the roles that it needs
+  lifeboat.recovery.pg_restore:
+    job: db1-lab
+    login_host: db2.example.com
+    login_password: "{{ vault_db2_password }}"
+    globals: needed
+    tablespaces: {fast_disk: nvme, old_disk: pg_default}
+    jobs: 8
+    repositories: *repositories
+
+- name: Restore a dump of the former nightly script
+  become: true
+  become_user: postgres
+  lifeboat.recovery.pg_restore:
+    dump: /mnt/backup/2026-11-20/shop.sql.gz
+    database: shop_from_script
+    owner: shop
 """
 
 RETURN = r"""
@@ -201,29 +196,39 @@ proved:
   returned: when a backup was found
   type: bool
   sample: true
+dump:
+  description: Name of the dump.
+  returned: when a dump was found
+  type: str
+  sample: shop.sql.gz
+form:
+  description: What the dump is. In C(sha256), the digest that was found beside it.
+  returned: when a dump was found
+  type: str
+  sample: a script, compressed by gzip
 database:
   description: Name of the database that was restored.
-  returned: when a backup was found
+  returned: when there is something to restore
   type: str
   sample: lab
 source_database:
-  description: Name of the database that was backed up.
-  returned: when a backup was found
+  description: Name of the database that was backed up. Empty if a dump does not say.
+  returned: when there is something to restore
   type: str
   sample: lab
 replaces:
   description: Whether there was a database of that name.
-  returned: when a backup was found
+  returned: when there is something to restore
   type: bool
   sample: true
 previous:
   description: Name under which the replaced database is kept, in check mode the pattern of it. Empty if there is none.
-  returned: when a backup was found
+  returned: when there is something to restore
   type: str
   sample: lab_before_20261120T083012Z
 stored_bytes:
-  description: Size of the dump in the repository.
-  returned: when a backup was found
+  description: Size of the dump as it is stored. C(-1) if its server does not say.
+  returned: when there is something to restore
   type: int
   sample: 20971520
 plain_bytes:
@@ -236,9 +241,32 @@ database_bytes:
   returned: when a backup was found
   type: int
   sample: 128974848
-problems:
-  description: What the target lacks. The restore is refused if there is anything.
+tables:
+  description: Tables and views that O(include) and O(exclude) leave, the first 100. Empty if everything comes.
+  returned: when there is something to restore
+  type: list
+  elements: str
+  sample: [sales.orders]
+left_out:
+  description: Parts of what is restored that need something that is not, and are left out, the first 100.
+  returned: when there is something to restore
+  type: list
+  elements: str
+  sample: ["FK CONSTRAINT sales.orders orders_who_fkey, which needs TABLE public.users"]
+roles:
+  description: Roles that are made first, the first 100.
   returned: when a backup was found
+  type: list
+  elements: str
+  sample: [shop]
+safety_backup:
+  description: Id of the backup of the replaced database. Empty if there is none.
+  returned: when a backup was restored
+  type: str
+  sample: 20261120T083010Z-4d5e6f
+problems:
+  description: What stands in the way. The restore is refused if there is anything.
+  returned: when there is something to restore
   type: list
   elements: str
   sample: [the login role may not create databases]
@@ -248,17 +276,17 @@ figures:
   type: dict
   sample: {tables: 12, rows: 48211, large_objects: 3, sequences: 9, objects: 61, size_bytes: 7890438, digest: 42c7…}
 fetch_seconds:
-  description: Time for fetching and verifying the backup.
+  description: Time for fetching and verifying what is restored.
   returned: when a database was restored
   type: float
   sample: 1.236
 load_seconds:
-  description: Time that C(pg_restore) took.
+  description: Time that C(pg_restore) or C(psql) took.
   returned: when a database was restored
   type: float
   sample: 4.325
 compare_seconds:
-  description: Time for comparing the restored database with the backup.
+  description: Time for comparing the restored database with what it was restored from.
   returned: when a database was restored
   type: float
   sample: 1.271
@@ -268,56 +296,26 @@ seconds:
   type: float
   sample: 7.113
 guard:
-  description: The safety rule that forbade the restore, such as V(confirm) or V(template_database).
+  description: The safety rule that forbade the restore, such as V(confirm), V(conflict) or V(template_database).
   returned: when a guard refused
   type: str
   sample: confirm
 """
 
-import dataclasses
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import database_restore as options
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import run as bridge
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import REPOSITORIES
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.postgres_options import POSTGRES_LOGIN
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.postgres_restores import (
-    restore_answer,
-    restore_plan_answer,
-    restore_request_from,
-)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import LifeboatError
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import restore_run
 
 
-@dataclasses.dataclass(frozen=True)
-class Planned:
-    """A restore that would be done."""
-
-    plan: restore_run.RestorePlan
-
-    @property
-    def changed(self) -> bool:
-        return True
-
-    def diff(self) -> tuple[bridge.Result, bridge.Result]:
-        """Return the databases that the restore touches, before and after."""
-        answer = self.result()
-        name, previous = answer["database"], answer["previous"]
-        before = {name: "the present database" if answer["replaces"] else None}
-        after = {name: f"backup {answer['id']} of {answer['job']} from {answer['repository']}"}
-        return before, {**after, **({previous: before[name]} if previous else {})}
-
-    def result(self) -> bridge.Result:
-        """Return which backup would be restored, from where, and what stands in its place."""
-        return restore_plan_answer(self.plan)
-
-
-def plan(module: AnsibleModule, params: bridge.Params) -> Planned:
-    """Choose the backup and look at the target; a refusal returns the plan, too."""
-    planned = Planned(restore_run.plan(restore_request_from(params)))
+def plan(module: AnsibleModule, params: bridge.Params) -> options.Planned:
+    """Choose what to restore and look at the target; a refusal returns the plan, too."""
+    planned = options.planned_dump(params) if params["dump"] else options.planned_backup(params)
     try:
-        restore_run.check(planned.plan)
+        planned.check()
     except LifeboatError as error:
         bridge.fail(module, error, planned.result())
     return planned
@@ -326,24 +324,19 @@ def plan(module: AnsibleModule, params: bridge.Params) -> Planned:
 def main() -> t.NoReturn:
     module = AnsibleModule(
         argument_spec={
-            "job": {"type": "str", "required": True},
+            "job": {"type": "str"},
             "backup": {"type": "str", "default": "latest_good"},
-            "database": {"type": "str"},
-            "confirm": {"type": "str"},
-            "keep_previous": {"type": "bool", "default": True},
-            "schema_only": {"type": "bool", "default": False},
-            "no_owner": {"type": "bool", "default": False},
-            "no_privileges": {"type": "bool", "default": False},
-            "jobs": {"type": "int", "default": 1},
-            "spool_dir": {"type": "path"},
-            **REPOSITORIES,
+            **options.DATABASE_RESTORE,
+            **options.FOREIGN_DUMP,
+            **options.OPTIONAL_REPOSITORIES,
             **POSTGRES_LOGIN,
         },
+        mutually_exclusive=[["dump", "job"], ["dump", "repositories"]],
+        required_one_of=[["job", "dump"]],
+        required_by={"job": ["repositories"], "dump": ["database"], "owner": ["dump"]},
         supports_check_mode=True,
     )
-    bridge.run(
-        module, lambda params: plan(module, params), lambda planned: restore_answer(restore_run.restore(planned.plan))
-    )
+    bridge.run(module, lambda params: plan(module, params), lambda planned: planned.apply())
 
 
 if __name__ == "__main__":

@@ -166,6 +166,30 @@ def test_what_was_backed_up_comes_back_after_a_disaster(two_places: Host) -> Non
     host.server.sql(f'DROP DATABASE "{restored["previous"]}" WITH (FORCE)')
 
 
+def test_parts_other_names_and_dumps_are_restored_by_their_options(host: Host) -> None:
+    host.call("run", "lab")
+    host.server.sql("CREATE TABLE extra AS SELECT 1 AS a", host.database)
+    host.call("run", "lab")
+    part = ["restore", "lab", "--database", "host part", "--include", "public.extra", "--globals", "needed"]
+    planned = host.ask(*part, "--dry-run")
+    assert planned["tables"] == ["public.extra"] and planned["roles"] == []
+    assert "  table       public.extra" in host.call(*part, "--dry-run").stdout
+    dump = host.folder / "extra.sql"
+    dump.write_text("CREATE TABLE t AS SELECT 5 AS a;\n--\n-- PostgreSQL database dump complete\n--\n")
+    dump.chmod(0o644)
+    other = ["restore", "lab", "--dump", str(dump), "--database", "host part"]
+    try:
+        assert host.ask(*part)["figures"]["rows"] == 1
+        assert host.ask(*part, "--on-conflict", "refuse", code=3)["error"]["guard"] == "conflict"
+        assert host.ask(*other, "--dry-run")["form"] == "a script"
+        assert host.ask(*other, code=3)["error"]["guard"] == "confirm"
+        host.ask(*other, "--confirm", "host part", "--drop-previous")
+        assert host.server.sql("SELECT a FROM t", "host part") == "5"
+    finally:
+        host.server.sql('DROP DATABASE IF EXISTS "host part"')
+        host.server.sql("DROP TABLE extra", host.database)
+
+
 def test_a_backup_can_be_restored_under_another_name(host: Host) -> None:
     host.ask("run", "lab")
     try:

@@ -173,7 +173,7 @@ def test_a_taken_name_is_refused_evaded_or_replaced_as_asked(shop: tuple[Postgre
     before = databases_of(server)
     with pytest.raises(GuardRefusal, match="on_conflict is 'refuse'") as caught:
         restored(login(server), place, confirm="shop", on_conflict="refuse")
-    assert caught.value.guard == "exists" and databases_of(server) == before
+    assert caught.value.guard == "conflict" and databases_of(server) == before
     result = restored(login(server), place, on_conflict="rename")
     with dropped(server, result.database, "fresh"):
         assert result.database.startswith("shop_restored_2") and result.previous == ""
@@ -207,8 +207,8 @@ def test_tables_and_indexes_go_to_the_tablespaces_that_they_are_mapped_to(postgr
         if server.identity:
             os.chown(folder, *server.identity)
         server.sql(f"CREATE TABLESPACE {name} LOCATION '{folder}'")
-    script = """
-        CREATE TABLE quick (a int, CONSTRAINT "quick key" PRIMARY KEY (a) USING INDEX TABLESPACE slow) TABLESPACE slow;
+    script = """CREATE TABLE quick (a int, CONSTRAINT "quick key" PRIMARY KEY (a) USING INDEX TABLESPACE slow)
+          TABLESPACE slow;
         INSERT INTO quick SELECT generate_series(1, 1000); CREATE INDEX quick_a ON quick (a) TABLESPACE slow;
         CREATE TABLE plain (a int); CREATE MATERIALIZED VIEW seen TABLESPACE slow AS SELECT count(*) FROM quick"""
     where = """SELECT c.relname || ' ' || coalesce(spcname, '-') FROM pg_class c

@@ -18,6 +18,7 @@ from ..repository.keep import TIERS
 from ..repository.proof import LEVELS
 from . import (
     commands,
+    database_restore_command,
     keeping_command,
     lock_command,
     mirror_command,
@@ -281,15 +282,13 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
 def _add_restore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backup", metavar="ID", default="latest_good", help="or latest, latest_good (default)")
     _add_repository(parser)
-    parser.add_argument("--database", metavar="NAME", default="", help="restore under this name; default: as it was")
     words = "replace this database, or overwrite and remove in this bucket or folder (repeatable)"
     parser.add_argument("--confirm", metavar="NAME", action="append", default=[], help=words)
-    parser.add_argument("--drop-previous", action="store_true", help="do not keep the database that is replaced")
-    parser.add_argument("--schema-only", action="store_true", help="without data")
-    parser.add_argument("--no-owner", action="store_true", help="all belongs to the login role")
-    parser.add_argument("--no-privileges", action="store_true", help="without GRANT and REVOKE")
-    parser.add_argument("--jobs", metavar="N", type=_positive, default=1, help="tables and indexes at once; default: 1")
+    words = "only what matches; of a database: SCHEMA or SCHEMA.TABLE"
+    parser.add_argument("--include", metavar="PATTERN", action="append", default=[], help=words)
+    parser.add_argument("--exclude", metavar="PATTERN", action="append", default=[], help="not what matches")
     parser.add_argument("--dry-run", action="store_true", help="only show what would be done")
+    database_restore_command.add_options(parser)
     restore_command.add_options(parser)
     set_command.add_restore_options(parser)
 
@@ -309,9 +308,3 @@ def _share(text: str) -> Share | None:
         return Share.parse(text)
     except UsageError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no share: {error.remedy}") from error
-
-
-def _positive(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
-    return int(text)

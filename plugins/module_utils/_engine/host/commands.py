@@ -13,19 +13,17 @@ import typing as t
 
 from .. import clock
 from ..errors import DONE, FAILED, INCOMPLETE, UsageError
-from ..postgres.archive import ScriptOptions
-from ..postgres.restore import RestoreOptions
 from ..verify.sample import parse_sample
 from ..verify.scratch import ScratchBucket
 from . import (
     catalog_view,
     check,
     copy_jobs,
+    database_restore_command,
     keeping_command,
     lock_command,
     prune_command,
     restore_command,
-    restore_run,
     run_command,
     server_command,
     set_command,
@@ -41,7 +39,6 @@ from .drills import try_out
 from .job_settings import JobSettings
 from .objects_job_settings import ObjectsSettings
 from .place import Place, Say
-from .restore_request import RestoreRequest
 from .run_as import Document, as_user, become, is_other, is_root
 from .set_settings import SetSettings
 from .shown import Shown
@@ -288,24 +285,8 @@ def _restore(config: Config, job: JobSettings, options: argparse.Namespace, say:
         return restore_command.restore(job, _chosen(places, options.repository, job), remarks, options, say)
     if not isinstance(job, DatabaseSettings):
         raise UsageError(f"Cannot restore job {job.name} like this", f"it is of kind {job.kind}", "use the modules")
-    script = ScriptOptions(options.schema_only, options.no_owner, options.no_privileges)
-    request = RestoreRequest(
-        job=job.name,
-        backup=options.backup,
-        places=_chosen(places, options.repository, job),
-        server=job.login(),
-        database=options.database,
-        confirm=restore_command.single(options.confirm),
-        keep_previous=not options.drop_previous,
-        options=RestoreOptions(script=script, jobs=options.jobs),
-        folder=job.scratch_dir,
-    )
-    planned = restore_run.plan(request)
-    notes = (*planned.notes, *catalog_view.remarks(_of(refused, options.repository)))
-    planned = dataclasses.replace(planned, notes=notes)
-    if options.dry_run:
-        return _restore_plan(planned)
-    return _restored(restore_run.restore(planned, say))
+    remarks = catalog_view.remarks(_of(refused, options.repository))
+    return database_restore_command.restore(job, _chosen(places, options.repository, job), remarks, options, say)
 
 
 def history(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
@@ -317,51 +298,6 @@ def history(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
     shown = restore_command.history(job, _chosen(places, options.repository, job), options)
     remarks = (*shown.remarks, *catalog_view.remarks(_of(refused, options.repository)))
     return dataclasses.replace(shown, remarks=remarks, exit_code=INCOMPLETE if remarks else shown.exit_code)
-
-
-def _restore_plan(planned: restore_run.RestorePlan) -> Shown:
-    manifest, target = planned.manifest, planned.target
-    is_unconfirmed = target.exists and planned.request.confirm != planned.database
-    document = {
-        "dry_run": True,
-        "job": planned.request.job,
-        "id": manifest.id,
-        "time": clock.to_text(manifest.started),
-        "repository": planned.first.place.name,
-        "database": planned.database,
-        "replaces": target.exists,
-        "needs_confirm": is_unconfirmed,
-        "problems": list(target.problems),
-        "notes": list(planned.notes),
-    }
-    shown = [
-        f"would restore {manifest.id} of {clock.to_text(manifest.started)} from {planned.first.place.name}",
-        f"as database {planned.database} of {planned.request.server}"
-        + (", replacing the one that is there" if target.exists else ", which is not there yet"),
-    ]
-    if is_unconfirmed:
-        shown.append(f"to replace it, say --confirm {planned.database}")
-    for problem in target.problems:
-        shown += tables.note(problem, "WRONG ")
-    for words in planned.notes:
-        shown += tables.note(words, "note: ")
-    return Shown(document, [tables.printable(line) for line in shown], FAILED if target.problems else DONE)
-
-
-def _restored(result: restore_run.RestoreResult) -> Shown:
-    document = {**dataclasses.asdict(result), "figures": dict(result.figures)}
-    shown = [
-        f"{result.job}: restored {result.id} from {result.repository} as database {result.database}, "
-        f"{tables.duration(result.seconds)}",
-        f"  compared with its archive: {result.figures.get('tables', '?')} tables, "
-        f"{result.figures.get('rows', '?')} rows",
-    ]
-    if result.previous:
-        shown.append(f"  the database that was there is kept as {result.previous}")
-    shown = [tables.printable(line) for line in shown]
-    for words in result.notes:
-        shown += tables.note(words, "note: ")
-    return Shown(document, shown)
 
 
 def show_status(config: Config, options: argparse.Namespace, _say: Say) -> Shown:

@@ -16,7 +16,7 @@ from ..postgres.archive import ScriptOptions
 from ..postgres.connection import connect
 from ..postgres.contents import read_contents
 from ..postgres.fingerprint import Fingerprint, fingerprint_of_archive
-from ..postgres.foreign_dump import of_new_database, with_locale_of
+from ..postgres.foreign_dump import of_new_database, require_whole_tar, with_locale_of
 from ..postgres.loading_role import hand_over, loading_role
 from ..postgres.properties import create_statement
 from ..postgres.quoting import identifier
@@ -142,6 +142,9 @@ class _Work:
     def _archive(self) -> t.Callable[[RestoreOptions, dict[str, t.Any]], Restored]:
         request, planned = self._request, self._planned
         path = self._on_this_host()
+        if planned.form.kind == "tar":
+            require_whole_tar(path, request.dump.name)
+            self._options = dataclasses.replace(self._options, jobs=1)
         contents = read_contents(path)
         tools = restore_tools(request.server, contents.dumped_by, request.database)
         selection = selection_of(request, contents)
@@ -152,8 +155,6 @@ class _Work:
         file.flush()
         script = dataclasses.replace(self._options.script, list_file=list_path)
         self._options = dataclasses.replace(self._options, script=script)
-        if planned.form.kind == "tar":
-            self._options = dataclasses.replace(self._options, jobs=1)
         archive = _whole(path, tools.pg_restore, script, request.dump.name)
         self._planned = dataclasses.replace(planned, contents=contents)
         return lambda options, source: restore_database(request.server, path, source, tools, options, expected=archive)

@@ -34,8 +34,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--only", metavar="NAME", action="append", default=[], help=words)
     group.add_argument("--prefix", metavar="TEXT", default="", help="only what begins with this")
     group.add_argument("--key", metavar="KEY", default="", help="only this object or file")
-    group.add_argument("--include", metavar="PATTERN", action="append", default=[], help="only what matches")
-    group.add_argument("--exclude", metavar="PATTERN", action="append", default=[], help="not what matches")
     group.add_argument("--to", metavar="FOLDER", default="", help="below this folder; default: where it was")
     group.add_argument(
         "--map", metavar="FROM=TO", action="append", default=[], help="a bucket or root, to another place"
@@ -81,17 +79,22 @@ def single(names: t.Sequence[str]) -> str:
     return names[0] if names else ""
 
 
-_OF_DATABASES = {
+_OF_DATABASES: dict[str, t.Any] = {
     "database": "",
     "drop_previous": False,
     "schema_only": False,
     "no_owner": False,
     "no_privileges": False,
     "jobs": 1,
+    **dict.fromkeys(("dump", "owner", "login_host", "login_port", "login_user", "login_password_file"), ""),
+    **dict.fromkeys(("safety_backup", "no_tablespaces", "trusted"), False),
+    "on_conflict": "replace",
+    "globals": "none",
+    "tablespace": [],
 }
 _OF_OBJECTS: dict[str, t.Any] = {
     **dict.fromkeys(("as_of", "prefix", "key", "to", "quarantine", "plan_file", "remarks_file"), ""),
-    **{name: [] for name in ("only", "include", "exclude", "map")},
+    **{name: [] for name in ("only", "map")},
     "what": "data",
     "conflicts": CONFLICTS[0],
     "exact": False,
@@ -164,7 +167,7 @@ def _request(job: ObjectsSettings, places: tuple[Place, ...], options: argparse.
         places=places,
         destination=_destination(job, options),
         collections=tuple(options.only),
-        map=_map(options.map),
+        map=pairs("--map", options.map),
         selection=Selection(options.prefix, keys, tuple(options.include), tuple(options.exclude)),
         what=options.what,
         conflicts=options.conflicts,
@@ -183,12 +186,13 @@ def _destination(job: ObjectsSettings, options: argparse.Namespace) -> Destinati
     return Server(job.login.client())
 
 
-def _map(pairs: t.Sequence[str]) -> dict[str, str]:
+def pairs(option: str, texts: t.Sequence[str]) -> dict[str, str]:
+    """Return what an option of the form FROM=TO says. Raises UsageError."""
     found = {}
-    for pair in pairs:
+    for pair in texts:
         name, equals, place = pair.partition("=")
         if not (name and equals and place):
-            raise UsageError(f"Cannot use --map {pair}", "it is no pair", "write it as FROM=TO")
+            raise UsageError(f"Cannot use {option} {pair}", "it is no pair", "write it as FROM=TO")
         found[name] = place
     return found
 

@@ -51,12 +51,12 @@ def name_on_server(server: Server, database: str, on_conflict: str) -> str:
 
 
 def guard_name(database: str, exists: bool, confirm: str, on_conflict: str) -> None:
-    """Raise GuardRefusal (`exists`, `confirm`) for a database that is there and may not be replaced."""
+    """Raise GuardRefusal (`conflict`, `confirm`) for a database that is there and may not be replaced."""
     if not exists:
         return
     if on_conflict == "refuse":
         raise GuardRefusal(
-            "exists",
+            "conflict",
             f"Cannot restore as database {database}",
             "it exists, and on_conflict is 'refuse'",
             "restore under another name, or set on_conflict to 'rename'",

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import typing as t
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from .description import Description
 from .tools import Tool
 
 _ARCHIVE = b"PGDMP"
-_HEAD = 512
+_HEAD = 512  # bytes: a block of a tar file
 # What files of these programs begin with (RFC 1952, RFC 8878 and the manuals).
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _OTHERS = {b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"PK\x03\x04": "zip", b"\x04\x22\x4d\x18": "lz4"}
@@ -65,6 +66,27 @@ def form_of(chunks: t.Iterable[bytes], name: str) -> Form:
             "look where it comes from",
         )
     return Form("sql", compression)
+
+
+def require_whole_tar(path: str, name: str) -> None:
+    """Raise DamagedError for a tar file that is cut: pg_restore would look for its end for ever (seen with 15 and 18).
+
+    A member is a block of 512 bytes, with its size as octal digits, and its bytes in whole blocks; a block of zeros is
+    behind the last one (POSIX.1-1988, ustar).
+    """
+    with open(path, "rb") as file:
+        size, position = os.fstat(file.fileno()).st_size, 0
+        while True:
+            file.seek(position)
+            header = file.read(_HEAD)
+            if len(header) == _HEAD and not header.strip(b"\0"):
+                return
+            digits = header[124:136].strip(b"\0 ")
+            if len(header) < _HEAD or not digits or digits.strip(b"01234567"):
+                raise DamagedError(f"Cannot read {name} to its end", "it is cut", "get it again")
+            position += _HEAD + -(-int(digits, 8) // _HEAD) * _HEAD
+            if position > size:
+                raise DamagedError(f"Cannot read {name} to its end", "it is cut", "get it again")
 
 
 def _first(chunks: t.Iterator[bytes]) -> bytes:

@@ -50,8 +50,8 @@ def loading_role(server: Server) -> t.Iterator[Server]:
             session.run(f"CREATE ROLE {identifier(name)} LOGIN PASSWORD {literal(scram.new_verifier(password))}")
             session.run(f"COMMENT ON ROLE {identifier(name)} IS {literal(_LOADING)}")
             session.run(f"GRANT {identifier(name)} TO CURRENT_USER")
-    reached("loader.made")
     try:
+        reached("loader.made")
         yield _reachable(dataclasses.replace(server, user=name, password=password))
     finally:
         with contextlib.suppress(LifeboatError), connect(server, server.maintenance_database) as session:

@@ -27,7 +27,7 @@ _PARTS = (
     "PUBLICATION TABLE", "PUBLICATION TABLES IN SCHEMA", "USER MAPPING", "NOT NULL CONSTRAINT",
 )  # fmt: skip
 _SHOWN = 10  # problems in an error's text
-_WORD = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^".]+?))\s*(\.|$)')
+_WORD = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^"\s.](?:[^".]*?[^"\s.])?))\s*(\.|$)')
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,22 @@ import datetime as dt
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import DamagedError, LifeboatError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import (
+    foreign_plan,
+    foreign_restore,
+    restore_run,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.candidates import Candidate
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.foreign_plan import DumpPlan
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.foreign_restore import DumpResult
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.restore_run import (
     RestorePlan,
     RestoreResult,
 )
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.foreign_dump import Form
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.globals_script import Role
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.roles import RolesPlan
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.selection import Selection
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.target import TargetCheck
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.catalog import Backup
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.manifest import Manifest, StoredFile
@@ -64,8 +75,8 @@ class Engine:
 @pytest.fixture
 def engine(monkeypatch):
     made = Engine()
-    monkeypatch.setattr(pg_restore.restore_run, "plan", made.plan)
-    monkeypatch.setattr(pg_restore.restore_run, "restore", made.restore)
+    monkeypatch.setattr(restore_run, "plan", made.plan)
+    monkeypatch.setattr(restore_run, "restore", made.restore)
     return made
 
 
@@ -142,7 +153,7 @@ def test_a_backup_that_is_not_there_is_a_failure(run, engine, monkeypatch):
     def nothing(_request):
         raise LifeboatError("Cannot find backup latest", "0 backups are known")
 
-    monkeypatch.setattr(pg_restore.restore_run, "plan", nothing)
+    monkeypatch.setattr(restore_run, "plan", nothing)
     assert run().failed
 
 
@@ -182,7 +193,92 @@ def test_the_defaults_are_careful(run, engine):
     assert not (script.schema_only or script.no_owner or script.no_privileges)
 
 
-@pytest.mark.parametrize("options", [{"job": "a b"}, {"jobs": 0}, {"repositories": []}])
+def test_what_is_chosen_reaches_the_request(run, engine):
+    run(
+        include=["sales", "public.users"],
+        exclude=["sales.log*"],
+        on_conflict="rename",
+        safety_backup=True,
+        globals="needed",
+        tablespaces={"fast": "slow"},
+        no_tablespaces=True,
+    )
+    (request,) = engine.requests
+    assert [pattern.text for pattern in (*request.include, *request.exclude)] == ["sales", "public.users", "sales.log*"]
+    assert (request.on_conflict, request.safety_backup, request.globals) == ("rename", True, "needed")
+    assert (request.options.tablespaces, request.options.with_tablespaces) == ({"fast": "slow"}, False)
+
+
+def test_a_plan_says_what_is_chosen_and_which_roles_are_made_and_stays_small(run, engine, monkeypatch):
+    selection = Selection((), tuple(f"public.t{n}" for n in range(150)), ("FK CONSTRAINT a b",), ())
+    roles = RolesPlan(make=(Role("shop"),))
+
+    def plan(request):
+        return dataclasses.replace(engine.plan(request), selection=selection, roles=roles)
+
+    monkeypatch.setattr(restore_run, "plan", plan)
+    end = run(check_mode=True)
+    assert len(end["tables"]) == 101 and end["tables"][-1] == "and 50 more"
+    assert (end["left_out"], end["roles"]) == (["FK CONSTRAINT a b"], ["shop"])
+    assert (end["diff"]["before"]["roles"], end["diff"]["after"]["roles"]) == ([], ["shop"])
+
+
+def test_a_taken_name_that_shall_be_refused_is_refused_in_spite_of_its_confirmation(run, engine):
+    end = run(on_conflict="refuse")
+    assert end.failed and end["guard"] == "conflict" and engine.restored == []
+
+
+class Dumps:
+    """Stands for the part of the engine that restores dumps from elsewhere."""
+
+    def __init__(self):
+        self.requests = []
+
+    def plan(self, request):
+        self.requests.append(request)
+        target = TargetCheck(True, 150018, (), ())
+        return DumpPlan(request, Form("sql", "gzip"), "lab", target, 900, "ab", True, None, None, ("a note",))
+
+    def restore(self, _planned):
+        return DumpResult("lab.sql.gz", "lab", "lab_before_x", {"rows": 7}, 1.0, 2.0, 0.5, 4.0, (), ("another note",))
+
+
+@pytest.fixture
+def run_dump(run_module, monkeypatch):
+    made = Dumps()
+    monkeypatch.setattr(foreign_plan, "plan", made.plan)
+    monkeypatch.setattr(foreign_restore, "restore", made.restore)
+    given = {"dump": "/srv/lab.sql.gz", "database": "lab", "confirm": "lab"}
+    return made, lambda check_mode=False, **options: run_module(pg_restore, check_mode, **{**given, **options})
+
+
+def test_a_dump_is_restored_and_check_mode_says_what_it_is(run_dump):
+    made, run = run_dump
+    planned, done = run(check_mode=True), run(owner="shop", trusted=True, dump_ca_cert="/etc/ca.pem")
+    assert (planned["form"], planned["sha256"], planned["stored_bytes"]) == ("a script, compressed by gzip", "ab", 900)
+    assert planned["diff"]["after"]["lab"] == "dump lab.sql.gz" and "figures" not in planned.answer
+    assert (done["previous"], done["figures"], done["seconds"]) == ("lab_before_x", {"rows": 7}, 4.0)
+    assert not made.requests[0].is_trusted and made.requests[1].is_trusted
+    assert (made.requests[1].owner, made.requests[1].dump.ca_file) == ("shop", "/etc/ca.pem")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"confirm": "other"},
+        {"database": None},
+        {"globals": "all"},
+        {"safety_backup": True},
+        {"jobs": 0},
+        {"job": "host1-lab", "repositories": [{"path": "/srv/a"}]},
+        {"include": ["a.b.c"]},
+    ],
+)
+def test_a_dump_is_not_restored_with_options_that_mean_nothing_for_it(run_dump, options):
+    assert run_dump[1](**options).failed
+
+
+@pytest.mark.parametrize("options", [{"job": "a b"}, {"jobs": 0}, {"repositories": []}, {"include": [""]}])
 def test_a_wrong_option_is_refused_before_anything_is_asked(run, engine, options):
     assert run(**options).failed
     assert engine.requests == []
