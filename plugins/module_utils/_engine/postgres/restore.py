@@ -16,6 +16,7 @@ from .archive import ScriptOptions, refuse_foreign_format
 from .comparison import Comparison, compare
 from .connection import Server, connect
 from .description import Description
+from .dump import DumpOptions
 from .fingerprint import Fingerprint, fingerprint_of_archive, fingerprint_of_database
 from .output import judge_words
 from .properties import apply, create_statement, property_statements, reading_settings
@@ -212,7 +213,9 @@ def _compared(
     options: RestoreOptions,
     version: int,
 ) -> Comparison:
-    restored = fingerprint_of_database(server, name, tools, options.script)
+    # What the archive of a standby lacks, empty tables and sequences that never counted, is new here.
+    dump = DumpOptions(with_unlogged_data=not source.get("is_standby", False))
+    restored = fingerprint_of_database(server, name, tools, options.script, dump)
     reached("restore.compared")
     same_major = int(source["server_version_number"]) // 10000 == version // 10000
     return compare(archive, restored, same_major=same_major)
