@@ -44,10 +44,17 @@ options:
     aliases: [role]
   databases:
     description:
-      - The databases that it shall be able to back up.
+      - The databases that it shall be able to back up. Either this or O(all_databases) is required.
     type: list
     elements: str
-    required: true
+    default: []
+  all_databases:
+    description:
+      - Whether it shall be able to back up all databases that take connections now, but V(template1).
+      - A database that is made later lets everybody connect unless somebody revokes that. For its large objects of
+        superusers another run is needed.
+    type: bool
+    default: false
   password:
     description:
       - The password of the role. It is compared with what the server stores, and set only if it is another one.
@@ -74,6 +81,13 @@ EXAMPLES = r"""
   lifeboat.recovery.pg_backup_role:
     name: lifeboat
     databases: [shop, wiki]
+
+- name: Make a role that can back up all databases
+  become: true
+  become_user: postgres
+  lifeboat.recovery.pg_backup_role:
+    name: lifeboat
+    all_databases: true
 
 - name: Say what a role of another server lacks
   lifeboat.recovery.pg_backup_role:
@@ -119,8 +133,10 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.postgres
     POSTGRES_LOGIN,
     server_from,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres import backup_role
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import UsageError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres import backup_role, databases
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.connection import Server
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.databases import Selection
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,11 +161,20 @@ class Planned:
 def plan(params: bridge.Params) -> Planned:
     """Look at the role; one that lacks nothing must be able to dump everything."""
     server = server_from(params)
-    wanted = backup_role.Wanted(params["name"], tuple(dict.fromkeys(params["databases"])), params["password"] or "")
+    wanted = backup_role.Wanted(params["name"], _databases(server, params), params["password"] or "")
     planned = Planned(server, wanted, backup_role.plan(server, wanted))
     if not planned.changed:
         backup_role.require_whole_dumps(server, wanted)
     return planned
+
+
+def _databases(server: Server, params: bridge.Params) -> tuple[str, ...]:
+    names = list(params["databases"])
+    if params["all_databases"]:
+        names += [each.name for each in databases.chosen(databases.databases_of(server), Selection()).databases]
+    if not names:
+        raise UsageError(f"Cannot make role {params['name']}", "no database is named", "set databases or all_databases")
+    return tuple(dict.fromkeys(names))
 
 
 def apply(planned: Planned) -> bridge.Result:
@@ -163,7 +188,8 @@ def main() -> t.NoReturn:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True, "aliases": ["role"]},
-            "databases": {"type": "list", "elements": "str", "required": True},
+            "databases": {"type": "list", "elements": "str", "default": []},
+            "all_databases": {"type": "bool", "default": False},
             "password": {"type": "str", "no_log": True},
             **POSTGRES_LOGIN,
         },

@@ -182,3 +182,29 @@ def test_ten_thousand_tables_come_back(postgres: Postgres, folder: Path) -> None
             assert data_of(server, "many_again") == data_of(server, "many")
         finally:
             server.sql("DROP DATABASE many_again WITH (FORCE)")
+
+
+def test_foreign_tables_of_real_wrappers_come_back_without_their_servers(postgres: Postgres, folder: Path) -> None:
+    """Only the distribution's server has these extensions; the others load a wrapper without handler (corpus.sql)."""
+    server = postgres(MAJORS[0])
+    script = """CREATE EXTENSION postgres_fdw; CREATE EXTENSION file_fdw;
+        CREATE SERVER away FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '1', dbname 'x');
+        CREATE USER MAPPING FOR postgres SERVER away OPTIONS (user 'u', password 'p');
+        CREATE SERVER disk FOREIGN DATA WRAPPER file_fdw;
+        CREATE FOREIGN TABLE passwd (line text) SERVER disk OPTIONS (filename '/nowhere', format 'text');
+        CREATE TABLE sale (id int, region text) PARTITION BY LIST (region);
+        CREATE TABLE sale_here PARTITION OF sale FOR VALUES IN ('here');
+        CREATE FOREIGN TABLE sale_there PARTITION OF sale FOR VALUES IN ('there') SERVER away;
+        INSERT INTO sale SELECT i, 'here' FROM generate_series(1, 100) i"""
+    with database(server, "federated", script):
+        place = directory_place(folder / "federated", "local")
+        assert "rows of foreign tables stay on their servers" in str(
+            back_up(job_of(server, "federated", place)).warnings
+        )
+        result = restored(login(server), place, database="federated_again")
+        try:
+            assert differences((server, "federated"), (server, "federated_again")) == []
+            assert "no statistics were gathered of tables that have foreign parts: public.sale" in result.notes
+            assert server.sql("SELECT reltuples FROM pg_class WHERE relname = 'sale_here'", "federated_again") == "100"
+        finally:
+            server.sql("DROP DATABASE federated_again WITH (FORCE)")

@@ -141,13 +141,14 @@ def _server(fields: Fields) -> Server:
         raise fields.refuse("login_host", "stands beside login_unix_socket", "give one of them")
     bin_dir = fields.path("bin_dir")
     container = _container(fields, bin_dir)
-    more: dict[str, t.Any] = {"pass_file": fields.path("login_pass_file"), "session_role": fields.text("session_role")}
+    pass_file, session_role = fields.path("login_pass_file"), fields.text("session_role")
     if fields.has("login_service") or fields.has("login_service_file"):
         for key in _OF_SERVICE:
             if fields.has(key):
                 raise fields.refuse(key, "stands beside login_service, which says it", "give one of them")
         service, file = fields.text("login_service", None), fields.path("login_service_file")
-        return Server("", 0, service=service, service_file=file, bin_dir=bin_dir, **more)
+        found = Server("", 0, service=service, service_file=file, bin_dir=bin_dir)
+        return dataclasses.replace(found, pass_file=pass_file, session_role=session_role)
     return Server(
         host=host or folder or ("" if container else Server.host),
         port=fields.whole("login_port", Server.port, 1, 65535),
@@ -156,7 +157,8 @@ def _server(fields: Fields) -> Server:
         ca_file=fields.path("ca_cert"),
         bin_dir="" if container else bin_dir,
         container=container,
-        **more,
+        pass_file=pass_file,
+        session_role=session_role,
     )
 
 

@@ -191,7 +191,7 @@ def _notes(request: DumpRequest, form: Form, digest: str) -> t.Iterator[str]:
 
 
 def check(planned: DumpPlan) -> None:
-    """Refuse a plan that may not or cannot be carried out. Raises GuardRefusal (`confirm`, `conflict`), LifeboatError."""
+    """Refuse what may not or cannot be done. Raises GuardRefusal (`confirm`, `conflict`), LifeboatError."""
     guard_name(planned.database, planned.target.exists, planned.request.confirm, planned.request.on_conflict)
     planned.target.require(planned.database)
 

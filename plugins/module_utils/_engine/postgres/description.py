@@ -73,7 +73,7 @@ def describe_database(server: Server, database: str) -> dict[str, t.Any]:
     `connection_limit`, `allow_connections`, `is_template`, `comment`, `tablespace`, `tablespaces` (names in use), `acl`
     (null: the default; else grantee ('' is PUBLIC), privilege, grantable), `settings` (role ('' is all), name, value),
     `roles` (name, is_superuser: owners and grantees), `extensions` (name, version, schema), `size_bytes`,
-    `server_time`.
+    `server_time`, and for a standby, which has no rows of unlogged tables, `is_standby` (true).
     """
     with connect(server, database) as session:
         found = dict(zip(_PROPERTY_NAMES, session.rows(_PROPERTIES)[0]))
@@ -98,6 +98,7 @@ def describe_database(server: Server, database: str) -> dict[str, t.Any]:
             "extensions": _records(session, _EXTENSIONS, "name", "version", "schema"),
             "size_bytes": int(session.value("SELECT pg_database_size(current_database())")),
             "server_time": clock.to_text(session.value("SELECT clock_timestamp()")),
+            **({"is_standby": True} if session.value("SELECT pg_is_in_recovery()") else {}),
         }
 
 

@@ -276,3 +276,17 @@ def test_one_database_or_several_must_be_named_and_not_both(several, run):
     assert several.do(database="lab").failed
     assert several.do(databases=None).failed
     assert "neither all nor a list" in several.do(databases="lab")["msg"]
+
+
+def test_a_service_a_password_file_and_a_role_reach_the_engine(run, engine):
+    run(login_service="lab", login_service_file="/srv/services", login_pass_file="/srv/pass", session_role="owner")
+    server = engine.planned[0].server
+    assert (server.service, server.service_file, server.pass_file) == ("lab", "/srv/services", "/srv/pass")
+    assert (server.session_role, server.host) == ("owner", "")
+
+
+def test_what_a_service_says_is_not_said_twice(run):
+    for options in ({"login_host": "db1"}, {"login_unix_socket": "/run"}, {"login_password": "x"}):
+        end = run(login_service="lab", **options)
+        assert end.failed and "stands beside login_service" in end["msg"]
+    assert "name the service" in run(login_service_file="/srv/services")["msg"]

@@ -9,6 +9,7 @@ import dataclasses
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import LifeboatError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres import backup_role
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.databases import Database
 from ansible_collections.lifeboat.recovery.plugins.modules import pg_backup_role
 
 LACKING = backup_role.RolePlan(
@@ -61,3 +62,15 @@ def test_a_role_that_lacks_nothing_must_be_able_to_dump(run_module, calls, monke
     monkeypatch.setattr(backup_role, "require_whole_dumps", refuse)
     end = run_module(pg_backup_role, check_mode=True, name="lifeboat", databases=["shop"])
     assert end.failed and end["remedy"] == "be a superuser"
+
+
+def test_all_databases_are_those_that_take_connections(run_module, calls, monkeypatch):
+    there = (Database("postgres", True, 1), Database("shop", True, 2), Database("template1", True, 1))
+    monkeypatch.setattr(pg_backup_role.databases, "databases_of", lambda server: there)
+    run_module(pg_backup_role, check_mode=True, name="lifeboat", all_databases=True, databases=["shop"])
+    assert calls[0].databases == ("shop", "postgres")
+
+
+def test_some_database_must_be_named(run_module, calls):
+    end = run_module(pg_backup_role, name="lifeboat")
+    assert end.failed and "no database is named" in end["msg"] and calls == []

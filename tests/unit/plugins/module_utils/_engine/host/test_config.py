@@ -493,3 +493,27 @@ def test_a_repository_says_with_which_file_its_keyring_is_opened(tmp_path):
 def test_a_mistake_in_a_keyring_is_named(value, words):
     error = refused(changed("repositories/local/keyring", value))
     assert words in error.cause and "canary" not in str(error)
+
+
+def test_a_server_is_reached_by_a_service_and_its_role():
+    document = changed("jobs/db1-shop/login_service", "lab")
+    document["jobs"]["db1-shop"].update(login_service_file="/srv/services", login_pass_file="/p", session_role="owner")
+    server = parsed(document).job("db1-shop").server
+    assert (server.service, server.service_file, server.pass_file) == ("lab", "/srv/services", "/p")
+    assert (server.session_role, server.host, server.container) == ("owner", "", None)
+    assert parsed(changed("jobs/db1-shop/session_role", "owner")).job("db1-shop").server.session_role == "owner"
+
+
+@pytest.mark.parametrize(
+    "key", ["login_host", "login_port", "login_unix_socket", "login_user", "ssl_mode", "container"]
+)
+def test_what_the_service_says_is_not_said_twice(key):
+    document = changed("jobs/db1-shop/login_service", "lab")
+    document["jobs"]["db1-shop"][key] = {"login_port": 5432, "container": "shop-db", "ssl_mode": "require"}.get(
+        key, "/x"
+    )
+    assert f"{key} stands beside login_service" in str(refused(document))
+
+
+def test_a_service_file_wants_a_service():
+    assert "login_service is missing" in str(refused(changed("jobs/db1-shop/login_service_file", "/srv/services")))

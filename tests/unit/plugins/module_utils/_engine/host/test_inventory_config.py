@@ -208,11 +208,12 @@ def test_one_role_serves_all_databases_of_a_server():
     jobs = [SHOP, {**SHOP, "name": "wiki", "database": "wiki"}, {**SHOP, "name": "again"}, ETC]
     far = {**SHOP, "login_host": "db2", "login_user": "backup", "login_password": "x", "login_port": 5433}
     assert database_roles([*jobs, far], "lifeboat") == [
-        {"name": "lifeboat", "password": "", "databases": ["shop", "wiki"], "server": {}},
+        {"name": "lifeboat", "password": "", "databases": ["shop", "wiki"], "all_databases": False, "server": {}},
         {
             "name": "backup",
             "password": "x",
             "databases": ["shop"],
+            "all_databases": False,
             "server": {"login_host": "db2", "login_port": 5433},
         },
     ]
@@ -239,3 +240,17 @@ def test_the_secret_of_a_keyring_becomes_a_file_of_each_user_of_the_repository()
 def test_a_file_with_the_secret_of_a_keyring_is_passed_on():
     found = made(repositories=({**LOCAL, "keyring": {"secret_file": "/root/secret"}}, SITE))
     assert found.document["repositories"]["local"]["keyring"] == {"secret_file": "/root/secret"}
+
+
+def test_the_role_of_all_databases_is_told_so_and_that_of_a_service_is_left_to_its_file():
+    all_of_them = {"name": "all", "kind": "pg_database", "databases": "all", "parallel": "4"}
+    some = {**all_of_them, "name": "some", "databases": ["shop", "wiki"]}
+    by_service = {**SHOP, "name": "far", "login_service": "lab"}
+    (role,) = database_roles([all_of_them, some, SHOP, by_service], "lifeboat")
+    assert (role["databases"], role["all_databases"]) == (["shop", "wiki"], True)
+
+
+def test_a_job_for_all_databases_is_translated():
+    job = {"name": "all", "kind": "pg_database", "databases": "all", "exclude": ["test_*"], "parallel": "4"}
+    found = host_files("db1", [job], [{"name": "local", "path": "/srv"}]).document["jobs"]["db1-all"]
+    assert (found["databases"], found["exclude"], found["parallel"]) == ("all", ["test_*"], 4)

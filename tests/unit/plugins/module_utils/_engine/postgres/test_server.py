@@ -39,3 +39,18 @@ def test_the_dump_is_uncompressed_patient_and_names_the_database_by_value() -> N
 def test_a_socket_is_local_and_a_name_is_not() -> None:
     assert Server().is_local
     assert not SERVER.is_local
+
+
+def test_a_service_says_where_and_as_whom_and_roles_and_password_files_go_with_everything() -> None:
+    role = 'the "owner" \\ of'
+    server = Server("", 0, service="lab", service_file="/srv/services", pass_file="/srv/pass", session_role=role)
+    assert server.environment() == {
+        "PGSERVICE": "lab",
+        "PGSERVICEFILE": "/srv/services",
+        "PGPASSFILE": "/srv/pass",
+        "PGOPTIONS": '-c role=the\\ "owner"\\ \\\\\\ of',
+        "PGCONNECT_TIMEOUT": "10",
+        "PGAPPNAME": "lifeboat",
+        "PGTZ": "UTC",
+    }
+    assert not server.is_local and str(server) == "service lab"
