@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from cache import cache_folder, lock
 from gate_checks import run_pytest
 from gate_molecule import docker_daemon
 from gate_runner import Workplace
@@ -17,7 +16,6 @@ from gate_runner import Workplace
 
 def containers(place: Workplace) -> str:
     """Jobs on PostgreSQL in containers do what other jobs do; the image is that of the hosts of Molecule."""
-    # Whoever starts the daemon ends it: not while the other gate uses it.
-    with lock(cache_folder() / "molecule"), docker_daemon(place):
+    with docker_daemon(place):
         image = place.run(sys.executable, Path(__file__).with_name("host_image.py")).split()[-1]
         return run_pytest(place, "tests/containers", env={"LIFEBOAT_HOST_IMAGE": image})

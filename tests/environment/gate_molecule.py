@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import typing as t
 from pathlib import Path
@@ -49,7 +50,7 @@ def _scenarios(place: Workplace, left_out: frozenset[str]) -> str:
     if not names:
         raise GateFailure("there is no scenario beside the default one, which makes the hosts")
     # The hosts' names are known to the whole machine.
-    with lock(cache_folder() / "molecule"), docker_daemon(place):
+    with docker_daemon(place), lock(cache_folder() / "molecule-hosts"):
         image = place.run(sys.executable, Path(__file__).with_name("host_image.py")).split()[-1]
         root = collection_root.linked()
         env = _variables(place, root, image)
@@ -84,9 +85,42 @@ def _variables(place: Workplace, root: Path, image: str) -> dict[str, str]:
     }
 
 
+class _Daemon:
+    """A Docker daemon that the gates of one run use together: the first brings it, the last ends it."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._users = 0
+        self._at_end = contextlib.ExitStack()
+
+    @contextlib.contextmanager
+    def in_use(self, place: Workplace) -> t.Iterator[None]:
+        with self._turn:
+            if not self._users:
+                with contextlib.ExitStack() as made:
+                    made.enter_context(lock(cache_folder() / "molecule"))  # another run may end its own at any time
+                    made.enter_context(_running(place))
+                    self._at_end = made.pop_all()
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._users -= 1
+                if not self._users:
+                    self._at_end.close()
+
+
+_DAEMON = _Daemon()
+
+
+def docker_daemon(place: Workplace) -> contextlib.AbstractContextManager[None]:
+    """Have a Docker daemon: the one that runs, else one of our own for as long as gates use it. Raises SetupError."""
+    return _DAEMON.in_use(place)
+
+
 @contextlib.contextmanager
-def docker_daemon(place: Workplace) -> t.Iterator[None]:
-    """Have a Docker daemon: the one that runs, else one of our own for as long as this lasts. Raises SetupError."""
+def _running(place: Workplace) -> t.Iterator[None]:
     if shutil.which("docker") is None:
         raise SetupError("docker is not on PATH.\nRemedy: install docker.io, or leave this gate out: SKIP=molecule.")
     if _answers():

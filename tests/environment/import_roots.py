@@ -4,9 +4,9 @@
 
 """Which plugins one has to import so that all of them have been imported.
 
-ansible-test's import test begins anew for every file, so it compiles the whole engine once per file of the engine. That
-every file can be the first one, whatever imports it, is the same on every Python; whether it can be imported at all is
-what another Python may see in another way, and for that it is enough that somebody imports it.
+ansible-test's import test begins anew for every file, so it compiles the whole engine once per file of the engine. No
+file imports itself by way of others (tests/unit/contracts/test_imports.py), so each of them can be the first one;
+whether it can be imported at all shows where somebody imports it.
 """
 
 from __future__ import annotations

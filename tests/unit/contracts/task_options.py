@@ -70,6 +70,7 @@ def module_problems(name: str, given: t.Any, is_complete: bool = True) -> list[s
     return option_problems(name, given, arguments["argument_spec"], rules, is_complete)
 
 
+@functools.cache
 def role_options(role: str) -> Options:
     """Return the options of a role."""
     path = collection.ROOT / "roles" / role / "meta" / "argument_specs.yml"

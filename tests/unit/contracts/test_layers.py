@@ -58,7 +58,7 @@ def engine_problems(path: str, source: str) -> list[str]:
     """Return what is wrong with the imports of an engine file; `path` is relative to the engine."""
     place = pathlib.PurePosixPath(path).with_suffix("").parts
     problems = []
-    for found in imports(ast.parse(source)):
+    for found in imports(collection.tree(source)):
         where = f"{path}:{found.line}"
         first = found.name.partition(".")[0]
         if found.level == 0:
@@ -85,7 +85,7 @@ def layer_problems(where: str, part: str, target: str) -> list[str]:
 
 def only_place_problems(path: str, source: str) -> list[str]:
     """Return where a source uses children or a clock though it is not the place for that."""
-    tree = ast.parse(source)
+    tree = collection.tree(source)
     banned: dict[str, frozenset[str]] = {}
     calls: dict[str, tuple[str, ...]] = {}
     if path != "child.py":

@@ -162,14 +162,14 @@ def test_playbooks_give_modules_options_that_they_have(name):
 @pytest.mark.parametrize("name", ["tests/environment", "extensions/molecule"])
 def test_plays_of_the_tests_give_modules_options_that_they_have(name):
     folder = collection.ROOT / name
-    for path in (path for path in collection.files() if folder in path.parents and path.suffix == ".yml"):
+    for path in (path for path in collection.files() if path.suffix == ".yml" and path.is_relative_to(folder)):
         assert task_problems(collection.load_yaml(text_of(path))) == [], collection.relative(path)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=collection.relative)
 def test_variables_on_a_page_are_those_of_the_playbooks_or_tests(page):
     folders = [collection.ROOT / name for name in ("playbooks", "roles", "inventories", "tests/environment")]
-    sources = [path for path in collection.files() if any(folder in path.parents for folder in folders)]
+    sources = [path for path in collection.files() if any(path.is_relative_to(folder) for folder in folders)]
     known = {name for path in sources if path.suffix in (".yml", ".py") for name in variables(text_of(path))}
     assert variables(text_of(page)) - known - {*metrics.FAMILIES, metrics.JOB, metrics.MIRROR} == set()
 

@@ -57,7 +57,7 @@ REGISTRY = re.compile(
 def function_problems(path: str, source: str) -> list[str]:
     return [
         f"{path}: {node.name} has {lines} lines"
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(collection.tree(source))
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         and (lines := (node.end_lineno or node.lineno) - node.lineno + 1) > MOST_LINES_OF_A_FUNCTION
     ]

@@ -20,7 +20,7 @@ from ..s3.failure import S3Error
 from ..s3.listing import Listed
 from ..s3.object_properties import NO_LOCK, ObjectProperties
 from . import bucket_documents
-from .mirror_bucket import of_object
+from .object_errors import of_object
 from .remarks import SKIPPED
 from .rows import Item, Properties, order
 from .source import ChangedError, Described, Order, Outcome, Take, VanishedError

@@ -13,14 +13,13 @@ import typing as t
 
 from .. import clock
 from ..s3 import flight
-from ..s3.calls import Part, PartLayout, Put
+from ..s3.calls import Part, PartLayout, Put, composite_etag
 from ..s3.client import S3Client
 from ..s3.failure import S3Error
 from ..s3.multipart import MultipartUpload, part_sizes
 from ..s3.object_properties import NO_LOCK, Lock, ObjectProperties
 from . import bucket_documents, file_properties, mangling
 from .bucket_source import BucketSource, for_one_object, properties_of
-from .mirror_bucket_upload import composite_etag
 from .rows import Item, Properties, Row
 from .source import ObjectError
 from .target import Bring, Take, Written

@@ -4,15 +4,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
-import http.client
 import typing as t
 
 from .. import clock
-from ..errors import GuardRefusal, LifeboatError
-from ..s3 import failure, flight, object_properties
+from ..errors import GuardRefusal
+from ..s3 import flight, object_properties
 from ..s3.client import S3Client
 from ..s3.download import Stored
 from ..s3.failure import S3Error
@@ -20,8 +18,9 @@ from ..s3.listing import Listed
 from ..s3.object_properties import CONTENT_HEADERS, METADATA, ObjectProperties
 from .mirror_guards import Location
 from .mirror_sides import QUARANTINE, Subject
+from .object_errors import for_one_object, of_object
 from .rows import Item
-from .source import ChangedError, ObjectError, VanishedError
+from .source import ChangedError, VanishedError
 
 # Metadata of an object whose ETag cannot be that of its source: it says which one it is a copy of.
 SOURCE_ETAG = "lifeboat-source-etag"
@@ -41,42 +40,6 @@ _TOLD = frozenset(
     )
 )
 _GROWN = 1024 * 1024  # bytes that a small object may have grown by since it was listed
-# What is said of one object, and will be said of all others too: the run ends.
-_ACCOUNT_CODES = frozenset(
-    (
-        "ExpiredToken",
-        "InvalidAccessKeyId",
-        "InvalidToken",
-        "NoSuchBucket",
-        "QuotaExceeded",
-        "RequestTimeTooSkewed",
-        "SignatureDoesNotMatch",
-        "XMinioAdminBucketQuotaExceeded",
-        "XMinioStorageFull",
-        failure.NO_TLS,
-        failure.UNTRUSTED,
-    )
-)
-
-
-def of_object(error: S3Error) -> LifeboatError:
-    """Return an error of a request for one object as one of that object, unless it concerns all of them."""
-    if error.is_transient or error.status == 0 or error.code in _ACCOUNT_CODES:
-        return error
-    if error.is_missing_key:
-        kind: type[ObjectError] = VanishedError
-    else:
-        kind = ChangedError if error.status == http.client.PRECONDITION_FAILED else ObjectError
-    return kind(error.problem, error.cause, error.remedy)
-
-
-@contextlib.contextmanager
-def for_one_object() -> t.Iterator[None]:
-    """Let errors of requests for one object out as errors of that object."""
-    try:
-        yield
-    except S3Error as error:
-        raise of_object(error) from error
 
 
 class BucketSide:

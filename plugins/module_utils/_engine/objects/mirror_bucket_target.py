@@ -18,12 +18,13 @@ from ..s3 import flight, listing
 from ..s3.client import S3Client
 from ..s3.failure import S3Error
 from ..s3.object_properties import NO_LOCK, Lock, ObjectProperties
-from .mirror_bucket import SOURCE_ETAG, BucketSide, BucketSource, for_one_object
+from .mirror_bucket import SOURCE_ETAG, BucketSide, BucketSource
 from .mirror_bucket_upload import BucketUpload, drop_unfinished
 from .mirror_copy import keeps_layout, parts_of
 from .mirror_guards import Location
 from .mirror_plan import Verdict
 from .mirror_sides import QUARANTINE, MirrorSource, Subject, Upload
+from .object_errors import for_one_object
 from .rows import Item
 from .source import ObjectError, VanishedError
 

@@ -5,14 +5,13 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import typing as t
 
-from ..s3.calls import Part
+from ..s3.calls import Part, composite_etag
 from ..s3.client import S3Client
 from ..s3.failure import S3Error
-from .mirror_bucket import for_one_object
 from .mirror_sides import Subject
+from .object_errors import for_one_object
 from .source import ChangedError
 
 if t.TYPE_CHECKING:
@@ -83,14 +82,3 @@ class BucketUpload:
         """Drop what came."""
         with contextlib.suppress(Exception):
             self._client.abort_upload(self._target.bucket, self._key, self._upload_id)
-
-
-def composite_etag(parts: t.Sequence[Part]) -> str:
-    """Return the ETag of an object made of `parts`: the MD5 of their MD5s, and their count; empty where the server
-    gives parts other ETags than MD5.
-    """
-    try:
-        digests = b"".join(bytes.fromhex(part.etag) for part in parts)
-    except ValueError:
-        return ""
-    return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"

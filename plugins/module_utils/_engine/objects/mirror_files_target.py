@@ -8,11 +8,11 @@ import dataclasses
 import functools
 import hashlib
 
-from .mirror_bucket import for_one_object
 from .mirror_bucket_target import BucketTarget
 from .mirror_copy import WHOLE, parts_of
 from .mirror_plan import Verdict
 from .mirror_sides import MirrorSource, Subject
+from .object_errors import for_one_object
 from .property_writer import modified_ns
 from .rows import Item, Row
 from .source import ObjectError

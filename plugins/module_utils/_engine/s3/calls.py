@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import typing as t
 
 from ..errors import UsageError
@@ -31,6 +32,17 @@ class Part:
     number: int  # 1 to 10,000
     etag: str  # without quotes
     crc32: str  # base64
+
+
+def composite_etag(parts: t.Sequence[Part]) -> str:
+    """Return the ETag of an object made of `parts`: the MD5 of their MD5s, and their count; empty where the server
+    gives parts other ETags than MD5.
+    """
+    try:
+        digests = b"".join(bytes.fromhex(part.etag) for part in parts)
+    except ValueError:
+        return ""
+    return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 import types
@@ -13,7 +14,8 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import z
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import LifeboatError, UsageError
 from ansible_collections.lifeboat.recovery.plugins.modules import backup_command
 
-DATA = zipapp.build("/usr/bin/env python3")
+BUILD = functools.cache(zipapp.build)  # the same bytes each time, and seconds to make: tested with zipapp
+DATA = BUILD("/usr/bin/env python3")
 
 
 class Module:
@@ -43,6 +45,11 @@ class Module:
 
     def atomic_move(self, source, target):
         os.replace(source, target)
+
+
+@pytest.fixture(autouse=True)
+def built_once(monkeypatch):
+    monkeypatch.setattr(zipapp, "build", BUILD)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors i
     GuardRefusal,
     IncompleteError,
     LifeboatError,
+    UsageError,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import (
     acknowledging,
@@ -50,6 +51,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.publish import Run
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.stored_files import needed_files
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.drill_place import DrillPlace
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.outcome import Outcome
 
 JOB = "web1-www"
 FILES = 130  # enough for what only more than a hundred can set off
@@ -252,6 +254,20 @@ def test_a_backup_whose_last_reading_failed_is_no_base(world: World) -> None:
     third = world.back_up(here)
     assert third.base == first.id
     assert any("pack-0000" in words for words in third.warnings)
+
+
+def test_a_restore_is_tried_out_by_who_hands_in_how_and_not_after_each_backup(world: World) -> None:
+    here = world.place("here")
+    made = manifest_of(here, world.back_up(here).id)
+    with pytest.raises(UsageError, match="verify at level restore"):
+        proving.prove(here.store, made, "restore", DrillPlace())
+    tried = Outcome("restore", {made.id: ()}, {"tried": "out"})
+    assert proving.prove(here.store, made, "restore", DrillPlace(), drill=lambda *_: tried) is tried
+    assert [each.report for each in proof.records(here.store, JOB, made.id) if each.level == "restore"] == [
+        tried.report
+    ]
+    with pytest.raises(UsageError, match="on a schedule"):
+        world.back_up(here, proof="restore")
 
 
 def test_a_bad_pack_of_an_earlier_backup_is_found_through_its_record_alone(world: World) -> None:

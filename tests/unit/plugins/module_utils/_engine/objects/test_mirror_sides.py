@@ -8,10 +8,6 @@ import hashlib
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects import mirror_bucket_target as target
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_bucket import of_object
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_bucket_upload import (
-    composite_etag,
-)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_copy import (
     MOST_PART,
     WHOLE,
@@ -22,13 +18,14 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_guards import Location
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_plan import Verdict
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_sides import Subject
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.object_errors import of_object
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.rows import Item
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.source import (
     ChangedError,
     ObjectError,
     VanishedError,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.calls import Part
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.calls import Part, composite_etag
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.failure import S3Error
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.object_properties import (
     NO_LOCK,
