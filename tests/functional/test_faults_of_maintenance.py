@@ -203,6 +203,8 @@ def test_what_a_sweep_finds_is_left_of_killed_runs_and_nothing_else(
         for step in steps[:: max(1, len(steps) // 8)]:
             watched.change({"folder-2/more": step.encode() * 50})
             object_driver.run(watched.order(step=step, fault="kill"))
+        killed = object_driver.run(watched.prune(site, step="pruning/prune.leased#1", fault="kill"))
+        assert killed.status == -9, killed  # and leaves its lease
         litter, ours = scattered(site, watched.job)
         before_it = site.documents("")
         ended = object_driver.run(watched.prune(site))  # not yet: their time has not come
