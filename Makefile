@@ -47,8 +47,8 @@ bench: ## Measure against other tools
 	$(RUN) python tests/benchmarks
 
 .PHONY: soak
-soak: ## Long random runs with faults (SOAK_S=seconds; SOAK_SEED=number repeats one)
-	SOAK_S=$(SOAK_S) SOAK_SEED=$(SOAK_SEED) $(RUN) pytest -s tests/soak
+soak: ## Long random runs with faults (SOAK_S=seconds or SOAK_KILLS=number; SOAK_SEED=number repeats one)
+	SOAK_S=$(SOAK_S) SOAK_KILLS=$(SOAK_KILLS) SOAK_SEED=$(SOAK_SEED) $(RUN) pytest -s tests/soak
 
 .PHONY: changelog
 changelog: ## Render CHANGELOG.md with what has come since

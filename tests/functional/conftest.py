@@ -15,12 +15,15 @@ if t.TYPE_CHECKING:
 
 # Their tests share nothing, and take the longest.
 _SPREAD = (
+    "test_changed_repositories.py",
     "test_crash_at_every_step.py",
+    "test_faults_of_maintenance.py",
     "test_faults_of_servers.py",
     "test_faults_of_storage.py",
     "test_object_crashes.py",
     "test_object_faults_of_servers.py",
     "test_object_faults_of_storage.py",
+    "test_stalled_runs.py",
 )
 
 

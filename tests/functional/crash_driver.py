@@ -35,7 +35,7 @@ class Order:
 
     use_case: str  # back_up | copy | verify | restore | mirror | prune | delete
     job: str
-    places: t.Sequence[t.Mapping[str, t.Any]]  # name, and `directory`, or `bucket`, `prefix` and `endpoint`
+    places: t.Sequence[t.Mapping[str, t.Any]]  # name, `directory`, or `bucket`, `prefix` and `endpoint`; UUID
     server: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)  # fields of the engine's Server
     options: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)  # of the use case
     step: str = ""  # where it happens, as `steps` of a former run name it; empty: nothing happens
@@ -134,7 +134,7 @@ def _place(facts: t.Mapping[str, t.Any]) -> t.Any:
     else:
         endpoint = _engine("s3.endpoint").Endpoint(**facts["endpoint"])
         store = _engine("repository.bucket").open_bucket(endpoint, facts["bucket"], facts["prefix"])
-    return _engine("host.place").Place(facts["name"], store)
+    return _engine("host.place").Place(facts["name"], store, facts.get("repository", ""))
 
 
 def _mirrored(order: Order, say: t.Callable[[str], None]) -> t.Any:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import re
 import typing as t
 
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import catalog, layout
@@ -131,7 +132,8 @@ def age_plans(site: Site, job: str) -> None:
 def leftovers(site: Site, job: str) -> list[str]:
     """Return what nothing needs: files that no backup names, intents, plans, proofs of nothing, temporary files."""
     named = needed(site, job)
-    found = [key for key in site.documents(f"{layout.DATA}{job}/") if key not in named]
+    form = re.compile(rf"{layout.DATA}{re.escape(job)}/[0-9]{{8}}T[0-9]{{6}}Z-[0-9a-f]{{6}}/[^/]+")
+    found = [key for key in site.documents(f"{layout.DATA}{job}/") if form.fullmatch(key) and key not in named]
     found += [*site.documents(layout.intents(job)), *site.documents(layout.plans(job)), *site.temporary_files()]
     owners = {key.split("/")[2] for key in named} | set(site.ids(job))
     found += [key for key in site.documents(f"{layout.VERIFIED}{job}/") if key.split("/")[2] not in owners]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Backups of buckets and their restores are killed at the first and the last occurrence of each of their steps.
+"""Backups of buckets, their copies and restores are killed at the first and the last occurrence of each of their steps.
 
 All occurrences are killed by the endless tests.
 """
@@ -12,7 +12,8 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from ansible_collections.lifeboat.recovery.tests.functional.fault_fixtures import Driver, Site
+from ansible_collections.lifeboat.recovery.tests.functional.crash_driver import Order
+from ansible_collections.lifeboat.recovery.tests.functional.fault_fixtures import Driver, Ended, Site
 from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import own_locks
 from ansible_collections.lifeboat.recovery.tests.functional.object_fixtures import (
     ObjectLab,
@@ -100,3 +101,37 @@ def test_a_restore_killed_at_any_step_is_finished_by_the_next(object_lab: Object
         again = object_driver.run(order)
         assert again.is_good, f"{step}: {again.error}"
         assert object_lab.contents(to) == OBJECTS, step
+
+
+@pytest.mark.parametrize("layout", ["directory", "bucket"])
+def test_a_copy_killed_at_any_step_is_made_good_by_the_next(
+    object_lab: ObjectLab, object_driver: Driver, layout: str
+) -> None:
+    """A backup and one that needs files of it are brought into an empty repository."""
+    site, job = site_of(object_lab, "bucket" if layout == "directory" else "directory"), object_lab.job()
+    now = dict(OBJECTS)
+    bucket = object_lab.bucket_with(now)
+    for number in range(2):
+        now["folder-0/changed"] = f"change {number}".encode() * 50
+        object_lab.write(bucket, {"folder-0/changed": now["folder-0/changed"]})
+        assert_good(object_driver.run(object_lab.backup(job, bucket, site, options={})), job, site)
+
+    def copied(target: Site, step: str = "") -> Ended:
+        options = {"backup": "all", "wait_s": 0}
+        order = Order("copy", job, [site.facts, target.facts], options=options, is_hour_later=not step)
+        return object_driver.run(dataclasses.replace(order, step=step, fault="kill" if step else ""))
+
+    whole = copied(site_of(object_lab, layout))
+    assert whole.is_good, whole.error
+    for number, step in enumerate(ends_of_steps(whole.steps)):
+        target = site_of(object_lab, layout)
+        ended = copied(target, step)
+        assert ended.status == KILLED, f"{step}: {ended}"
+        assert faults(target, job) == [], step
+        assert target.good_without_proof(job) == [], step
+        again = copied(target)
+        assert again.is_good, f"{step}: {again.error}"
+        assert target.good_ids(job) == site.good_ids(job), step
+        assert target.temporary_files() == [], step
+        if number % _STEPS_PER_LOOK == 0:
+            assert object_lab.restored(object_driver, job, bucket, target) == now, step

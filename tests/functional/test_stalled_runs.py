@@ -116,9 +116,10 @@ def test_a_pruner_that_stood_still_for_hours_removes_nothing_that_was_brought_me
     first, other = object_lab.bucket(), object_lab.directory()
     watched, another = with_garbage(object_lab, object_driver, first, other), object_lab.driver()
     steps = object_driver.run(watched.prune(cloned(object_lab, first))).steps
-    deletes = [number for number, step in enumerate(step for step in steps if "/s3.delete.sent#" in step)]
-    assert len(deletes) > 3
-    for number in (0, 1, deletes[-1]):
+    removed = [place for place, step in enumerate(steps) if "/prune.file_removed#" in step]
+    assert len(removed) > 3
+    for place in (removed[0], removed[-1]):
+        number = sum("/s3.delete.sent#" in step for step in steps[:place]) - 1
         site = cloned(object_lab, first)
         pid = stopped(another, watched.prune(site), before(steps, "s3.delete.sent", number), 2 * HOURS)
         copied = object_driver.run(watched.copy(other, site))

@@ -4,7 +4,8 @@
 
 """How endless tests choose what they do, and how long they go on.
 
-make soak SOAK_S=3600 runs for an hour, SOAK_SEED=… repeats the choices of a run that failed.
+make soak SOAK_S=3600 runs for an hour, SOAK_KILLS=200 until so many runs were killed or ended, however long that
+takes; SOAK_SEED=… repeats the choices of a run that failed.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import typing as t
 
 FAULTS = ("kill", "terminate")
 MOST_CRASHES = 4  # in a row, before a run is left alone
-_TESTS = 2  # that share the time
+_TESTS = 3  # that share the time, or the kills
 _SECONDS = float(os.environ.get("SOAK_S") or 600) / _TESTS
+_KILLS = int(os.environ.get("SOAK_KILLS") or 0) / _TESTS  # 0: the time counts
 _SEED = int(os.environ.get("SOAK_SEED") or random.SystemRandom().randrange(1_000_000))
 
 Work = t.Callable[[random.Random], int]  # makes its choices, and returns how many runs it killed
@@ -27,7 +29,7 @@ def repeated(works: t.Sequence[Work]) -> None:
     """Do some of the works, each as often as it is named, until the time is over."""
     chance, until, killed, rounds = random.Random(_SEED), time.monotonic() + _SECONDS, 0, 0
     print(f"SOAK_SEED={_SEED}", flush=True)
-    while not rounds or time.monotonic() < until:
+    while not rounds or (killed < _KILLS if _KILLS else time.monotonic() < until):
         killed += chance.choice(works)(chance)
         rounds += 1
         print(f"{rounds} rounds, {killed} runs killed or ended", flush=True)

@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import random
+import typing as t
 
+from ansible_collections.lifeboat.recovery.tests.functional.crash_driver import Order
 from ansible_collections.lifeboat.recovery.tests.functional.fault_fixtures import Driver, Lab, driver, lab
 from ansible_collections.lifeboat.recovery.tests.functional.test_crash_at_every_step import (
     LAYOUTS,
@@ -55,6 +58,37 @@ def restores_that_crash(chance: random.Random, lab: Lab, driver: Driver) -> int:
     return killed
 
 
+def maintenance_that_crashes(chance: random.Random, lab: Lab, driver: Driver) -> int:
+    """Kill prunes and removals of backups of a database; the newest ones stay good, and the next prune ends well."""
+    site, job, killed = chance.choice([lab.bucket, lab.directory])(), lab.job(), 0
+    order = Order("back_up", job, [site.facts], lab.server, {"database": "tiny", "wait_s": 0}, is_hour_later=True)
+    steps: dict[str, t.Sequence[str]] = {}
+    for _round in range(3):
+        for _backup in range(3):
+            ended = driver.run(order)
+            assert ended.is_good, ended.error
+        newest = site.good_ids(job)[-2:]
+        options = {
+            "prune": {"keep": {"last": 2}, "force": True, "wait_s": 0},
+            "delete": {"backup_id": site.ids(job)[0], "wait_s": 0},
+        }
+        for use_case in ("delete", "prune"):
+            work = dataclasses.replace(order, use_case=use_case, options=options[use_case])
+            if steps.get(use_case) and (use_case == "prune" or len(site.ids(job)) > 2):
+                fault = chance.choice(FAULTS)
+                ended = driver.run(dataclasses.replace(work, step=chance.choice(steps[use_case]), fault=fault))
+                assert ended.status in (STATUS[fault], 0), ended
+                killed += 1
+            if use_case == "prune" or options["delete"]["backup_id"] in site.ids(job):
+                whole = driver.run(work)
+                assert whole.is_good, whole.error
+                steps[use_case] = whole.steps
+        assert site.good_ids(job) == newest
+        assert site.faults(job) == [] and site.good_without_proof(job) == []
+        assert site.temporary_files() == []
+    return killed
+
+
 def test_random_crashes_cost_nothing_but_themselves(lab: Lab, driver: Driver) -> None:
-    works = [backups_that_crash, backups_that_crash, restores_that_crash]
+    works = [backups_that_crash, backups_that_crash, restores_that_crash, maintenance_that_crashes]
     repeated([functools.partial(work, lab=lab, driver=driver) for work in works])

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import typing as t
@@ -11,7 +12,7 @@ import typing as t
 from .. import clock
 from ..errors import DamagedError
 from . import json_document, layout
-from .store import Store
+from .store import DeniedError, Store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,8 @@ class DeletionPlan:
 def strike(store: Store, job: str, keys: t.Collection[str] | None, permit: t.Callable[[], dt.datetime]) -> int:
     """Take `keys` (None: all there are) out of all open plans of a job and return how many were in one.
 
-    The caller holds the lease.
+    A plan that cannot be read is removed: nobody knows what it lists, and the next prune lists it anew. The caller
+    holds the lease.
     """
     wanted = None if keys is None else set(keys)
     struck = 0
@@ -49,10 +51,20 @@ def strike(store: Store, job: str, keys: t.Collection[str] | None, permit: t.Cal
         document = store.get(entry.key)
         if document is None:
             continue
-        plan = DeletionPlan.from_bytes(document.data, entry.key)
+        try:
+            plan = DeletionPlan.from_bytes(document.data, entry.key)
+        except DamagedError:
+            _drop(store, entry.key, permit)
+            continue
         kept = tuple(key for key in plan.keys if wanted is not None and key not in wanted)
         if len(kept) < len(plan.keys):
             struck += len(plan.keys) - len(kept)
             data = dataclasses.replace(plan, keys=kept).to_bytes()
             store.replace(entry.key, data, document.etag, signed_at=permit())
     return struck
+
+
+def _drop(store: Store, key: str, permit: t.Callable[[], dt.datetime]) -> None:
+    with contextlib.suppress(DeniedError):  # one that is locked cannot be carried out all the same
+        for version in [version for version in store.versions(key) if version.entry.key == key]:
+            store.delete(key, version.entry.version_id, signed_at=permit())

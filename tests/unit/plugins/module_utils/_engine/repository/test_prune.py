@@ -79,6 +79,18 @@ def left_by_a_killed_run(setting: Setting, name: str = "dump") -> str:
     return key
 
 
+def test_a_plan_that_cannot_be_read_keeps_no_backup_from_going(anywhere: Setting) -> None:
+    ids = backups(anywhere, 4)
+    key = left_by_a_killed_run(anywhere)
+    store, damaged = anywhere.a.store(), f"{layout.plans(JOB)}000009.json"
+    store.put(damaged, b"{")
+    assert pruned(anywhere).removed == tuple(ids[:2])
+    assert store.get(damaged) is None
+    anywhere.world.advance(2 * DAY)
+    pruned(anywhere)
+    assert store.get(key) is None
+
+
 def test_expired_backups_go_at_once_and_their_files_a_day_later(anywhere: Setting) -> None:
     ids = backups(anywhere, 4)
     result = pruned(anywhere)
