@@ -17,6 +17,7 @@ from ..objects.reread import Share
 from ..repository.proof import LEVELS
 from . import (
     commands,
+    minio_command,
     mirror_command,
     notify_command,
     prune_command,
@@ -274,6 +275,7 @@ def _add_restore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", metavar="N", type=_positive, default=1, help="tables and indexes at once; default: 1")
     parser.add_argument("--dry-run", action="store_true", help="only show what would be done")
     restore_command.add_options(parser)
+    minio_command.add_restore_options(parser)
     set_command.add_restore_options(parser)
 
 

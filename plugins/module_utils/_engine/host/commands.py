@@ -19,6 +19,7 @@ from . import (
     catalog_view,
     check,
     copy_jobs,
+    minio_command,
     prune_command,
     restore_command,
     restore_run,
@@ -32,6 +33,7 @@ from . import (
 from .config import Config
 from .database_settings import DatabaseSettings
 from .job_settings import JobSettings
+from .minio_settings import MinioSettings
 from .objects_job_settings import ObjectsSettings
 from .place import Place, Say
 from .run_as import Document, as_user, become, is_other, is_root
@@ -206,6 +208,9 @@ def _restore(config: Config, job: JobSettings, options: argparse.Namespace, say:
     if isinstance(job, ObjectsSettings):
         remarks = catalog_view.remarks(_of(refused, options.repository))
         return restore_command.restore(job, _chosen(places, options.repository, job), remarks, options, say)
+    if isinstance(job, MinioSettings):
+        remarks = catalog_view.remarks(_of(refused, options.repository))
+        return minio_command.restore(job, _chosen(places, options.repository, job), remarks, options, say)
     if not isinstance(job, DatabaseSettings):
         raise UsageError(f"Cannot restore job {job.name} like this", f"it is of kind {job.kind}", "use the modules")
     script = ScriptOptions(options.schema_only, options.no_owner, options.no_privileges)

@@ -29,6 +29,7 @@ from .place import Place
 
 _UNKNOWN = proof.Standing(False, (), None)
 _WHOLE = "whole"  # in the report of a record: all that the backup needs is proved
+MINIO = "minio"  # kind of backups of a server's identities and settings
 OBJECT_KINDS = ("bucket", "files")  # kinds of backups that have an index and packs
 
 
@@ -86,6 +87,9 @@ def _outcome(
         return check_objects(store, manifest, own_only=own_only, sample=sample, folder=place.folder)
     if level == "content":
         return check_content(store, manifest, place.bin_dir, place.container)
+    if level == "restore" and manifest.kind == MINIO:
+        problem = f"Cannot try a restore of backup {manifest.id} of {manifest.job}"
+        raise UsageError(problem, "it would need a server of its own", "verify it at level content")
     if level == "restore":
         return check_restore(store, manifest, place)
     raise UsageError(f"Cannot verify at level {level!r}", "there is no such level", ", ".join(proof.LEVELS))
