@@ -69,8 +69,15 @@ def _parts(body):
 @pytest.fixture
 def server(monkeypatch, tmp_path):
     made = ServerDouble()
-    monkeypatch.setattr(AdminClient, "document", lambda *given: made.document(*given))
-    monkeypatch.setattr(AdminClient, "send", lambda *given, **more: made.send(*given, **more))
+
+    def document(*given):
+        return made.document(*given)
+
+    def send(*given, **more):
+        return made.send(*given, **more)  # looked up each time: tests replace it
+
+    monkeypatch.setattr(AdminClient, "document", document)
+    monkeypatch.setattr(AdminClient, "send", send)
     monkeypatch.setattr(job_lock, "_FOLDERS", (str(tmp_path),))
     return made
 
