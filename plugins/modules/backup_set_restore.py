@@ -11,7 +11,8 @@ short_description: Restore the backups of a recovery point together
 version_added: 1.0.0
 description:
   - Brings the members of a point of M(lifeboat.recovery.backup_set) back to their own places, in the order in which
-    they need each other. By default that is databases, then buckets, then folders. The set may declare another one.
+    they need each other. By default that is databases, then MinIO servers, then buckets,
+    then folders. The set may declare another one.
   - The restores of all members are planned and judged first. Nothing is touched if one of them would be refused.
   - The rules of each member apply. What is replaced or overwritten has to be named in O(confirm).
   - A member that fails ends the restore. What was restored before stays.

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import typing as t
 from pathlib import Path
 
@@ -23,15 +24,15 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.steps im
 from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import own_locks
 from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures import databases_of, postgres
 from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import bucket, s3, s3_server
-from ansible_collections.lifeboat.recovery.tests.functional.test_host_command import Host, host
+from ansible_collections.lifeboat.recovery.tests.functional.test_host_command import Host, held, host
 from servers import MinioServer
 
-__all__ = ["bucket", "host", "own_locks", "postgres", "s3", "s3_server"]
+__all__ = ["bucket", "held", "host", "own_locks", "postgres", "s3", "s3_server"]
 
 _ODD = 'grün/☂ "a\\b"'
 _PAPERS = f"""
 CREATE TABLE paper (id int PRIMARY KEY, object text);
-INSERT INTO paper SELECT n, 'paper-' || n || '.txt' FROM generate_series(1, 120) AS n;
+INSERT INTO paper SELECT n, 'paper-' || n || '.txt' FROM generate_series(1, 30) AS n;
 INSERT INTO paper VALUES (0, NULL), (1000, 'paper-1.txt'), (1001, '{_ODD}'), (1002, '');
 """
 _STEPS = ("set.member", "set.compared", "set.lists_stored", "point.recorded")
@@ -45,7 +46,13 @@ class Lab(t.NamedTuple):
     bucket: str
     folder: Path
 
-    def configure(self, *places: str, repositories: t.Mapping[str, t.Any] | None = None, **changed: t.Any) -> None:
+    def configure(
+        self,
+        *places: str,
+        repositories: t.Mapping[str, t.Any] | None = None,
+        buckets: t.Sequence[str] = (),
+        **changed: t.Any,
+    ) -> None:
         """Write the configuration; `changed` replaces keys of the set, `repositories` those of the host."""
         login = {key: each for key, each in self.host.repositories["site"].items() if key != "bucket"}
         papers = {"database": "lab", "query": "SELECT object FROM paper;", "objects": "papers"}
@@ -59,7 +66,12 @@ class Lab(t.NamedTuple):
         both = list(places) or ["local"]
         jobs = {
             "lab": {**self.host.job, "repositories": both},
-            "papers": {"kind": "bucket", "buckets": [self.bucket], "source": login, "repositories": both},
+            "papers": {
+                "kind": "bucket",
+                "buckets": list(buckets) or [self.bucket],
+                "source": login,
+                "repositories": both,
+            },
             "etc": {"kind": "files", "roots": [str(self.folder)], "repositories": both},
             "whole": whole,
         }
@@ -111,7 +123,7 @@ def lab(host: Host, s3: S3Client, s3_server: MinioServer, bucket: str) -> Lab:
     identity.initialise(BucketStore(s3, bucket))
     data = f"{bucket}-data"
     s3.create_bucket(data)
-    for name in (*(f"paper-{n}.txt" for n in range(1, 121)), _ODD):
+    for name in (*(f"paper-{n}.txt" for n in range(1, 31)), _ODD):
         s3.put_object(data, name, f"what {name} says".encode())
     host.server.sql(_PAPERS, host.database)
     folder = host.folder / "etc"
@@ -136,7 +148,7 @@ def test_members_come_back_together_from_one_point(lab: Lab) -> None:
         ("site", True, True),
     ]
     (reference,) = run["references"]
-    assert (reference["keys"], reference["missing"], reference["problem"]) == (121, 0, "")
+    assert (reference["keys"], reference["missing"], reference["problem"]) == (31, 0, "")
     assert lab.points() == [run["id"]]
 
     lab.lose_everything()
@@ -167,16 +179,9 @@ def test_a_part_of_a_point_can_be_chosen_and_left_out(lab: Lab) -> None:
     assert lab.rows() != rows
     rest = lab.ask("restore", "whole", "--except", "etc", "--except", "lab", *lab.confirmed)
     assert [each["job"] for each in rest["members"]] == ["papers"]
-    assert len(lab.papers()) == 121
+    assert len(lab.papers()) == 31
     assert "does not have it" in lab.ask("restore", "whole", "--only", "nope", code=2)["error"]["cause"]
     assert "is a set" in lab.ask("restore", "whole", "--prefix", "a", code=2)["error"]["cause"]
-
-
-def test_a_declared_order_wins(lab: Lab) -> None:
-    lab.configure(restore_order=["etc", "lab", "papers"])
-    lab.ask("run", "whole")
-    planned = lab.ask("restore", "whole", "--dry-run", *lab.confirmed)
-    assert [each["job"] for each in planned["members"]] == ["etc", "lab", "papers"]
 
 
 def test_a_member_that_fails_leaves_no_point_and_the_backups_of_others(lab: Lab) -> None:
@@ -195,14 +200,14 @@ def test_keys_without_an_object_are_named_at_the_run_and_by_verify(lab: Lab) -> 
         lab.s3.delete(lab.bucket, key)
     run = lab.ask("run", "whole", code=5)
     (reference,) = run["references"]
-    assert (reference["keys"], reference["missing"]) == (121, 2)
+    assert (reference["keys"], reference["missing"]) == (31, 2)
     assert reference["sample"] == [_ODD, "paper-7.txt"]
     assert lab.points() == [run["id"]]
     (listed,) = (lab.host.local / "data" / "whole" / run["id"]).glob("missing-0.jsonl*")
     assert listed.stat().st_size > 0
     verified = lab.ask("verify", "whole", "--backup", run["id"], code=1)
     assert [each["exit_code"] for each in verified["members"]] == [0, 0, 0]
-    assert "2 of 121 keys" in verified["problems"][0]
+    assert "2 of 31 keys" in verified["problems"][0]
     refused = lab.ask("restore", "whole", "--dry-run", code=1)  # latest_good is none that is not good
     assert "Cannot find recovery point" in refused["error"]["problem"]
 
@@ -217,7 +222,7 @@ def test_keys_without_an_object_are_named_at_the_run_and_by_verify(lab: Lab) -> 
         }
     )
     warned = lab.ask("run", "whole")
-    assert "2 of 121 keys" in warned["warnings"][0]
+    assert "2 of 31 keys" in warned["warnings"][0]
 
 
 def test_a_query_that_fails_is_told_and_cannot_change_anything(lab: Lab) -> None:
@@ -279,6 +284,34 @@ def test_a_repository_that_is_away_lacks_the_point_until_the_next_run(lab: Lab) 
     assert [(each["repository"], each["present"]) for each in run["copies"]] == [("site", False), ("local", True)]
     lab.configure("local", "site")
     assert lab.ask("run", "whole")["complete"]
+
+
+def test_a_signal_ends_the_member_that_runs_and_leaves_no_intent(lab: Lab, held: t.Callable[[], int]) -> None:
+    lab.configure()
+    process = lab.host.begin("run", "whole")
+    child = held()
+    assert len(lab.host.intents()) == 1
+    process.send_signal(signal.SIGTERM)
+    _out, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert "Traceback" not in err
+    assert not Path(f"/proc/{child}").exists()
+    assert (lab.host.intents(), lab.points()) == ([], [])
+
+
+def test_a_reference_into_one_of_several_buckets_names_it(lab: Lab) -> None:
+    other = f"{lab.bucket}-2"
+    lab.s3.create_bucket(other)
+    lab.s3.put_object(other, "papers/paper-1.txt", b"other")
+    query = "SELECT object FROM paper WHERE id = 1"
+    given = {"database": "lab", "query": query, "objects": "papers"}
+    lab.configure(
+        buckets=[lab.bucket, other],
+        references={"vague": given, "exact": {**given, "collection": other, "prefix": "papers/"}},
+    )
+    vague, exact = lab.ask("run", "whole", code=5)["references"]
+    assert "name one of them" in vague["problem"] or "2 buckets" in vague["problem"]
+    assert (exact["keys"], exact["missing"], exact["problem"]) == (1, 0, "")
 
 
 @pytest.mark.parametrize("step", _STEPS)

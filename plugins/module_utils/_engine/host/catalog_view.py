@@ -124,6 +124,8 @@ def description_lines(each: Document, now: dt.datetime) -> list[str]:
 
 
 def _source(kind: str, source: Document) -> str:
+    if kind == "minio":
+        return f"identities and bucket settings of {source.get('endpoint', '')}"
     if kind not in ("bucket", "files"):
         return f"{source.get('database', '')} on PostgreSQL {source.get('server_version', '')}"
     names, count = list(source.get("collections", ()))[:5], int(source.get("collection_count", 0))

@@ -13,12 +13,13 @@ import typing as t
 from .. import clock
 from ..errors import DONE, INCOMPLETE, LifeboatError
 from ..repository import binding
-from . import server_backup, tables
+from . import minio_backup, server_backup, tables
 from .config import Config
 from .database_backup import KIND, DatabaseJob, Source, drill_programs, inspect
 from .database_settings import DatabaseSettings
 from .job_settings import JobSettings
 from .member_names import member_job
+from .minio_settings import MinioSettings
 from .notify_channel import Channel
 from .objects_job import EmptySourceRefusal
 from .objects_job import inspect as inspect_objects
@@ -69,6 +70,8 @@ def check_job(config: Config, job: JobSettings) -> Document:
         findings += _of_database(job, opened, reached)
     elif isinstance(job, ObjectsSettings):
         findings += _of_objects(job, opened, reached)
+    elif isinstance(job, MinioSettings):
+        findings += _of_minio(job, opened, reached)
     for key, folder in (("state_dir", config.reporting.state_dir), ("metrics.directory", config.reporting.metrics_dir)):
         if folder:
             findings.append(_found(key, functools.partial(_writable, folder)))
@@ -212,6 +215,19 @@ def _of_objects(job: ObjectsSettings, opened: t.Sequence[Place], reached: t.Sequ
     findings = [_found("buckets" if job.kind == "bucket" else "folders", look)]
     for identity in identities:
         findings += _of_binding(job, job.kind, identity, reached)
+    return findings
+
+
+def _of_minio(job: MinioSettings, opened: t.Sequence[Place], reached: t.Sequence[Place]) -> list[Finding]:
+    found: list[minio_backup.FoundServer] = []
+
+    def look() -> str:
+        found.append(minio_backup.inspect(job.job(tuple(opened))))
+        return f"deployment {found[0].deployment} at {found[0].url}"
+
+    findings = [_found("MinIO server", look)]
+    for server in found:
+        findings += _of_binding(job, job.kind, server.identity, reached)
     return findings
 
 

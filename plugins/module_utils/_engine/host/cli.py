@@ -21,6 +21,7 @@ from . import (
     database_restore_command,
     keeping_command,
     lock_command,
+    minio_command,
     mirror_command,
     notify_command,
     prune_command,
@@ -290,6 +291,7 @@ def _add_restore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only show what would be done")
     database_restore_command.add_options(parser)
     restore_command.add_options(parser)
+    minio_command.add_restore_options(parser)
     set_command.add_restore_options(parser)
 
 

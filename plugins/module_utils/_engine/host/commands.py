@@ -22,6 +22,7 @@ from . import (
     database_restore_command,
     keeping_command,
     lock_command,
+    minio_command,
     prune_command,
     restore_command,
     run_command,
@@ -37,6 +38,7 @@ from .copy_choice import narrowing_from
 from .database_settings import DatabaseSettings
 from .drills import try_out
 from .job_settings import JobSettings
+from .minio_settings import MinioSettings
 from .objects_job_settings import ObjectsSettings
 from .place import Place, Say
 from .run_as import Document, as_user, become, is_other, is_root
@@ -283,6 +285,9 @@ def _restore(config: Config, job: JobSettings, options: argparse.Namespace, say:
     if isinstance(job, ObjectsSettings):
         remarks = catalog_view.remarks(_of(refused, options.repository))
         return restore_command.restore(job, _chosen(places, options.repository, job), remarks, options, say)
+    if isinstance(job, MinioSettings):
+        remarks = catalog_view.remarks(_of(refused, options.repository))
+        return minio_command.restore(job, _chosen(places, options.repository, job), remarks, options, say)
     if not isinstance(job, DatabaseSettings):
         raise UsageError(f"Cannot restore job {job.name} like this", f"it is of kind {job.kind}", "use the modules")
     remarks = catalog_view.remarks(_of(refused, options.repository))

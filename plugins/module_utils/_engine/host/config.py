@@ -15,6 +15,8 @@ from .database_backup import KIND
 from .database_settings import database_from
 from .fields import Fields
 from .job_settings import JobSettings
+from .minio_backup import KIND as MINIO
+from .minio_settings import minio_from
 from .mirror_config import MirrorSettings, mirrors_from
 from .notify_config import Notify, Reporting, check_channels, reporting_from
 from .objects_job_settings import bucket_from, files_from
@@ -28,6 +30,7 @@ _KINDS: t.Mapping[str, t.Callable[[str, Fields, t.Collection[str]], JobSettings]
     KIND: database_from,
     "bucket": bucket_from,
     "files": files_from,
+    MINIO: minio_from,
     SET: set_from,
 }
 

@@ -117,7 +117,7 @@ class _Builder:
         for repository in values["repositories"]:
             users = self.repository_users.get(repository, ())
             self.repository_users[repository] = users if user in users else (*users, user)
-        if values.get("kind") == "bucket":
+        if values.get("kind") in ("bucket", "minio"):
             login = {key: values.pop(key) for key in _S3_LOGIN if key in values}
             values["source"] = self._without_secrets(login, f"job-{name}", [user])
         return self._without_secrets(values, f"job-{name}", [user])

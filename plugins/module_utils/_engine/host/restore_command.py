@@ -60,7 +60,7 @@ def add_history_options(parser: argparse.ArgumentParser) -> None:
 
 def refuse_foreign(job: JobSettings, options: argparse.Namespace) -> None:
     """Raise UsageError for options that mean nothing for a job of this kind."""
-    foreign = _OF_DATABASES if isinstance(job, ObjectsSettings) else _OF_OBJECTS
+    foreign = _OF_OTHERS[job.kind]
     for name, default in foreign.items():
         if getattr(options, name) != default:
             option = f"--{name.replace('_', '-')}"
@@ -69,7 +69,9 @@ def refuse_foreign(job: JobSettings, options: argparse.Namespace) -> None:
 
 def foreign_to_sets(known: t.Collection[str]) -> dict[str, t.Any]:
     """Return the options that mean something for one kind of jobs only, but for those `known`, with their defaults."""
-    return {name: default for name, default in {**_OF_DATABASES, **_OF_OBJECTS}.items() if name not in known}
+    return {
+        name: default for name, default in {**_OF_DATABASES, **_OF_OBJECTS, **_OF_SERVERS}.items() if name not in known
+    }
 
 
 def single(names: t.Sequence[str]) -> str:
@@ -99,6 +101,13 @@ _OF_OBJECTS: dict[str, t.Any] = {
     "conflicts": CONFLICTS[0],
     "exact": False,
     "compare": "listing",
+}
+_OF_SERVERS: dict[str, t.Any] = {"part": "all", "user": []}
+# By the kind of a job, what means nothing for it.
+_OF_OTHERS: dict[str, dict[str, t.Any]] = {
+    "pg_database": {**_OF_OBJECTS, **_OF_SERVERS},
+    "minio": {**_OF_DATABASES, **{name: each for name, each in _OF_OBJECTS.items() if name != "only"}},
+    **dict.fromkeys(("bucket", "files"), {**_OF_DATABASES, **_OF_SERVERS}),
 }
 
 

@@ -11,11 +11,12 @@ import dataclasses
 import typing as t
 
 from ..errors import DONE, FlaggedError, IncompleteError, LifeboatError, UsageError
-from . import acknowledging, database_backup, objects_backup, tables
+from . import acknowledging, database_backup, minio_backup, objects_backup, tables
 from .backup_run import BackupResult
 from .database_backup import DatabaseJob
 from .database_settings import DatabaseSettings
 from .job_settings import JobSettings
+from .minio_settings import MinioSettings
 from .objects_job_settings import ObjectsSettings
 from .place import Place, Say
 from .run_as import Document
@@ -42,6 +43,10 @@ def _backed_up(job: JobSettings, places: tuple[Place, ...], options: argparse.Na
         if options.reread:
             changes["reread"] = options.reread
         return objects_backup.back_up(dataclasses.replace(job.job(places), **changes), say)
+    if isinstance(job, MinioSettings):
+        names = ("on_shrink", "full", "metadata_only", "reread", "allow_empty")
+        _refuse(job, {f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
+        return minio_backup.back_up(dataclasses.replace(job.job(places), rebind=options.rebind), say)
     raise UsageError(f"Cannot run job {job.name}", f"nothing is known of kind {job.kind}", "upgrade lifeboat")
 
 

@@ -21,6 +21,7 @@ from .database_settings import DatabaseSettings
 from .job_settings import JobSettings
 from .place import Place, Say
 from .progress import Progress
+from .proving import MINIO
 from .run_as import Document, as_user
 from .set_restore import RestoreMember, SetPlan, Step
 from .set_run import SetResult
@@ -216,8 +217,11 @@ def verify(config: Config, settings: SetSettings, options: argparse.Namespace, o
 
 
 def _verified(config: Config, member: Document, options: argparse.Namespace, of_job: Verify) -> Step:
+    # There is no server to try it on, and what it holds was parsed.
+    level = "content" if member["kind"] == MINIO and options.level == "restore" else options.level
+
     def verified(_config: Config, job: JobSettings, backup: str, _names: t.Any, _is_plan: bool, say: Say) -> Shown:
-        return of_job(config, job, _changed(options, job=job.name, backup=backup), say)
+        return of_job(config, job, _changed(options, job=job.name, backup=backup, level=level), say)
 
     return set_restore.step(config, member["job"], member["backup"], (), False, speaking, verified)
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 
 from ..errors import LifeboatError
-from . import database_plan, objects_plan
+from . import database_plan, minio_backup, objects_plan
 from .config import Config
 from .database_settings import DatabaseSettings
 from .job_settings import JobSettings
+from .minio_settings import MinioSettings
 from .objects_job_settings import ObjectsSettings
 from .run_as import Document, apart
 from .set_settings import SetSettings
@@ -52,6 +53,8 @@ def _planned(config: Config, job: JobSettings) -> MemberPlan:
                 database_plan.plan(job.job(places))
             elif isinstance(job, ObjectsSettings):
                 objects_plan.plan(job.job(places), False)
+            elif isinstance(job, MinioSettings):
+                minio_backup.plan(job.job(places))
         except LifeboatError as error:
             return {"problem": _words(error), "remedy": error.remedy}
         return {}

@@ -85,7 +85,8 @@ def _compared(
     if found is None or found.manifest is None:
         raise DamagedError(f"Cannot use backup {backup_id} of {job}", "it is not there, or its manifest is damaged")
     copy = StoredCopy(Candidate(place, found))
-    rows = copy.rows(_collection(wanted, copy), wanted.prefix)
+    collection = _collection(wanted, copy)
+    rows = copy.rows(collection, wanted.prefix) if collection else iter(())
     sample: list[str] = []
     total = count = 0
     for key, is_there in held(read_keys(keys, wanted.prefix), (row.key for row in rows)):
@@ -118,17 +119,15 @@ def read_keys(file: t.IO[bytes], prefix: str = "") -> t.Iterator[str]:
 
 
 def _collection(wanted: ReferenceSettings, copy: StoredCopy) -> str:
+    """Return where the keys are to be; nothing where the backup has no object at all. Raises LifeboatError."""
     names = copy.collections()
-    chosen = wanted.collection or (names[0] if len(names) == 1 else "")
-    if wanted.collection and chosen not in names and not names:
-        return chosen  # nothing is in the backup: every key is missing
-    if chosen not in names and (wanted.collection == "" and names):
-        raise LifeboatError(
-            f"Cannot check reference {wanted.name}",
-            f"backup {wanted.objects} has {len(names)} buckets or roots",
-            f"name one as its collection: {', '.join(names[:5])}",
-        )
-    return chosen
+    if wanted.collection or len(names) < 2:
+        return wanted.collection or "".join(names)
+    raise LifeboatError(
+        f"Cannot check reference {wanted.name}",
+        f"the backup of {wanted.objects} has {len(names)} buckets or roots",
+        f"name one of them as its collection: {', '.join(names[:5])}",
+    )
 
 
 def _line(key: str) -> bytes:

@@ -114,13 +114,15 @@ class AdminClient:
         body = admin_cipher.encrypted(self._source().secret_key, json.dumps(fields).encode("ascii"))
         self.send(problem, method, verb, query, body)
 
-    def send(self, problem: str, method: str, verb: str, query: Query = (), body: bytes = b"") -> bytes:
-        """Send a request and return the answer's body. Raises AdminError, S3Error."""
+    def send(
+        self, problem: str, method: str, verb: str, query: Query = (), body: bytes = b"", most: int = _MOST_BYTES
+    ) -> bytes:
+        """Send a request and return the answer's body, of at most `most` bytes. Raises AdminError, S3Error."""
         tries = 0
         while True:
             tries += 1
             try:
-                status, data = self._sent(problem, method, verb, query, body)
+                status, data = self._sent(problem, method, verb, query, body, most)
             except failure.S3Error as error:
                 if not error.is_transient or tries >= self._endpoint.max_attempts:
                     raise
@@ -131,7 +133,7 @@ class AdminClient:
                     raise _refusal(problem, status, data)
             clock.sleep(pause_s(tries))
 
-    def _sent(self, problem: str, method: str, verb: str, query: Query, body: bytes) -> tuple[int, bytes]:
+    def _sent(self, problem: str, method: str, verb: str, query: Query, body: bytes, most: int) -> tuple[int, bytes]:
         hostname = self._endpoint.hostname
         target = f"{_PREFIX}{verb}"
         text = encoded_query(query)
@@ -155,7 +157,7 @@ class AdminClient:
         try:
             wire.send(method, f"{target}?{text}" if text else target, lines, (body,))
             response = wire.answer(method)
-            data = _whole(response)
+            data = _whole(response, most)
         except (OSError, http.client.HTTPException) as error:
             wire.close()
             raise failure.from_exception(problem, error, was_sent=True) from error
@@ -176,10 +178,10 @@ def _json(problem: str, data: bytes) -> dict[str, t.Any]:
     return answer
 
 
-def _whole(response: LeanResponse) -> bytes:
-    data = response.read(_MOST_BYTES + 1)
-    if len(data) > _MOST_BYTES:
-        raise http.client.HTTPException(f"the answer is longer than {_MOST_BYTES} bytes")
+def _whole(response: LeanResponse, most: int) -> bytes:
+    data = response.read(most + 1)
+    if len(data) > most:
+        raise http.client.HTTPException(f"the answer is longer than {most} bytes")
     response.close()
     return data
 

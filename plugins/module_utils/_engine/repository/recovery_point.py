@@ -183,8 +183,13 @@ def ids(store: Store, name: str) -> list[str]:
 
 
 def find(store: Store, name: str, point_id: str) -> Point | None:
-    """Return a point, None when it is not there. Raises DamagedError."""
-    document = store.get(layout.point(name, layout.checked_id(point_id)))
+    """Return a point as it was written first (docs/protocol.md, rule 11), None when it is not there.
+
+    Raises DamagedError.
+    """
+    key = layout.point(name, layout.checked_id(point_id))
+    versions = [each for each in store.versions(key) if each.entry.key == key and not each.is_delete_marker]
+    document = store.get(key, versions[-1].entry.version_id if len(versions) > 1 else "") if versions else None
     return None if document is None else Point.from_bytes(document.data, name, point_id, store.keys)
 
 

@@ -10,6 +10,7 @@ import typing as t
 
 from ..child import ChildError
 from ..errors import DamagedError, MissingPartError
+from ..minio import server_export
 from ..postgres.container import Container
 from ..postgres.fingerprint import fingerprint_of_chunks
 from ..postgres.tools import Inside, Tool, find_tool
@@ -19,6 +20,11 @@ from ..repository.stored_files import NeededFile, plain_chunks
 from .outcome import Outcome
 from .presence import judged
 
+# Small archives that hold secrets: they are read in memory.
+_EXPORTS: t.Mapping[str, t.Callable[[bytes], object]] = {
+    server_export.IDENTITIES: server_export.parse_identities,
+    server_export.BUCKETS: server_export.parse_buckets,
+}
 DUMP = "dump"  # role of a stored file in pg_dump's custom format
 
 
@@ -37,6 +43,8 @@ def check_content(store: Store, manifest: Manifest, bin_dir: str = "", container
         try:
             if each.file.role == DUMP and pg_restore is not None:
                 figures.update(fingerprint_of_chunks(chunks, pg_restore, str(manifest.source["database"])).summary())
+            elif each.file.role in _EXPORTS:
+                _EXPORTS[each.file.role](b"".join(chunks))
             else:
                 for _chunk in chunks:
                     pass

@@ -173,6 +173,18 @@ def test_a_folder_of_sockets_may_stand_instead_of_a_host():
     assert parsed(changed("jobs/db1-shop/login_unix_socket", "/tmp/s")).job("db1-shop").server.host == "/tmp/s"
 
 
+def test_a_job_of_a_server_has_the_login_of_its_admin_api(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("the secret\n")
+    secret.chmod(0o600)
+    source = {"endpoint_url": "https://minio.example.com:9000", "access_key": "a", "secret_key_file": str(secret)}
+    given = {"kind": "minio", "source": source, "repositories": ["local"]}
+    job = parsed(changed("jobs/minio", given)).jobs["minio"].job(())
+    assert (job.name, job.proof) == ("minio", "content")
+    assert (job.endpoint.url, job.endpoint.secret_key) == ("https://minio.example.com:9000", "the secret")
+    assert "buckets is not known" in str(refused(changed("jobs/minio", {**given, "buckets": ["a"]})))
+
+
 def test_every_key_of_a_bucket_reaches_its_endpoint():
     site = {
         **GIVEN["repositories"]["site"],

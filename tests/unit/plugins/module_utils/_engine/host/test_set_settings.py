@@ -39,6 +39,12 @@ def test_a_set_records_where_all_of_its_members_are():
     assert parsed(repositories=["local"]).repositories == ("local",)
 
 
+def test_a_server_comes_back_before_its_buckets():
+    server = {"kind": "minio", "source": {"endpoint_url": "https://minio.example.com"}, "repositories": ["site"]}
+    found = parsed({"server": server}, members=["etc", "papers", "server", "db"])
+    assert found.restore_order == ("db", "server", "papers", "etc")
+
+
 def test_databases_come_back_first_then_buckets_then_folders_unless_another_order_is_declared():
     assert parsed().restore_order == ("db", "papers", "etc")
     assert parsed(restore_order=["etc", "papers", "db"]).restore_order == ("etc", "papers", "db")
@@ -121,6 +127,17 @@ def test_an_inventory_names_members_as_its_jobs():
         "restore_order": ["host1-etc", "host1-db"],
         "references": {"files": {"database": "host1-db", "query": "SELECT 1", "objects": "host1-etc"}},
     }
+
+
+def test_an_inventory_names_the_server_of_a_job_at_its_own_level():
+    server = {"name": "server", "kind": "minio", "endpoint_url": "https://minio.example.com", "access_key": "a"}
+    found = inventory_config.host_files("host1", [{**server, "secret_key": "s"}], PLACES)
+    assert found.document["jobs"]["host1-server"]["source"] == {
+        "endpoint_url": "https://minio.example.com",
+        "access_key": "a",
+        "secret_key_file": "/etc/lifeboat/secrets/{user}/job-host1-server.secret_key",
+    }
+    assert "job-host1-server.secret_key" in "".join(secret.path for secret in found.secrets)
 
 
 def test_a_set_is_scheduled_for_whoever_can_work_for_all_members():

@@ -23,6 +23,7 @@ FILES = (
     "plans/j/1.json",
     "recoveries/j/t-s.json",
     "holds/j/i.json",
+    "points/s/i.json",
 )
 
 
@@ -42,7 +43,7 @@ def allowed_files(role, action):
 
 
 EVERY_FILE = {name.partition("/")[0] for name in FILES}
-PRUNED = {"data", "holds", "intents", "manifests", "verified", "plans"}
+PRUNED = {"data", "holds", "intents", "manifests", "verified", "plans", "points"}
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,11 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     Point,
     Reference,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import ExistsError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import (
+    Document,
+    ExistsError,
+    Version,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream.encryption import EpochKey
 
 SET = "db1-all"
@@ -90,6 +94,19 @@ def test_no_point_is_recorded_where_a_member_is_not(store):
     with pytest.raises(DamagedError, match=manifest.id):
         recovery_point.write(store, point_of(manifest))
     assert recovery_point.ids(store, SET) == []
+
+
+def test_a_point_that_was_overwritten_counts_as_it_was_written_first(store, monkeypatch):
+    point = point_of(back_up(store))
+    recovery_point.write(store, point)
+    key = layout.point(SET, point.id)
+    forged = dataclasses.replace(point, host="elsewhere").to_bytes(None)
+    (entry,) = [each for each in store.entries(key) if each.key == key]
+    written = {"2": forged, "1": point.to_bytes(None)}
+    versions = [Version(dataclasses.replace(entry, version_id=each), each == "2", False) for each in written]
+    monkeypatch.setattr(store, "versions", lambda prefix: iter(versions))
+    monkeypatch.setattr(store, "get", lambda key, version="2": Document(written[version], "", entry.modified))
+    assert recovery_point.find(store, SET, point.id) == point
 
 
 @pytest.mark.parametrize("change", [{"members": []}, {"set": "db2-all"}, {"members": [{"job": "a"}]}, {"started": 1}])
