@@ -181,7 +181,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import minio_jobs
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.arguments import (
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.s3_options import (
     S3_CONNECTION,
     S3_CONNECTION_RULES,
 )

@@ -19,9 +19,11 @@ from .._engine.host.minio_restore import RestorePlan, RestoreRequest, RestoreRes
 from .._engine.minio.server_import import WHAT, Selection
 from .._engine.repository.layout import checked_job
 from . import run as bridge
-from .arguments import REPOSITORIES, Spec, endpoint_from
+from .arguments import REPOSITORIES
 from .copies import copy_answer, missing_copies
+from .options import Spec
 from .places import places_from
+from .s3_options import endpoint_from
 
 _SHOWN = 20  # changes in a diff
 _COUNTS = ("policies", "users", "groups", "access_keys", "buckets")

@@ -22,7 +22,7 @@ from .._engine.host.set_plan import MemberPlan
 from .._engine.host.set_restore import SetPlan
 from .._engine.host.set_settings import SetSettings
 from . import run as bridge
-from .arguments import Spec
+from .options import Spec
 
 SET: Spec = {
     "job": {"type": "str", "required": True},

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from ..errors import UsageError
 from ..repository.catalog import Backup
 from ..repository.manifest import Manifest
 from ..repository.proof import Standing
@@ -19,7 +20,7 @@ from ..verify.scratch import Scratch, ScratchFolder
 from .candidates import Candidate
 from .objects_copy import StoredCopy
 from .place import Place
-from .proving import OBJECT_KINDS
+from .proving import MINIO, OBJECT_KINDS
 
 _UNKNOWN = Standing(False, (), None)
 
@@ -36,6 +37,9 @@ def try_out(
     Objects and files go to `scratch` (default: a folder in that of `place`), and are compared with the present listing
     of their `source` where it is given.
     """
+    if manifest.kind == MINIO:
+        problem = f"Cannot try a restore of backup {manifest.id} of {manifest.job}"
+        raise UsageError(problem, "it would need a server of its own", "verify it at level content")
     if manifest.kind not in OBJECT_KINDS:
         return check_restore(store, manifest, place)
     content = check_objects(store, manifest, folder=place.folder)

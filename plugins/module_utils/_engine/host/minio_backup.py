@@ -18,13 +18,17 @@ from ..repository import layout
 from ..repository.lease import WAIT_S
 from ..repository.manifest import Manifest
 from ..repository.publish import Contents, Run
+from ..repository.store import Store
 from ..s3.endpoint import Endpoint
 from ..steps import reached
 from ..stream.compression import SUFFIXES, block_compressor
-from ..verify.restore import DrillPlace
+from ..stream.encryption import SUFFIX
+from ..verify.drill_place import DrillPlace
+from ..verify.outcome import Outcome
 from . import backup_plan
 from .backup_plan import PlaceState
 from .backup_run import BackupResult, begun_run, deliver, make_ready, require_copies, require_places
+from .drills import try_out
 from .job_lock import job_lock
 from .place import Place, Say, silent
 from .proving import MINIO
@@ -33,7 +37,7 @@ from .version import VERSION
 KIND = MINIO
 PROOFS = ("none", "content")
 _NAMES = {server_export.IDENTITIES: "identities.zip", server_export.BUCKETS: "bucket-settings.zip"}
-_UNFINISHED = tuple(name + suffix for name in _NAMES.values() for suffix in SUFFIXES.values())
+_UNFINISHED = tuple(name + suffix + SUFFIX for name in _NAMES.values() for suffix in SUFFIXES.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +56,9 @@ class MinioJob:
     @property
     def proving_place(self) -> DrillPlace:
         return DrillPlace()
+
+    def try_out(self, store: Store, manifest: Manifest) -> Outcome:
+        return try_out(store, manifest, self.proving_place)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,14 +88,18 @@ def require_encryption(job: MinioJob) -> None:
 
     To be called before anything is asked of the server: what it answers holds every secret that it has.
     """
-    plain = [place.name for place in job.places if place.store.keys is None]
+    plain = [place.name for place in job.places if place.access is None and place.store.keys is None]
     if plain:
-        raise GuardRefusal(
-            "plaintext",
-            f"Cannot back up {job.name}",
-            f"the secrets of all users and access keys would lie in clear in {', '.join(plain)}: no keyring is in use",
-            "set up encryption for these repositories, or leave them out",
-        )
+        raise _plaintext(job, plain)
+
+
+def _plaintext(job: MinioJob, names: t.Sequence[str]) -> GuardRefusal:
+    return GuardRefusal(
+        "plaintext",
+        f"Cannot back up {job.name}",
+        f"the secrets of all users and access keys would lie in clear in {', '.join(names)}: no keyring is in use",
+        "set up encryption for these repositories, or leave them out",
+    )
 
 
 def inspect(job: MinioJob) -> FoundServer:
@@ -151,6 +162,8 @@ class _MinioWork:
 
     def write(self, place: Place, _say: Say) -> tuple[Run, Manifest]:
         make_ready(self.job, self, place, lambda _finished: _UNFINISHED)
+        if place.store.keys is None:
+            raise _plaintext(self.job, [place.name])
         with begun_run(place.store, self.job.name) as run:
             found = self._stored(run)
             return run, run.publish(self._contents(run, found))

@@ -23,7 +23,6 @@ from .candidates import Candidate, candidates, holdings
 from .minio_backup import KIND
 from .objects_choice import manifest_of
 from .place import Place, Say, silent
-from .proving import seconds_since
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +135,7 @@ def restore(planned: RestorePlan, say: Say = silent) -> RestoreResult:
         repository=planned.candidate.place.name,
         written=len(planned.found.changes),
         problems=tuple(problems),
-        seconds=seconds_since(begun),
+        seconds=clock.seconds_since(begun),
         notes=planned.notes,
     )
     if problems:

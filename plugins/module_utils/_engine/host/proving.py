@@ -88,9 +88,6 @@ def _outcome(
         return check_objects(store, manifest, own_only=own_only, sample=sample, folder=place.folder)
     if level == "content":
         return check_content(store, manifest, place.bin_dir, place.container)
-    if level == "restore" and manifest.kind == MINIO:
-        problem = f"Cannot try a restore of backup {manifest.id} of {manifest.job}"
-        raise UsageError(problem, "it would need a server of its own", "verify it at level content")
     if level == "restore":
         raise UsageError(f"Cannot try out a restore of {manifest.id}", "it is not done here", "verify at level restore")
     raise UsageError(f"Cannot verify at level {level!r}", "there is no such level", ", ".join(proof.LEVELS))

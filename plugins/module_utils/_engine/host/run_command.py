@@ -45,7 +45,7 @@ def _backed_up(job: JobSettings, places: tuple[Place, ...], options: argparse.Na
         return objects_backup.back_up(dataclasses.replace(job.job(places), **changes), say)
     if isinstance(job, MinioSettings):
         names = ("on_shrink", "full", "metadata_only", "reread", "allow_empty")
-        _refuse(job, {f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
+        _refuse(job.name, job.kind, {f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
         return minio_backup.back_up(dataclasses.replace(job.job(places), rebind=options.rebind), say)
     raise UsageError(f"Cannot run job {job.name}", f"nothing is known of kind {job.kind}", "upgrade lifeboat")
 
