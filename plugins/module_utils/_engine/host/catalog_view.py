@@ -10,7 +10,7 @@ import typing as t
 
 from .. import clock
 from ..errors import LifeboatError
-from ..repository import proof
+from ..repository import proof, signing
 from ..repository.catalog import MergedBackup
 from ..repository.manifest import Manifest
 from ..repository.store import Store
@@ -95,8 +95,8 @@ def description_lines(each: Document) -> list[str]:
     shown = [f"{name:<10}{tables.printable(str(value))}" for name, value in facts]
     for copy in each["copies"]:
         shown.append(f"{'copy':<10}{tables.printable(copy['repository'])}: {_standing(copy)}")
-        for problem in (*copy["problems"], *copy["alarms"]):
-            shown += tables.note(problem)
+        for problem in (*copy["problems"], *copy["alarms"], signing.words(copy["signature"])):
+            shown += tables.note(problem) if problem else []
     for file in each["files"]:
         shown.append(f"{'file':<10}{file['name']}, {tables.size(file['stored_size'])}")
         shown.append(f"{'':<10}sha256 {file['stored_sha256']}")
