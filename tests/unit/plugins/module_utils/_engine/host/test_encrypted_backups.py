@@ -621,6 +621,21 @@ def test_pruning_without_keys_leaves_signed_proofs_of_shared_files_in_force(worl
     assert not found(here, first.id).is_good
 
 
+def test_what_is_rewritten_for_somebody_without_keys_is_not_signed_by_that(world: World) -> None:
+    here = world.place("here")
+    result = world.back_up(here, proof="none")
+    names = ("index.jsonl.zst.enc", "segments.jsonl.zst.enc")
+    said = tuple(
+        proof.FileVerdict(name, sha256(here, path_of(here, layout.data(JOB, result.id, name))), True) for name in names
+    )
+    forged = proof.ProofRecord(JOB, result.id, "content", here.store.now(), "h", said)
+    proof.write(world.seen(here, None).store, forged)
+    proof.forget(here.store, JOB, result.id, {names[0]}, here.store.now)
+    [left] = records(here, result.id)
+    assert [verdict.name for verdict in left.files] == [names[1]]
+    assert left.signature == signing.MISSING and not left.counts
+
+
 # Faults
 
 
