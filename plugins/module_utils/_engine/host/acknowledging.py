@@ -37,8 +37,8 @@ def plan(job: str, wanted: str, places: t.Sequence[Place]) -> AcknowledgementPla
     if wanted != "latest":
         checked_id(wanted)
     known = holdings(job, places)
-    # One that is not signed could bear any id, and all backups before it would be acknowledged with it.
-    ids = [row.id for row in known.merged() if row.is_authentic]
+    # One that nobody vouches for could bear any id, and all backups before it would be acknowledged with it.
+    ids = [row.id for row in known.merged() if row.is_authentic and row.manifest is not None]
     if not ids or (wanted != "latest" and wanted not in ids):
         raise LifeboatError(
             f"Cannot acknowledge backup {wanted} of {job}",

@@ -10,7 +10,7 @@ import typing as t
 
 from .. import clock
 from ..errors import LifeboatError
-from ..repository import hold, proof
+from ..repository import hold, proof, signing
 from ..repository.catalog import MergedBackup
 from ..repository.manifest import Manifest
 from ..repository.store import Store
@@ -106,8 +106,8 @@ def description_lines(each: Document, now: dt.datetime) -> list[str]:
     shown = [f"{name:<10}{tables.printable(str(value))}" for name, value in facts]
     for copy in each["copies"]:
         shown.append(f"{'copy':<10}{tables.printable(copy['repository'])}: {_standing(copy, now)}")
-        for problem in (*copy["problems"], *copy["alarms"]):
-            shown += tables.note(problem)
+        for problem in (*copy["problems"], *copy["alarms"], signing.words(copy["signature"])):
+            shown += tables.note(problem) if problem else []
     for held in each["holds"]:
         until = f" until {_moment(held['until'])}" if held["until"] else ""
         shown += tables.note(f"{held['repository']}{until}: {held['reason'] or 'no reason given'}", "held in ")

@@ -62,6 +62,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     layout,
     proof,
     prune,
+    publish,
     signing,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
@@ -362,6 +363,7 @@ def test_a_run_that_cannot_encrypt_fails_before_it_writes_anything(
         raise MissingPartError("Cannot encrypt or decrypt", "no module named cryptography", "install it")
 
     monkeypatch.setattr(encryption, "_library", missing)
+    monkeypatch.setattr(publish, "LiveIntent", lambda *_: pytest.fail("a run has begun"))
     with pytest.raises(MissingPartError):
         world.back_up(here)
     assert not list(here.store.entries("data/")) and not list(here.store.entries("intents/"))
@@ -539,10 +541,11 @@ def test_an_unsigned_backup_of_the_future_cannot_be_acknowledged(world: World) -
     del fields["mac"]
     fields.update(id=later, flags=["mass_delete: all of it"])
     here.store.put_new(layout.manifest(JOB, later), json_document.encoded(fields))
+    here.store.put_new(layout.manifest(JOB, f"2098{result.id[4:]}"), b"no document at all")
     assert acknowledging.plan(JOB, "latest", (here,)).id == result.id
     with pytest.raises(LifeboatError, match="Cannot acknowledge"):
         acknowledging.plan(JOB, later, (here,))
-    with pytest.raises(LifeboatError, match=later):  # and nothing is dropped while it is there
+    with pytest.raises(LifeboatError, match="209"):  # and nothing is dropped while they are there
         prune.prune(here.store, prune.PruneRequest(JOB, Keep(last=1)), dt.timedelta(0))
 
 
@@ -620,6 +623,21 @@ def test_pruning_without_keys_leaves_signed_proofs_of_shared_files_in_force(worl
     proof.forget(world.seen(here, None).store, JOB, first.id, {"segments.jsonl.zst.enc"}, here.store.now)
     assert found(here, second.id).is_good
     assert not found(here, first.id).is_good
+
+
+def test_what_is_rewritten_for_somebody_without_keys_is_not_signed_by_that(world: World) -> None:
+    here = world.place("here")
+    result = world.back_up(here, proof="none")
+    names = ("index.jsonl.zst.enc", "segments.jsonl.zst.enc")
+    said = tuple(
+        proof.FileVerdict(name, sha256(here, path_of(here, layout.data(JOB, result.id, name))), True) for name in names
+    )
+    forged = proof.ProofRecord(JOB, result.id, "content", here.store.now(), "h", said)
+    proof.write(world.seen(here, None).store, forged)
+    proof.forget(here.store, JOB, result.id, {names[0]}, here.store.now)
+    [left] = records(here, result.id)
+    assert [verdict.name for verdict in left.files] == [names[1]]
+    assert left.signature == signing.MISSING and not left.counts
 
 
 # Faults
