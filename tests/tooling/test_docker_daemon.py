@@ -66,10 +66,8 @@ def test_a_later_gate_gets_one_of_its_own(events: list[str], place: Workplace) -
 def test_another_run_has_its_turn_when_it_cannot_be_had(
     events: list[str], place: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    @contextlib.contextmanager
-    def failing(_place: Workplace) -> t.Iterator[None]:
+    def failing(_place: Workplace) -> t.NoReturn:
         raise gate_molecule.SetupError("no Docker")
-        yield
 
     monkeypatch.setattr(gate_molecule, "_running", failing)
     with pytest.raises(gate_molecule.SetupError), gate_molecule.docker_daemon(place):
