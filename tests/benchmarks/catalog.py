@@ -15,6 +15,7 @@ import datetime as dt
 import hashlib
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -129,12 +130,23 @@ def _measured(config: Path, folder: Path, options: argparse.Namespace) -> dict[s
         variables = {**os.environ, "XDG_CACHE_HOME": str(folder / f"cache-{number}")}
         shown = []
         for what in TARGETS_S:
-            begun = time.perf_counter()
-            shown.append(_listing(config, variables))
+            begun, used = time.perf_counter(), _used_s()
+            shown.append(_ids(_listing(config, variables)))
             taken[what].append(time.perf_counter() - begun)
-        if shown[0] != shown[1] or len(shown[0].splitlines()) != options.backups + 1:
+            print(f"{what}: {taken[what][-1]:.2f} s, {_used_s() - used:.2f} s of CPU", flush=True)
+        if shown[0] != shown[1] or len(shown[0]) != options.backups:
             raise SystemExit("the listings differ, or do not show every backup")
     return taken
+
+
+def _ids(listing: str) -> list[str]:
+    return [line.split()[0] for line in listing.splitlines()[1:]]
+
+
+def _used_s() -> float:
+    """Return the CPU seconds of the listings so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _listing(config: Path, variables: t.Mapping[str, str]) -> str:
