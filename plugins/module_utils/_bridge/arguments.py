@@ -18,6 +18,8 @@ from .._engine.repository.bucket import BucketStore
 from .._engine.repository.directory import DirectoryStore
 from .._engine.repository.keep import TIERS
 from .._engine.repository.object_lock import MODES
+from .._engine.repository.rclone import RcloneStore
+from .._engine.repository.rclone_program import Rclone
 from .._engine.repository.retrieval import RetrievalPolicy
 from .._engine.repository.store import Store
 from .._engine.s3.archive_calls import TIERS as TIERS_OF_ARCHIVES
@@ -57,6 +59,9 @@ _REPOSITORY_OPTIONS: Spec = {
         "path": {"type": "path"},
         "bucket": {"type": "str"},
         "prefix": {"type": "str", "default": ""},
+        "rclone": {"type": "str"},
+        "rclone_config": {"type": "path"},
+        "rclone_program": {"type": "str", "default": "rclone"},
         "media": {"type": "str"},
         "offsite": {"type": "bool", "default": False},
         "archive": {
@@ -80,8 +85,8 @@ _REPOSITORY_OPTIONS: Spec = {
         },
         **S3_CONNECTION,
     },
-    "mutually_exclusive": [["path", "bucket"]],
-    "required_one_of": [["path", "bucket"]],
+    "mutually_exclusive": [["path", "bucket", "rclone"]],
+    "required_one_of": [["path", "bucket", "rclone"]],
     **S3_CONNECTION_RULES,
 }
 REPOSITORY: Spec = {"repository": {"type": "dict", "required": True, **_REPOSITORY_OPTIONS}}
@@ -156,12 +161,15 @@ def store_from(params: t.Mapping[str, t.Any]) -> Store:
     """Return the store of one `repository` (a dictionary of the suboptions of REPOSITORY)."""
     if params["path"]:
         return DirectoryStore(params["path"])
+    if params.get("rclone"):
+        return RcloneStore(Rclone(params["rclone"], params["rclone_config"] or "", params["rclone_program"]))
     return BucketStore(client_from(params), params["bucket"], params["prefix"])
 
 
 def site_from(params: t.Mapping[str, t.Any]) -> Site:
     """Return what one `repository` says of where it lies."""
-    return Site(params.get("media") or ("disk" if params["path"] else "s3"), bool(params.get("offsite")))
+    usual = "disk" if params["path"] else "remote" if params.get("rclone") else "s3"
+    return Site(params.get("media") or usual, bool(params.get("offsite")))
 
 
 def archive_from(params: t.Mapping[str, t.Any]) -> RetrievalPolicy | None:
@@ -175,4 +183,6 @@ def repository_name(params: t.Mapping[str, t.Any]) -> str:
         return str(params["name"])
     if params["path"]:
         return str(params["path"])
+    if params.get("rclone"):
+        return str(params["rclone"])
     return f"s3://{params['bucket']}/{params['prefix']}".rstrip("/")
