@@ -25,7 +25,7 @@ options:
       path:
         description:
           - Directory that is the repository, on the host that the task runs on, such as a local disk or an NFS mount.
-          - Exactly one of O(repository.path) and O(repository.bucket) is needed.
+          - Exactly one of O(repository.path), O(repository.bucket) and O(repository.rclone) is needed.
         type: path
       bucket:
         description:
@@ -37,6 +37,20 @@ options:
           - Under which prefix the repository lies in O(repository.bucket).
         type: str
         default: ""
+      rclone:
+        description:
+          - Remote of an installed C(rclone) that is the repository, such as V(drive:lifeboat), for copies of encrypted
+            backups. No run writes there first, and only this host may write there.
+        type: str
+      rclone_config:
+        description:
+          - Configuration file of C(rclone), which has the secrets of the remote. By default that of the user.
+        type: path
+      rclone_program:
+        description:
+          - Name or path of the program.
+        type: str
+        default: rclone
       media:
         description:
           - What the repository is kept on, such as V(disk), V(s3) or V(tape), for objectives that count media.
@@ -200,7 +214,7 @@ options:
       path:
         description:
           - Directory that is the repository, on the host that the task runs on, such as a local disk or an NFS mount.
-          - Exactly one of O(repositories[].path) and O(repositories[].bucket) is needed.
+          - Exactly one of O(repositories[].path), O(repositories[].bucket) and O(repositories[].rclone) is needed.
         type: path
       bucket:
         description:
@@ -212,6 +226,20 @@ options:
           - Under which prefix the repository lies in O(repositories[].bucket).
         type: str
         default: ""
+      rclone:
+        description:
+          - Remote of an installed C(rclone) that is the repository, such as V(drive:lifeboat), for copies of encrypted
+            backups. No run writes there first, and only this host may write there.
+        type: str
+      rclone_config:
+        description:
+          - Configuration file of C(rclone), which has the secrets of the remote. By default that of the user.
+        type: path
+      rclone_program:
+        description:
+          - Name or path of the program.
+        type: str
+        default: rclone
       media:
         description:
           - What the repository is kept on, such as V(disk), V(s3) or V(tape), for objectives that count media.

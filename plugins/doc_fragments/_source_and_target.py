@@ -25,7 +25,7 @@ options:
       path:
         description:
           - Directory that is the repository, on the host that the task runs on, such as a local disk or an NFS mount.
-          - Exactly one of O(source.path) and O(source.bucket) is needed.
+          - Exactly one of O(source.path), O(source.bucket) and O(source.rclone) is needed.
         type: path
       bucket:
         description:
@@ -37,6 +37,20 @@ options:
           - Under which prefix the repository lies in O(source.bucket).
         type: str
         default: ""
+      rclone:
+        description:
+          - Remote of an installed C(rclone) that is the repository, such as V(drive:lifeboat), for copies of encrypted
+            backups. No run writes there first, and only this host may write there.
+        type: str
+      rclone_config:
+        description:
+          - Configuration file of C(rclone), which has the secrets of the remote. By default that of the user.
+        type: path
+      rclone_program:
+        description:
+          - Name or path of the program.
+        type: str
+        default: rclone
       media:
         description:
           - What the repository is kept on, such as V(disk), V(s3) or V(tape), for objectives that count media.
@@ -194,7 +208,7 @@ options:
       path:
         description:
           - Directory that is the repository, on the host that the task runs on, such as a local disk or an NFS mount.
-          - Exactly one of O(target.path) and O(target.bucket) is needed.
+          - Exactly one of O(target.path), O(target.bucket) and O(target.rclone) is needed.
         type: path
       bucket:
         description:
@@ -206,6 +220,20 @@ options:
           - Under which prefix the repository lies in O(target.bucket).
         type: str
         default: ""
+      rclone:
+        description:
+          - Remote of an installed C(rclone) that is the repository, such as V(drive:lifeboat), for copies of encrypted
+            backups. No run writes there first, and only this host may write there.
+        type: str
+      rclone_config:
+        description:
+          - Configuration file of C(rclone), which has the secrets of the remote. By default that of the user.
+        type: path
+      rclone_program:
+        description:
+          - Name or path of the program.
+        type: str
+        default: rclone
       media:
         description:
           - What the repository is kept on, such as V(disk), V(s3) or V(tape), for objectives that count media.

@@ -15,6 +15,8 @@ from .._engine.repository.bucket import BucketStore
 from .._engine.repository.directory import DirectoryStore
 from .._engine.repository.keep import TIERS
 from .._engine.repository.object_lock import MODES
+from .._engine.repository.rclone import RcloneStore
+from .._engine.repository.rclone_program import Rclone
 from .._engine.repository.retrieval import RetrievalPolicy
 from .._engine.repository.store import Store
 from .._engine.s3.archive_calls import TIERS as TIERS_OF_ARCHIVES
@@ -54,6 +56,9 @@ PLACES: Spec = {"type": "list", "elements": "dict", "required": True, **_PLACE_O
 
 # Documented in the fragment _repository; the suboptions of one place that holds backups.
 _OF_REPOSITORIES: Spec = {
+    "rclone": {"type": "str"},
+    "rclone_config": {"type": "path"},
+    "rclone_program": {"type": "str", "default": "rclone"},
     "keyring": KEYRING,
     "media": {"type": "str"},
     "offsite": {"type": "bool", "default": False},
@@ -77,7 +82,12 @@ _OF_REPOSITORIES: Spec = {
         "required_together": [["access_key", "secret_key"]],
     },
 }
-_REPOSITORY_OPTIONS: Spec = {**_PLACE_OPTIONS, "options": {**_PLACE_OPTIONS["options"], **_OF_REPOSITORIES}}
+_REPOSITORY_OPTIONS: Spec = {
+    "options": {**_PLACE_OPTIONS["options"], **_OF_REPOSITORIES},
+    "mutually_exclusive": [["path", "bucket", "rclone"]],
+    "required_one_of": [["path", "bucket", "rclone"]],
+    **S3_CONNECTION_RULES,
+}
 REPOSITORY: Spec = {"repository": {"type": "dict", "required": True, **_REPOSITORY_OPTIONS}}
 REPOSITORIES: Spec = {
     "repositories": {"type": "list", "elements": "dict", "required": True, **_REPOSITORY_OPTIONS},
@@ -105,12 +115,15 @@ def store_from(params: t.Mapping[str, t.Any]) -> Store:
     """Return the store of one `repository` (a dictionary of the suboptions of REPOSITORY)."""
     if params["path"]:
         return DirectoryStore(params["path"])
+    if params.get("rclone"):
+        return RcloneStore(Rclone(params["rclone"], params["rclone_config"] or "", params["rclone_program"]))
     return BucketStore(client_from(params), params["bucket"], params["prefix"])
 
 
 def site_from(params: t.Mapping[str, t.Any]) -> Site:
     """Return what one `repository` says of where it lies."""
-    return Site(params.get("media") or ("disk" if params["path"] else "s3"), bool(params.get("offsite")))
+    usual = "disk" if params["path"] else "remote" if params.get("rclone") else "s3"
+    return Site(params.get("media") or usual, bool(params.get("offsite")))
 
 
 def archive_from(params: t.Mapping[str, t.Any]) -> RetrievalPolicy | None:
@@ -124,4 +137,6 @@ def repository_name(params: t.Mapping[str, t.Any]) -> str:
         return str(params["name"])
     if params["path"]:
         return str(params["path"])
+    if params.get("rclone"):
+        return str(params["rclone"])
     return f"s3://{params['bucket']}/{params['prefix']}".rstrip("/")

@@ -128,7 +128,10 @@ def deliver(job: Job, work: Work, begun: float, say: Say) -> BackupResult:
         copies = [*failed, _proved_primary(job, primary, manifest, written, say)]
     finally:
         run.close()  # not before the proof: until then maintenance must take nothing of it for garbage
-    for place in job.places[job.places.index(primary) + 1 :]:
+    away = {each.repository for each in failed}
+    for place in job.places:
+        if place is primary or place.name in away:
+            continue
         copies.append(_copied(job, work, primary, place, manifest, say))
     return BackupResult(
         job=job.name,
@@ -171,8 +174,9 @@ def require_copies(job: Job, result: BackupResult) -> None:
 
 def require_places(job: Job) -> None:
     """Raise LifeboatError for a job without repositories."""
-    if not job.places:
-        raise LifeboatError(f"Cannot run job {job.name}", "it has no repository", "give it at least one")
+    if all(place.store.copies_only for place in job.places):
+        cause = "all of its repositories are for copies" if job.places else "it has no repository"
+        raise LifeboatError(f"Cannot run job {job.name}", cause, "give it at least one in a directory or bucket")
 
 
 def make_ready(job: Job, work: Work, place: Place, unfinished: Unfinished) -> None:
@@ -222,6 +226,8 @@ def _outlast_second(store: Store, job: str) -> None:
 def _write_to_first(job: Job, work: Work, say: Say) -> tuple[Place, Run, Manifest, list[CopyResult]]:
     failed: list[CopyResult] = []
     for place in job.places:
+        if place.store.copies_only:
+            continue
         try:
             say(f"{job.name}: backing up {work.words} to {place.name}")
             run, manifest = work.write(place, say)

@@ -13,6 +13,8 @@ from ..repository.bucket import BucketStore
 from ..repository.directory import DirectoryStore
 from ..repository.layout import checked_job
 from ..repository.object_lock import LockPolicy
+from ..repository.rclone import RcloneStore
+from ..repository.rclone_program import Rclone
 from ..repository.retrieval import RetrievalPolicy
 from ..repository.store import Store
 from .archive_settings import retrieval_from
@@ -40,6 +42,7 @@ class RepositorySettings:
     path: str = ""  # a directory; empty: a bucket
     bucket: str = ""
     prefix: str = ""
+    rclone: Rclone | None = None  # a remote of rclone, for copies
     login: S3Login | None = None  # of the server of a bucket
     keyring: KeyringSettings | None = None  # None: nothing is encrypted
     media: str = ""  # what it is kept on; empty: as its kind is kept usually
@@ -50,6 +53,8 @@ class RepositorySettings:
     @property
     def location(self) -> str:
         """Return where it lies, for comparison with others."""
+        if self.rclone is not None:
+            return f"rclone {self.rclone.remote.rstrip('/')}"
         if self.login is None:
             return os.path.normpath(self.path)
         return f"{self.login.endpoint.url.rstrip('/')}/{self.bucket}/{self.prefix.strip('/')}"
@@ -57,7 +62,8 @@ class RepositorySettings:
     @property
     def site(self) -> Site:
         """Return where it lies, for objectives."""
-        return Site(self.media or ("disk" if self.login is None else "s3"), self.is_offsite)
+        usual = "remote" if self.rclone is not None else "disk" if self.login is None else "s3"
+        return Site(self.media or usual, self.is_offsite)
 
     def opened(self) -> Place:
         """Return the repository to work with; nothing is sent to it yet. Raises UsageError for its secrets."""
@@ -72,6 +78,8 @@ class RepositorySettings:
         return Place(self.name, store, self.id, site=self.site)
 
     def _store(self) -> Store:
+        if self.rclone is not None:
+            return RcloneStore(self.rclone)
         if self.login is None:
             return DirectoryStore(self.path)
         return BucketStore(self.login.client(), self.bucket, self.prefix)
@@ -81,10 +89,13 @@ def repository_from(name: str, fields: Fields) -> RepositorySettings:
     """Return a repository of the configuration. Raises UsageError."""
     check_name(name, "a repository", fields)
     identity = fields.text("id")
-    if fields.has("path") == fields.has("bucket"):
-        words = "has both path and bucket" if fields.has("path") else "is missing, and so is bucket"
-        raise fields.refuse("path", words, "give either path, or bucket with its endpoint_url")
-    if fields.has("path"):
+    kinds = [key for key in ("path", "bucket", "rclone") if fields.has(key)]
+    if len(kinds) != 1:
+        words = f"has both {' and '.join(kinds)}" if kinds else "is missing, and so is bucket"
+        raise fields.refuse("path", words, "give either path, or bucket with its endpoint_url, or rclone")
+    if fields.has("rclone"):
+        settings = RepositorySettings(name, identity, rclone=_rclone(fields))
+    elif fields.has("path"):
         settings = RepositorySettings(name, identity, path=fields.path("path", None))
     else:
         settings = _bucket(name, identity, fields)
@@ -110,6 +121,14 @@ def _bucket(name: str, identity: str, fields: Fields) -> RepositorySettings:
     return RepositorySettings(
         name, identity, bucket=bucket, prefix=prefix, login=login, lock=_lock(login, fields), archive=archive
     )
+
+
+def _rclone(fields: Fields) -> Rclone:
+    given = Rclone(fields.text("rclone", None), fields.path("rclone_config"), fields.text("rclone_program", "rclone"))
+    try:
+        return given.checked()
+    except UsageError as error:
+        raise fields.refuse("rclone", f"cannot be used: {error.cause}", error.remedy) from error
 
 
 def _lock(login: S3Login, fields: Fields) -> LockSettings | None:

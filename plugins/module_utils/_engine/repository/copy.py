@@ -8,16 +8,18 @@ import contextlib
 import dataclasses
 import typing as t
 
-from ..errors import DamagedError, LifeboatError
+from ..errors import DamagedError, GuardRefusal, LifeboatError
 from ..stream.pipeline import StreamFacts, store_stream
 from . import acknowledgement, binding, deletion_plan, json_document, keyring, layout, proof
 from .identity import Identity
+from .keys import NONE
 from .lease import WAIT_S, Permit, held
 from .manifest import Manifest, Need
 from .store import ExistsError, Store
 from .stored_files import NeededFile, files_of_need, needs_of, own_files
 
 _FOLDERS = 8  # of backups that are listed one by one
+_LISTS = ("files", "needs")  # roles of stored files that are never encrypted
 _LOOKED_AT = 4  # backups whose copies may have been killed lately
 
 
@@ -104,6 +106,8 @@ def copy(
         data = _same_bytes(source, manifest)
         _has_same(source, target, manifest, data)  # or refuse before anything is touched
         keyring.bring(source, target, permit)  # or refuse
+        if target.encrypted_only:
+            _refuse_plain(target, manifest, _wanted(source, manifest, frozenset()))
         _discard_unfinished(source, target, manifest, first)
         _copy_binding(source, target, manifest.job, permit)
         known = _needs_of_base(target, manifest) if trusting else frozenset()  # what a backup needs is in no open plan
@@ -121,6 +125,21 @@ def copy(
         _publish(source, target, manifest, data, permit)
         acknowledgement.bring(source, target, manifest.job, permit)
     return wanted
+
+
+def _refuse_plain(target: Store, manifest: Manifest, files: t.Iterable[NeededFile]) -> None:
+    """Raise GuardRefusal (`unencrypted`) for a backup that may not go to a place that is somebody else's.
+
+    The lists of files and needs name no objects, and are never encrypted.
+    """
+    plain = next((each for each in files if each.file.encryption == NONE and each.file.role not in _LISTS), None)
+    if plain is not None:
+        raise GuardRefusal(
+            "unencrypted",
+            f"Cannot copy backup {manifest.id} of {manifest.job} to {target.name}",
+            f"{plain.file.name} of {plain.owner} is not encrypted, and this place takes only what is",
+            "encrypt the backups of the job, or copy this one to a directory or bucket of your own",
+        )
 
 
 def _discard_unfinished(source: Store, target: Store, manifest: Manifest, planned: CopyPlan) -> None:

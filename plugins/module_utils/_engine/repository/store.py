@@ -109,6 +109,8 @@ class Store(abc.ABC):
     """
 
     name: str  # how people know this place: a path, or `s3://bucket/prefix at endpoint`
+    copies_only = False  # no run writes here first
+    encrypted_only = False  # backups that are not encrypted are not brought here
     keys: Keys | None = None  # of whoever opened it: what is written is encrypted, what is read is authenticated
     allow_unsigned: bool = False  # with keys: a backup without a signature can be restored by its id all the same
     max_document_bytes = 64 * 1024 * 1024  # `get` refuses bigger ones: a manifest or record that large is not ours

@@ -14,6 +14,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host imp
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.container import Container
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.rclone import RcloneStore
 
 REMOVE = object()
 GIVEN = {
@@ -213,6 +214,13 @@ def test_every_key_of_a_bucket_reaches_its_endpoint():
     [
         ("repository", {}, "repository is not known", "did you mean repositories?"),
         ("repositories/local/bukket", "x", "repositories.local.bukket is not known", "known here: id, keyring, media"),
+        ("repositories/local/rclone", "drive:x", "repositories.local.path has both path and rclone", "or rclone"),
+        (
+            "repositories/local",
+            {"rclone": ":s3,secret_access_key=x:b"},
+            "repositories.local.rclone cannot be used",
+            "rclone config",
+        ),
         ("repositories/local/offsite", "no", "repositories.local.offsite is a text", "true or false"),
         ("repositories/site/lock", {"mode": "NONE"}, "repositories.site.lock is wrong", "COMPLIANCE"),
         ("repositories/site/lock", {"most": "long"}, "repositories.site.lock is wrong", "36h, 14d or 8w"),
@@ -529,3 +537,12 @@ def test_what_the_service_says_is_not_said_twice(key):
 
 def test_a_service_file_wants_a_service():
     assert "login_service is missing" in str(refused(changed("jobs/db1-shop/login_service_file", "/srv/services")))
+
+
+def test_a_remote_of_rclone_is_a_repository_for_copies():
+    given = {"rclone": "drive:lifeboat", "rclone_config": "/etc/lifeboat/rclone.conf", "offsite": True}
+    found = parsed(changed("repositories/site", given))
+    place = found.repositories["site"].opened()
+    assert isinstance(place.store, RcloneStore) and place.store.copies_only and place.store.encrypted_only
+    assert (place.site.media, place.site.is_offsite, place.store.name) == ("remote", True, "rclone drive:lifeboat")
+    assert found.repositories["site"].location == "rclone drive:lifeboat"

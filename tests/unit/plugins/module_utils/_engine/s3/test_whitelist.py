@@ -86,3 +86,13 @@ def test_nothing_is_changed_without_a_bucket(method: str) -> None:
 )  # fmt: skip
 def test_what_every_server_understands_is_sent(method: str, key: str, words: tuple[str, ...]) -> None:
     check(method, key, *words)
+
+
+def test_an_archived_object_is_asked_for_with_a_document_and_nothing_beside() -> None:
+    whitelist.check("POST", "b", "k", frozenset(("restore",)), has_body=True)
+    whitelist.check("POST", "b", "k", frozenset(("restore", "versionId")), has_body=True)
+    for words, has_body in ((("restore",), False), (("restore", "uploads"), True), (("restore", "acl"), True)):
+        with pytest.raises(UsageError):
+            whitelist.check("POST", "b", "k", frozenset(words), has_body)
+    with pytest.raises(UsageError):
+        whitelist.check("PUT", "b", "k", frozenset(("restore",)), has_body=True)
