@@ -47,6 +47,7 @@ S3_CONNECTION_RULES: Spec = {"required_together": [["access_key", "secret_key"]]
 # Documented in the fragment _repository; what somebody opens the keyring of a repository with.
 KEYRING: Spec = {
     "type": "dict",
+    "no_log": False,  # its secret is kept out of logs
     "options": {
         "secret_file": {"type": "path", "no_log": False},
         "secret": {"type": "str", "no_log": True},
