@@ -137,7 +137,7 @@ def test_a_database_is_back_and_can_be_loaded(bare: Bare, postgres: t.Callable[[
 
 
 def test_without_libzstd_files_are_left_for_the_program(bare: Bare) -> None:
-    hidden = [path for path in bare.root.rglob("libzstd.so*")]
+    hidden = list(bare.root.rglob("libzstd.so*"))
     kept = {path: path.read_bytes() for path in hidden}
     for path in hidden:
         path.unlink()

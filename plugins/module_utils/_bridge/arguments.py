@@ -27,6 +27,7 @@ from .s3_options import S3_CONNECTION, S3_CONNECTION_RULES
 # Documented in the fragment _repository; what somebody opens the keyring of a repository with.
 KEYRING: Spec = {
     "type": "dict",
+    "no_log": False,  # its secret is kept out of logs
     "options": {
         "secret_file": {"type": "path", "no_log": False},
         "secret": {"type": "str", "no_log": True},

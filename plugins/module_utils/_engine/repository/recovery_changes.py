@@ -33,9 +33,11 @@ def export(ring: Ring, now: dt.datetime, code_file: str) -> Ring:
     interrupted export left is taken again, as no key was made with it. Raises UsageError for any other file.
     """
     number = max(ring.recovery, default=0) + 1
-    code = _left_over(ring, number, code_file) or recovery_code.new()
+    left_over = _left_over(ring, number, code_file)
+    code = left_over or recovery_code.new()
     made = recovery_key.made(ring.id, number, now, ring.authentication, code)
-    _write_sheet(code_file, rescue_files.sheet(made, code, ring.fingerprint))
+    if not left_over:
+        _write_sheet(code_file, rescue_files.sheet(made, code, ring.fingerprint))
     return dataclasses.replace(ring, recovery={**ring.recovery, number: made})
 
 
@@ -92,12 +94,15 @@ def _left_over(ring: Ring, number: int, code_file: str) -> str:
         raise _unusable(code_file, error.strerror or str(error)) from error
     if ring.fingerprint not in text or f"number {number}," not in text:
         raise _unusable(code_file, "there is a file already, which this export did not begin")
-    return rescue_files.code_of(text)
+    try:
+        return rescue_files.code_of(text)
+    except UsageError as error:
+        raise _unusable(code_file, "an export began it and did not end") from error
 
 
 def _write_sheet(path: str, text: str) -> None:
     """Write a file that only its owner may read, durably and never over another one."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         with open(os.open(path, flags, 0o600), "wb") as file:
             os.fchmod(file.fileno(), 0o600)
@@ -110,4 +115,6 @@ def _write_sheet(path: str, text: str) -> None:
 
 
 def _unusable(path: str, cause: str) -> UsageError:
-    return UsageError(f"Cannot write the code into {path}", cause, "name a file that is not there yet")
+    return UsageError(
+        f"Cannot write the code into {path}", cause, "name a file that is not there yet, or remove this one"
+    )

@@ -150,14 +150,12 @@ class Repository:
         refuse_path(job, owner, name)
         with open(os.path.join(self.folder, "data", job, owner, name), "rb") as file:
             if encryption == "none":
-                for chunk in iter(lambda: file.read(CHUNK), b""):
-                    yield chunk
+                yield from iter(lambda: file.read(CHUNK), b"")
                 return
             if not encryption.startswith(_MARK):
                 raise RescueError("%s is encrypted in a way that is not known here: %s" % (name, encryption))
             context = {"keyring": self.keyring, "job": job, "backup": owner, "file": name}
-            for chunk in self._decrypted(file, {"lifeboat-" + key: value for key, value in context.items()}):
-                yield chunk
+            yield from self._decrypted(file, {"lifeboat-" + key: value for key, value in context.items()})
 
     def _decrypted(self, file: t.BinaryIO, context: t.Dict[str, str]) -> t.Iterator[bytes]:
         """Yield the plain frames of an AWS Encryption SDK message, version 2, each authenticated before."""

@@ -343,3 +343,11 @@ def test_a_passphrase_makes_the_same_secret_again_with_the_same_salt_only(stores
     assert document.secrets[0].stretching == first.stretching
     with pytest.raises(UsageError, match="15"):
         organisation_secret.from_passphrase("too short")
+
+
+def test_a_write_whose_answer_was_lost_is_taken_for_done(stores):
+    ring = keyring_changes.begun(keyring_changes.look(stores), stores[0].now(), False, (SECRET,))
+    first = keyring_changes.writes(ring, {})[0]
+    keyring_changes.write(first)
+    keyring_changes.write(first)
+    assert keyring.read(stores[0], Access(SECRET))

@@ -197,6 +197,20 @@ def test_the_code_is_written_over_no_other_file(stores, tmp_path):
         recovery_changes.export(ring, stores[0].now(), str(link))
 
 
+def test_the_code_that_an_interrupted_export_left_is_taken_again_and_half_of_one_is_not(stores, tmp_path, quick):
+    ring = keyrings.look(stores, SECRET)
+    path = tmp_path / "code"
+    first = recovery_changes.export(ring, stores[0].now(), str(path)).current_recovery
+    text = path.read_text()
+    second = recovery_changes.export(ring, stores[0].now(), str(path)).current_recovery
+    assert path.read_text() == text and first.public_key != second.public_key
+    code = rescue_files.code_of(text)
+    assert first.private(code) and second.private(code)
+    path.write_text(text[: text.index("code:") + 20])
+    with pytest.raises(UsageError, match="did not end"):
+        recovery_changes.export(ring, stores[0].now(), str(path))
+
+
 RECOVERY_EDITS = {
     "keyring": lambda f: f.update(keyring="6f0f2f4e-6b0c-4d0e-9a55-0d1f6a3f7c11"),
     "number": lambda f: f.update(number=2),
