@@ -386,4 +386,4 @@ options:
 """
 
     # For modules that can do without (the specification OPTIONAL_REPOSITORIES).
-    OPTIONAL = SEVERAL.replace("    required: true\n", "")
+    OPTIONAL: str = SEVERAL.replace("    required: true\n", "")

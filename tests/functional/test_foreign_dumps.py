@@ -12,7 +12,10 @@ import functools
 import gzip
 import hashlib
 import http.server
+import secrets
+import shutil
 import subprocess
+import tempfile
 import threading
 import typing as t
 from pathlib import Path
@@ -355,6 +358,28 @@ def test_a_dump_is_fetched_by_its_url(postgres: Postgres, dumps: t.Mapping[str, 
         with pytest.raises(LifeboatError, match=words) as caught:
             loaded(server, url)
         assert "secret" not in str(caught.value)
+
+
+def test_where_the_socket_asks_for_the_user_of_the_system_the_loading_role_comes_by_tcp(
+    dumps: t.Mapping[str, Path],
+) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="lbt-", dir="/tmp"))
+    folder.chmod(0o755)
+    try:
+        with PostgresServer(folder / "peer", 15, password=secrets.token_urlsafe(24)) as server:
+            rules = server.data_dir / "pg_hba.conf"
+            by_tcp = "host all all 127.0.0.1/32 scram-sha-256\n"
+            for rest, is_fit in ((by_tcp, True), ("", False)):
+                rules.write_text(f"local all postgres trust\nlocal all all peer\n{rest}", encoding="utf-8")
+                server.sql("SELECT pg_reload_conf()")
+                with unchanged(server):
+                    if is_fit:
+                        assert loaded(server, dumps["sql"]).figures["rows"] == 3003
+                    else:
+                        with pytest.raises(LifeboatError, match=r"(?s)Peer authentication failed.*pg_hba\.conf"):
+                            loaded(server, dumps["sql"])
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_a_role_that_may_only_make_databases_loads_by_itself(postgres: Postgres, dumps: t.Mapping[str, Path]) -> None:

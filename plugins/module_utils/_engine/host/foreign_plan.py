@@ -121,7 +121,7 @@ def _refuse_for_scripts(request: DumpRequest) -> None:
 
 
 def _contents(place: DumpPlace, form: Form) -> Contents | None:
-    if place.is_folder:
+    if place.is_folder or (form == Form("tar") and not place.is_url):
         return read_contents(place.text)
     if form.kind != "custom":
         return None
@@ -191,7 +191,7 @@ def _notes(request: DumpRequest, form: Form, digest: str) -> t.Iterator[str]:
 
 
 def check(planned: DumpPlan) -> None:
-    """Refuse what may not or cannot be done. Raises GuardRefusal (`confirm`, `conflict`), LifeboatError."""
+    """Refuse a plan that may not or cannot be carried out. Raises GuardRefusal, LifeboatError."""
     guard_name(planned.database, planned.target.exists, planned.request.confirm, planned.request.on_conflict)
     planned.target.require(planned.database)
 

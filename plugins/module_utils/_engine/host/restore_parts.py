@@ -40,7 +40,7 @@ def planned_selection(request: RestoreRequest, copies: t.Sequence[Candidate]) ->
             "the archive comes there as a stream, without a list of what is wanted",
             "restore with client programs of this host, by login_host and login_port and without container",
         )
-    contents = _first_good(copies, "dump", lambda chunks, name: contents_of_chunks(chunks, name))
+    contents = _first_good(copies, "dump", contents_of_chunks)
     return select(contents, request.include, request.exclude)
 
 

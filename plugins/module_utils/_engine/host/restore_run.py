@@ -212,10 +212,10 @@ def _swap_in(planned: RestorePlan, restored: Restored, say: Say) -> tuple[str, s
     request, saved = planned.request, ""
     try:
         existed = planned.target.exists
-        guard_newcomer(request.server, planned.database, existed, request.confirm, request.on_conflict)
         if request.safety_backup and existed:
             saved = take_safety_backup(request, planned.database, say)
         say(f"{request.job}: swapping in {planned.database}")
+        guard_newcomer(request.server, planned.database, existed, request.confirm, request.on_conflict)
         swapped = swap(request.server, planned.database, restored.name, keep_previous=request.keep_previous)
         return saved, swapped.previous
     except BaseException:

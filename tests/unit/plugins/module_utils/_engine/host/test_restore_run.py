@@ -20,7 +20,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors i
     LifeboatError,
     UsageError,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import restore_run
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import restore_request, restore_run
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.restore_request import RestoreRequest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.comparison import Comparison
@@ -94,7 +94,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(restore_run, "swap", made.swap)
     monkeypatch.setattr(restore_run, "drop_database", lambda _server, name: made.dropped.append(name))
     monkeypatch.setattr(restore_run, "_tools", lambda *_: dataclasses.make_dataclass("Tools", ["pg_restore"])("tool"))
-    monkeypatch.setattr(restore_run, "connect", made.connect)
+    monkeypatch.setattr(restore_request, "connect", made.connect)
     monkeypatch.setattr(restore_run, "restoring", lambda _server: contextlib.nullcontext())
     ids = (f"20261120T0200{second:02}Z-0a1b2c" for second in range(60))
     monkeypatch.setattr(clock, "new_backup_id", lambda _moment: next(ids))
