@@ -278,7 +278,7 @@ def test_the_point_is_restored_after_the_nearest_repository_was_lost(lab: Lab) -
 
 
 def test_a_repository_that_is_away_lacks_the_point_until_the_next_run(lab: Lab) -> None:
-    away = {**lab.host.repositories["site"], "endpoint_url": "http://127.0.0.1:1"}
+    away = {"path": str(lab.host.folder / "not mounted")}
     lab.configure("local", "site", repositories={"site": away})
     run = lab.ask("run", "whole", code=5)
     assert [(each["repository"], each["present"]) for each in run["copies"]] == [("site", False), ("local", True)]
