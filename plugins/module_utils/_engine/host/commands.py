@@ -87,7 +87,11 @@ def show(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
 def copy(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Bring every repository of a job what it lacks."""
     job = _own(config, options.job)
-    set_command.refuse(job, "copy")
+    if isinstance(job, SetSettings):
+        become(job.reader, job.name)
+        places, _refused = config.usable_places(job)
+        targets = _chosen(places, options.target, job)
+        return set_command.copy(job, _chosen(places, options.source, job), targets, options)
     places = config.places(job)
     request = copy_jobs.Request(
         job=job.name,
