@@ -277,13 +277,23 @@ def test_the_point_is_restored_after_the_nearest_repository_was_lost(lab: Lab) -
     lab.host.server.sql(f'DROP DATABASE "{restored["members"][0]["previous"]}" WITH (FORCE)')
 
 
-def test_a_repository_that_is_away_lacks_the_point_until_the_next_run(lab: Lab) -> None:
-    away = {**lab.host.repositories["site"], "endpoint_url": "http://127.0.0.1:1"}
+def test_a_repository_that_was_away_gets_the_point_after_the_backups(lab: Lab) -> None:
+    lab.s3.delete(lab.bucket, "paper-7.txt")  # its list has to come along
+    away = {"path": str(lab.host.folder / "not mounted")}
     lab.configure("local", "site", repositories={"site": away})
     run = lab.ask("run", "whole", code=5)
     assert [(each["repository"], each["present"]) for each in run["copies"]] == [("site", False), ("local", True)]
     lab.configure("local", "site")
-    assert lab.ask("run", "whole")["complete"]
+    assert lab.ask("copy", "whole")["copied"] == []
+    for member in ("lab", "papers", "etc"):
+        lab.ask("copy", member)
+    wanted = [{"id": run["id"], "source": "local", "target": "site"}]
+    assert lab.ask("copy", "whole", "--dry-run")["copied"] == wanted
+    assert lab.ask("copy", "whole")["copied"] == wanted
+    assert lab.ask("copy", "whole")["copied"] == []
+    assert lab.ask("show", "whole")["repositories"] == ["local", "site"]
+    prefix = f"data/whole/{run['id']}/missing-0.jsonl"
+    assert [each.key for each in lab.s3.list_objects(lab.host.repositories["site"]["bucket"], prefix)]
 
 
 def test_a_signal_ends_the_member_that_runs_and_leaves_no_intent(lab: Lab, held: t.Callable[[], int]) -> None:

@@ -112,7 +112,12 @@ def show(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
 
 def copy(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Bring every repository of a job what it lacks."""
-    set_command.refuse(config.job(options.job), "copy")
+    wanted = config.job(options.job)
+    if isinstance(wanted, SetSettings):
+        become(wanted.reader, wanted.name)
+        places, _refused = config.usable_places(wanted)
+        targets = _chosen(places, options.target, wanted)
+        return set_command.copy(wanted, _chosen(places, options.source, wanted), targets, options)
     return _of_all(config, options, lambda job: _copy(config, job, options, say))
 
 

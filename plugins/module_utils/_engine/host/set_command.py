@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import datetime as dt
 import functools
 import sys
@@ -15,7 +16,7 @@ import typing as t
 
 from .. import clock
 from ..errors import DONE, FAILED, INCOMPLETE, IncompleteError, LifeboatError, UsageError
-from . import restore_command, set_points, set_prune, set_restore, set_run, tables
+from . import restore_command, set_points, set_prune, set_recording, set_restore, set_run, tables
 from .config import Config
 from .database_settings import DatabaseSettings
 from .job_settings import JobSettings
@@ -41,15 +42,6 @@ def add_restore_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("sets", "--backup names a recovery point; --only names members")
     words = "leave this member out; repeatable"
     group.add_argument("--except", dest="leave_out", metavar="JOB", action="append", default=[], help=words)
-
-
-def refuse(job: JobSettings, command: str) -> None:
-    """Raise UsageError for a subcommand that sets do not have."""
-    if isinstance(job, SetSettings):
-        members = ", ".join(job.members)
-        raise UsageError(
-            f"Cannot {command} set {job.name}", "its backups are those of its members", f"{command} {members}"
-        )
 
 
 @contextlib.contextmanager
@@ -224,6 +216,30 @@ def _verified(config: Config, member: Document, options: argparse.Namespace, of_
         return of_job(config, job, _changed(options, job=job.name, backup=backup, level=level), say)
 
     return set_restore.step(config, member["job"], member["backup"], (), False, speaking, verified)
+
+
+def copy(
+    settings: SetSettings, sources: t.Sequence[Place], targets: t.Sequence[Place], options: argparse.Namespace
+) -> Shown:
+    """Record points in repositories that lack them and have got all of their backups; as the set's reader."""
+    if options.backup != "all":
+        raise UsageError(
+            f"Cannot copy point {options.backup} alone", "points go where their backups are", "leave it out"
+        )
+    brought, problems = set_recording.bring(settings.name, sources, targets, dry_run=options.dry_run)
+    verb = "would be recorded" if options.dry_run else "recorded"
+    shown = [f"{each.id}: {verb} in {each.target} as in {each.source}" for each in brought]
+    if not shown and not problems:
+        shown = [f"{settings.name}: every repository has the points whose backups it has"]
+    for problem in problems:
+        shown += tables.note(problem)
+    document = {
+        "job": settings.name,
+        "dry_run": options.dry_run,
+        "copied": [dataclasses.asdict(each) for each in brought],
+        "problems": problems,
+    }
+    return Shown(document, shown, (INCOMPLETE if brought else FAILED) if problems else DONE)
 
 
 def prune(

@@ -67,6 +67,55 @@ def record(
     return point, problems
 
 
+@dataclasses.dataclass(frozen=True)
+class Brought:
+    """A point that was brought to a repository, or would be."""
+
+    id: str
+    source: str
+    target: str
+
+
+def bring(
+    name: str, sources: t.Sequence[Place], targets: t.Sequence[Place], *, dry_run: bool = False
+) -> tuple[list[Brought], list[str]]:
+    """Record points in the targets that lack them and have the backups of all members, which come there by copies of
+    these.
+
+    Returns what was brought, and what could not be.
+    """
+    brought: list[Brought] = []
+    problems: list[str] = []
+    for target in targets:
+        try:
+            target.identity()
+            there = set(recovery_point.ids(target.store, name))
+        except LifeboatError as error:
+            problems.append(f"{target.name} cannot be used: {error.cause or error.problem}")
+            continue
+        for source in sources:
+            try:
+                found = [] if source is target else list(_lacking(name, source, target, there))
+                for point in found:
+                    if not dry_run:
+                        _bring_lists(source.store, target.store, point)
+                        recovery_point.write(target.store, point)
+                    there.add(point.id)
+                    brought.append(Brought(point.id, source.name, target.name))
+            except LifeboatError as error:
+                problems.append(f"{target.name} lacks points that {source.name} has: {error.cause or error.problem}")
+    return brought, problems
+
+
+def _lacking(name: str, source: Place, target: Place, there: t.Collection[str]) -> t.Iterator[Point]:
+    """Yield the points of a repository that another one could have too."""
+    source.identity()
+    for point_id in recovery_point.ids(source.store, name):
+        point = None if point_id in there else recovery_point.find(source.store, name, point_id)
+        if point is not None and not recovery_point.missing_members(target.store, point):
+            yield point
+
+
 def _recorded_first(
     name: str,
     store: Store,
