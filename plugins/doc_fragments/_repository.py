@@ -194,6 +194,12 @@ options:
             description:
               - File with the encrypted recovery key. By default it is taken from the repository.
             type: path
+          allow_unsigned:
+            description:
+              - Whether backups that nobody signed may be restored, if they are named by their ids.
+              - Such are those from before the keyring was made, and those that somebody without its keys wrote.
+            type: bool
+            default: false
 """
 
     # For modules that work on several (the specification REPOSITORIES).
@@ -383,6 +389,12 @@ options:
             description:
               - File with the encrypted recovery key. By default it is taken from the repository.
             type: path
+          allow_unsigned:
+            description:
+              - Whether backups that nobody signed may be restored, if they are named by their ids.
+              - Such are those from before the keyring was made, and those that somebody without its keys wrote.
+            type: bool
+            default: false
 """
 
     # For modules that can do without (the specification OPTIONAL_REPOSITORIES).

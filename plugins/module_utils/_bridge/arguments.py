@@ -33,6 +33,7 @@ KEYRING: Spec = {
         "secret": {"type": "str", "no_log": True},
         "recovery_code_file": {"type": "path"},
         "recovery_key_file": {"type": "path"},
+        "allow_unsigned": {"type": "bool", "default": False},
     },
     "mutually_exclusive": [["secret_file", "secret", "recovery_code_file"]],
     "required_one_of": [["secret_file", "secret", "recovery_code_file"]],

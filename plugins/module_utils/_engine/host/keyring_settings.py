@@ -19,13 +19,16 @@ class KeyringSettings:
     secret_file: str = ""
     recovery_code_file: str = ""  # instead of the secret, for whoever has lost it
     recovery_key_file: str = ""  # the encrypted recovery key; empty: that of the repository
+    allow_unsigned: bool = False  # True: backups that nobody signed may be restored by their ids
 
     def access(self) -> Access:
         """Read the files. Raises UsageError for one that others may read, too, or that holds something else."""
         if self.secret_file:
-            return Access(organisation_secret.from_text(read_secret(self.secret_file), self.secret_file))
+            secret = organisation_secret.from_text(read_secret(self.secret_file), self.secret_file)
+            return Access(secret, allow_unsigned=self.allow_unsigned)
         code = rescue_files.code_of(read_private(self.recovery_code_file))
-        return Access(code=code, recovery_pem=read_private(self.recovery_key_file) if self.recovery_key_file else "")
+        pem = read_private(self.recovery_key_file) if self.recovery_key_file else ""
+        return Access(code=code, recovery_pem=pem, allow_unsigned=self.allow_unsigned)
 
 
 def keyring_from(fields: Fields) -> KeyringSettings | None:
@@ -35,7 +38,10 @@ def keyring_from(fields: Fields) -> KeyringSettings | None:
         return None
     section = fields.section("keyring")
     found = KeyringSettings(
-        section.path("secret_file"), section.path("recovery_code_file"), section.path("recovery_key_file")
+        section.path("secret_file"),
+        section.path("recovery_code_file"),
+        section.path("recovery_key_file"),
+        section.flag("allow_unsigned", False),
     )
     if bool(found.secret_file) == bool(found.recovery_code_file):
         words = "stands beside secret_file" if found.secret_file else "is missing, and so is secret_file"

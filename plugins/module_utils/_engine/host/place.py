@@ -53,6 +53,7 @@ class Place:
         found = identity.require(self.store, self.repository)
         if self.access is not None and self.store.keys is None:
             self.store.keys = keyring.read(self.store, self.access)
+            self.store.allow_unsigned = self.access.allow_unsigned
         return found
 
     def writable_identity(self) -> Identity:

@@ -37,6 +37,15 @@ _WIDTHS = (23, 8, 8, 10, 10, 0)
 _FOR_SETS = frozenset(("only",))
 
 
+def refuse(job: JobSettings, command: str) -> None:
+    """Raise UsageError for a subcommand that sets do not have."""
+    if isinstance(job, SetSettings):
+        members = ", ".join(job.members)
+        raise UsageError(
+            f"Cannot {command} set {job.name}", "its backups are those of its members", f"{command} {members}"
+        )
+
+
 def add_restore_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of restores of recovery points."""
     group = parser.add_argument_group("sets", "--backup names a recovery point; --only names members")

@@ -36,6 +36,7 @@ class Access:
     secret: Secret | None = None
     code: str = dataclasses.field(default="", repr=False)  # of the recovery key
     recovery_pem: str = dataclasses.field(default="", repr=False)  # the encrypted key; empty: that of the repository
+    allow_unsigned: bool = False  # True: backups that nobody signed may be restored by their ids
 
 
 Opener = t.Callable[[EpochDocument], t.Optional[Opened]]  # raises DamagedError
