@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import keyring, organisation_secret
 from ansible_collections.lifeboat.recovery.plugins.modules import backup_copy, backup_keyring
 
 SECRET, OTHER = "0f" * 32, "1e" * 32
@@ -49,8 +50,10 @@ def keys(repository):
 
 @pytest.mark.parametrize(("source", "target"), [(None, None), (SECRET, SECRET), (None, SECRET)])
 def test_the_keyring_comes_along(run, encrypt, local, site, source, target):
-    local.back_up()
     encrypt(local)
+    if source:  # else it is a backup from before
+        local.store.keys = keyring.read(local.store, keyring.Access(organisation_secret.from_text(source, "a test")))
+    local.back_up()
     planned = run(check_mode=True, source=source, target=target)
     assert planned["changed"] and not keys(site)
     end = run(source=source, target=target)

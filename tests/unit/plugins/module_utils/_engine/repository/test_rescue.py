@@ -88,6 +88,16 @@ def test_files_come_back_as_they_were(run, tmp_path):
     assert all((tmp_path / "out" / row[2]).exists() for row in rows)
 
 
+def test_a_folder_with_the_name_of_an_object_gets_a_percent_sign(program, repository, tmp_path):
+    into = tmp_path / "out"
+    into.mkdir()
+    (into / "p").write_bytes(b"an object")
+    restore = program.Restore(program.Repository(str(repository)), {}, str(into), False)
+    assert restore._folder(["p", "c"]) == restore._folder(["p", "c"]) == str(into / "p%" / "c")
+    assert [program._safe(part) for part in ("", ".", "..", "a%b\\c")] == ["%", "%2E", "%2E%2E", "a%25b%5Cc"]
+    assert len(program._safe("ä" * 300).encode()) <= 200
+
+
 def test_without_zstd_the_files_are_left_for_the_program(run, program, tmp_path, monkeypatch):
     monkeypatch.setattr(program, "zstd_reader", lambda: None)
     assert run("restore", "db1-shop", "latest", str(tmp_path / "out"))[0] == 0
