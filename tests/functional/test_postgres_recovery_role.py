@@ -215,3 +215,18 @@ def test_an_application_is_started_again_if_nothing_could_be_restored(
     assert shop.runs and shop.told() == ["stop", "before", "start", "health"] and rows(server) == 10
     (record,) = shop.records()
     assert record.verdict.outcome == "failed" and record.told.backup_id == ""
+
+
+def test_a_part_comes_back_with_the_roles_that_it_needs(shop: Shop, server: PostgresServer, local: Place) -> None:
+    server.sql("CREATE ROLE lab_needed; CREATE TABLE logs (a int); CREATE TABLE kept AS SELECT 3 AS a", DATABASE)
+    server.sql("ALTER TABLE kept OWNER TO lab_needed", DATABASE)
+    back_up(job_of(server, DATABASE, local, on_shrink="ignore"))
+    server.sql("DROP TABLE logs, kept; DROP ROLE lab_needed", DATABASE)
+    try:
+        said = shop.recover(confirm=DATABASE, globals="needed", exclude=["public.logs"])
+        assert said.returncode == 0, said.stdout
+        assert "lab_needed will be made, without passwords" in said.stdout
+        query = "SELECT tablename, tableowner FROM pg_tables WHERE tablename IN ('logs', 'kept')"
+        assert server.sql(query, DATABASE) == "kept|lab_needed"
+    finally:
+        server.sql("DROP TABLE IF EXISTS kept; DROP ROLE IF EXISTS lab_needed", DATABASE)
