@@ -21,6 +21,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.dat
     back_up,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres import loading_role
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.connection import Server, connect
 from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import (
     JOB,
@@ -212,6 +213,24 @@ def test_an_unknown_service_is_told_as_such(reached: Reached) -> None:
         pass
     assert "typo" in str(caught.value) and "service" in caught.value.remedy
     assert "PGSERVICEFILE" not in os.environ
+
+
+def test_a_role_for_dumps_from_elsewhere_is_itself_whatever_the_connection_says(reached: Reached) -> None:
+    reached.server.sql("CREATE ROLE harmless; GRANT harmless TO backup")
+    try:
+        harmless = reached.tcp(session_role="harmless")
+        with connect(harmless, "postgres") as session:
+            assert session.value("SELECT current_user") == "harmless"
+        assert loading_role.is_privileged(harmless)  # RESET ROLE would make it a superuser again
+        plain = dataclasses.replace(harmless, session_role="backup")
+        with loading_role.loading_role(plain) as loader, connect(loader, "postgres") as session:
+            assert session.rows("SELECT session_user::text, current_user::text") == [(loader.user, loader.user)]
+        words = "lets backup in instead, because its service says so"
+        with pytest.raises(LifeboatError, match=words), loading_role.loading_role(of_kind(reached, "service")):
+            pass
+        assert reached.server.sql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'lifeboat_load%'") == "0"
+    finally:
+        reached.server.sql("DROP ROLE harmless")
 
 
 def test_a_role_is_taken_on_after_login_by_every_program(reached: Reached, local: Place) -> None:

@@ -19,13 +19,14 @@ from .quoting import identifier, literal
 _PREFIX = "lifeboat_load_"
 _LOADING = "lifeboat: loads a dump from elsewhere"  # comment of a role that may be dropped when nobody uses it
 _LOOPBACK = "127.0.0.1"
-# Rights with which SQL from elsewhere could do more than fill its own database.
+# Rights with which SQL from elsewhere could do more than fill its own database. RESET ROLE brings back those of who
+# logged in.
 _IS_PRIVILEGED = """
-    SELECT rolsuper OR rolcreaterole OR rolreplication OR rolbypassrls OR EXISTS (
+    SELECT bool_or(rolsuper OR rolcreaterole OR rolreplication OR rolbypassrls OR EXISTS (
            SELECT FROM pg_roles p WHERE p.rolname IN ('pg_execute_server_program', 'pg_read_server_files',
                'pg_write_server_files', 'pg_write_all_data', 'pg_read_all_data')
-               AND pg_has_role(r.oid, p.oid, 'MEMBER'))
-      FROM pg_roles r WHERE rolname = current_user"""
+               AND pg_has_role(r.oid, p.oid, 'MEMBER')))
+      FROM pg_roles r WHERE rolname IN (current_user, session_user)"""
 
 
 def is_privileged(server: Server) -> bool:
@@ -52,7 +53,7 @@ def loading_role(server: Server) -> t.Iterator[Server]:
             session.run(f"GRANT {identifier(name)} TO CURRENT_USER")
     try:
         reached("loader.made")
-        yield _reachable(dataclasses.replace(server, user=name, password=password))
+        yield _reachable(dataclasses.replace(server, user=name, password=password, session_role=""))
     finally:
         with contextlib.suppress(LifeboatError), connect(server, server.maintenance_database) as session:
             _drop(session, name)
@@ -65,8 +66,11 @@ def _reachable(server: Server) -> Server:
     failures = []
     for place in places:
         try:
-            with connect(place, place.maintenance_database):
+            with connect(place, place.maintenance_database) as session:
+                found = session.value("SELECT session_user")
+            if found == server.user:
                 return place
+            failures.append(f"{server} lets {found} in instead, because its service says so")
         except LifeboatError as error:
             failures.append(error.cause)
     raise LifeboatError(
