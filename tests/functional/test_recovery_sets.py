@@ -10,12 +10,14 @@ import contextlib
 import io
 import json
 import os
+import pwd
 import shutil
 import signal
 import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import zipapp
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import cli
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import identity
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
@@ -24,7 +26,13 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.steps im
 from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import own_locks
 from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures import databases_of, postgres
 from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import bucket, s3, s3_server
-from ansible_collections.lifeboat.recovery.tests.functional.test_host_command import Host, held, host
+from ansible_collections.lifeboat.recovery.tests.functional.test_host_command import (
+    SYSTEM_PYTHON,
+    Host,
+    held,
+    host,
+    needs_root,
+)
 from servers import MinioServer
 
 __all__ = ["bucket", "held", "host", "own_locks", "postgres", "s3", "s3_server"]
@@ -322,6 +330,41 @@ def test_a_reference_into_one_of_several_buckets_names_it(lab: Lab) -> None:
     vague, exact = lab.ask("run", "whole", code=5)["references"]
     assert "name one of them" in vague["problem"] or "2 buckets" in vague["problem"]
     assert (exact["keys"], exact["missing"], exact["problem"]) == (1, 0, "")
+
+
+@needs_root
+@pytest.mark.skipif(not SYSTEM_PYTHON.exists(), reason="NOT TESTED: no interpreter that every user can run")
+def test_each_member_is_backed_up_and_restored_by_its_own_user(lab: Lab, s3_server: MinioServer) -> None:
+    host, users = lab.host, ("nobody", "root")
+    folders = {user: host.folder / f"of-{user}" for user in users}
+    for user, folder in folders.items():
+        folder.mkdir(mode=0o700)
+        (folder / "file").write_text(user)
+        secret = host.folder / f"{user}.key"
+        secret.write_text(s3_server.secret_key)
+        secret.chmod(0o600)
+        for path in (folder, folder / "file", secret):
+            os.chown(path, pwd.getpwnam(user).pw_uid, -1)
+    place = {**host.repositories["site"], "secret_key_file": str(host.folder / "{user}.key")}
+    jobs: dict[str, t.Any] = {
+        user: {"kind": "files", "roots": [str(folder)], "repositories": ["site"], "compression": "gzip", "run_as": user}
+        for user, folder in folders.items()
+    }
+    jobs["whole"] = {"kind": "set", "members": list(users)}
+    (host.folder / "config.json").write_text(json.dumps({"repositories": {"site": place}, "jobs": jobs}))
+    host.command.write_bytes(zipapp.build(str(SYSTEM_PYTHON)))  # the test's own may lie where only root can read
+    run = host.ask("run", "whole")
+    assert [each["complete"] for each in run["members"]] == [True, True]
+    assert host.ask("status")["healthy"]
+    for folder in folders.values():
+        (folder / "file").unlink()
+    host.ask("restore", "whole", *(word for folder in folders.values() for word in ("--confirm", str(folder))))
+    assert [(folder / "file").read_text() for folder in folders.values()] == list(users)
+    assert (folders["nobody"] / "file").stat().st_uid == pwd.getpwnam("nobody").pw_uid
+    weak = pwd.getpwnam("nobody")
+    refused = host.call("run", "whole", user=weak.pw_uid, group=weak.pw_gid, extra_groups=[])
+    assert refused.returncode == 2
+    assert "its run_as is root" in refused.stderr
 
 
 @pytest.mark.parametrize("step", _STEPS)
