@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import random
 import subprocess
 import sys
@@ -432,7 +433,8 @@ class Host:
     def run(self, *words: str) -> tuple[int, dict[str, t.Any]]:
         """Run the command and return its exit code and answer."""
         given = [str(self.command), "--config", str(self.config), "--json", *words]
-        ended = subprocess.run(given, capture_output=True, check=False, text=True, timeout=120)
+        environment = {**os.environ, "XDG_CACHE_HOME": str(self.config.parent / "cache")}
+        ended = subprocess.run(given, capture_output=True, check=False, text=True, timeout=120, env=environment)
         assert "Traceback" not in ended.stderr
         return ended.returncode, json.loads(ended.stdout)
 

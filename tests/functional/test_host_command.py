@@ -92,6 +92,7 @@ class Host:
         argv = [str(self.command), "--config", str(self.folder / "config.json"), *words]
         # What cron gives (crontab(5)).
         environment = {"HOME": str(self.folder), "LOGNAME": "lab", "PATH": "/usr/bin:/bin", "SHELL": "/bin/sh"}
+        environment["XDG_CACHE_HOME"] = str(self.folder / "cache")
         given: dict[str, t.Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment, **more}
         return subprocess.Popen(argv, text=True, stdin=subprocess.DEVNULL, **given)
 

@@ -17,6 +17,7 @@ from .manifest import Manifest, read
 from .recall import Recall
 from .standings import Standings
 from .store import Store, Version
+from .stored_files import is_self_contained
 
 _READERS = 8  # requests at once
 _SHARES = 4 * _READERS
@@ -99,11 +100,21 @@ def backups(store: Store, job: str, with_proof: bool = True, recall: Recall | No
     listing = itertools.groupby(store.versions(prefix), key=lambda version: version.entry.key)
     found = [(key, list(group)) for key, group in listing if key.endswith(".json")]
     standings = Standings(store, job) if with_proof else None
-    with concurrent.futures.ThreadPoolExecutor(_READERS, "catalog") as pool:
+    with concurrent.futures.ThreadPoolExecutor(_readers(store, job, found), "catalog") as pool:
         shares = [found[number::_SHARES] for number in range(_SHARES)]  # a task of its own costs more than most rows
         rows = pool.map(lambda share: [_backup(store, job, key, each, standings) for key, each in share], shares)
         known = sorted((row for part in rows for row in part if row is not None), key=lambda backup: backup.id)
     return _with_acknowledgement(store, job, known)
+
+
+def _readers(store: Store, job: str, found: t.Sequence[tuple[str, list[Version]]]) -> int:
+    """Return how many threads judge backups fastest: only those that need files of others have to wait for some."""
+    newest = _backup(store, job, *found[-1], standings=None) if found else None
+    try:
+        has_all = newest is None or newest.manifest is None or is_self_contained(newest.manifest)
+    except DamagedError:
+        has_all = True
+    return 1 if has_all else _READERS
 
 
 def find(store: Store, job: str, backup_id: str, with_proof: bool = True) -> Backup | None:
