@@ -196,8 +196,7 @@ options:
             type: path
           allow_unsigned:
             description:
-              - Whether backups that nobody signed may be restored, if they are named by their ids.
-              - Such are those from before the keyring was made, and those that somebody without its keys wrote.
+              - Whether backups that nobody signed, such as those from before the keyring, may be restored by their ids.
             type: bool
             default: false
 """
@@ -391,8 +390,7 @@ options:
             type: path
           allow_unsigned:
             description:
-              - Whether backups that nobody signed may be restored, if they are named by their ids.
-              - Such are those from before the keyring was made, and those that somebody without its keys wrote.
+              - Whether backups that nobody signed, such as those from before the keyring, may be restored by their ids.
             type: bool
             default: false
 """

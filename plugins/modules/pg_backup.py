@@ -275,10 +275,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.server_j
     back_up_server,
     plan_server,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import (
-    IncompleteError,
-    UsageError,
-)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import IncompleteError, UsageError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import database_backup, database_plan
 
 
