@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime as dt
 import typing as t
@@ -43,7 +42,7 @@ def strike(store: Store, job: str, keys: t.Collection[str] | None, permit: t.Cal
     """Take `keys` (None: all there are) out of all open plans of a job and return how many were in one.
 
     A plan that cannot be read is removed: nobody knows what it lists, and the next prune lists it anew. The caller
-    holds the lease.
+    holds the lease. Raises DamagedError where such a plan cannot be removed.
     """
     wanted = None if keys is None else set(keys)
     struck = 0
@@ -53,8 +52,8 @@ def strike(store: Store, job: str, keys: t.Collection[str] | None, permit: t.Cal
             continue
         try:
             plan = DeletionPlan.from_bytes(document.data, entry.key)
-        except DamagedError:
-            _drop(store, entry.key, permit)
+        except DamagedError as error:
+            _drop(store, entry.key, permit, error)
             continue
         kept = tuple(key for key in plan.keys if wanted is not None and key not in wanted)
         if len(kept) < len(plan.keys):
@@ -64,7 +63,10 @@ def strike(store: Store, job: str, keys: t.Collection[str] | None, permit: t.Cal
     return struck
 
 
-def _drop(store: Store, key: str, permit: t.Callable[[], dt.datetime]) -> None:
-    with contextlib.suppress(DeniedError):  # one that is locked cannot be carried out all the same
+def _drop(store: Store, key: str, permit: t.Callable[[], dt.datetime], damage: DamagedError) -> None:
+    """Remove a damaged plan. Raises `damage` where that is denied: somebody else may be able to read it."""
+    try:
         for version in [version for version in store.versions(key) if version.entry.key == key]:
             store.delete(key, version.entry.version_id, signed_at=permit())
+    except DeniedError as error:
+        raise damage from error

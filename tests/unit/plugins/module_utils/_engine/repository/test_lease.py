@@ -25,9 +25,13 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     lease,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.deletion_plan import DeletionPlan
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import UnavailableError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import (
+    DeniedError,
+    UnavailableError,
+)
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.memory_store import (
     MemoryPlace,
+    MemoryStore,
 )
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.simulation import (
     Process,
@@ -289,8 +293,18 @@ def test_a_strike_that_changes_nothing_writes_nothing(place: MemoryPlace) -> Non
     assert place.store().stat(key) == before
 
 
-def test_a_damaged_plan_goes_for_nobody_knows_what_it_lists(place: MemoryPlace) -> None:
+def test_a_damaged_plan_is_removed_where_something_is_struck(place: MemoryPlace) -> None:
     key = plan(place, "data/a")
     place.store().put(key, b"{}")
     assert deletion_plan.strike(place.store(), JOB, {"data/a"}, lambda: place.world.now) == 0
-    assert place.store().stat(key) is None
+    assert place.store().get(key) is None
+
+
+def test_nothing_is_struck_where_a_damaged_plan_must_stay(place: MemoryPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise DeniedError("Cannot delete it", "it is locked")
+
+    place.store().put(plan(place, "data/a"), b"{}")
+    monkeypatch.setattr(MemoryStore, "delete", denied)
+    with pytest.raises(DamagedError):
+        deletion_plan.strike(place.store(), JOB, {"data/a"}, lambda: place.world.now)
