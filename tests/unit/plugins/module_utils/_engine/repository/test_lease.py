@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import (
     BusyError,
+    DamagedError,
     GuardRefusal,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import (
