@@ -103,8 +103,9 @@ class _Absence:
 
     is_over = False
 
-    def __init__(self, away_s: float) -> None:
+    def __init__(self, away_s: float, reached: t.Callable[[str], None]) -> None:
         self._away = dt.timedelta(seconds=away_s)
+        self._reached = reached
 
     def begin(self) -> None:
         clock, signer = _engine("clock"), _engine("s3.signature").Signer
@@ -121,7 +122,12 @@ class _Absence:
         return dt.timedelta(0) if self.is_over else self._away
 
     def _behind(self, read: t.Callable[[t.Any], dt.datetime]) -> t.Callable[[t.Any], dt.datetime]:
-        return lambda store: read(store) - self._left
+        def reading(store: t.Any) -> dt.datetime:
+            moment = read(store) - self._left
+            self._reached("clock.read")  # between a check and the request that is signed with its time
+            return moment
+
+        return reading
 
 
 def _engine(name: str) -> types.ModuleType:
@@ -216,7 +222,7 @@ def _client(facts: t.Mapping[str, t.Any]) -> t.Any:
     return _engine("s3.client").S3Client(_engine("s3.endpoint").Endpoint(**facts["endpoint"]))
 
 
-def _prepare(order: Order) -> None:
+def _prepare(order: Order, steps: Steps) -> None:
     if order.part_bytes:
         vars(_engine("s3.multipart"))["_SIZES"] = (order.part_bytes,)
     if order.pack_bytes:
@@ -226,7 +232,7 @@ def _prepare(order: Order) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order.file_limit_bytes, order.file_limit_bytes))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     if order.away_s:
-        _Absence(order.away_s).begin()
+        _Absence(order.away_s, steps).begin()
     if order.clock_ahead_s:
         clock, ahead = _engine("clock"), dt.timedelta(seconds=order.clock_ahead_s)
         host = clock.now
@@ -244,7 +250,7 @@ def _prepare(order: Order) -> None:
 def _run(order: Order) -> dict[str, t.Any]:
     """Do what is ordered and return what came of it, as JSON has it."""
     errors, signals, steps = _engine("errors"), _engine("host.signals"), Steps(order)
-    _prepare(order)
+    _prepare(order, steps)
     _engine("steps").watch(steps)
     told: dict[str, t.Any] = {"error": "", "exit_code": 0}
     try:

@@ -115,7 +115,7 @@ def test_a_pruner_that_stood_still_for_hours_removes_nothing_that_was_brought_me
     """Each time it has just checked its lease, and decided to delete: the server refuses what is as old as that."""
     first, other = object_lab.bucket(), object_lab.directory()
     watched, another = with_garbage(object_lab, object_driver, first, other), object_lab.driver()
-    steps = object_driver.run(watched.prune(cloned(object_lab, first))).steps
+    steps = object_driver.run(watched.prune(cloned(object_lab, first), away_s=2 * HOURS)).steps
     removed = [place for place, step in enumerate(steps) if "/prune.file_removed#" in step]
     assert len(removed) > 3
     for place in (removed[0], removed[-1]):
