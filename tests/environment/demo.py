@@ -59,6 +59,7 @@ class Stage:
     postgres: PostgresServer
     site: MinioServer
     offsite: MinioServer
+    secret: str  # of the organisation: backups are encrypted with it
 
     @property
     def servers(self) -> tuple[Server, ...]:
@@ -68,6 +69,7 @@ class Stage:
         """Return what inventories/demo looks up in the environment."""
         found = {
             "FOLDER": str(self.folder),
+            "SECRET": self.secret,
             "PG_HOST": "127.0.0.1",
             "PG_PORT": str(self.postgres.port),
             "PG_PASSWORD": self.postgres.password or "",
@@ -121,6 +123,7 @@ def _stage(folder: Path, major: int) -> Stage:
         PostgresServer(folder / "postgresql", major, password=secrets.token_urlsafe(24)),
         MinioServer(folder / "site", access_key="demo-site"),
         MinioServer(folder / "offsite", access_key="demo-offsite"),
+        secrets.token_hex(32),
     )
 
 
@@ -163,25 +166,30 @@ def _play(stage: Stage, phases: Phases, pool: concurrent.futures.Executor) -> bo
     """Play everything from the empty servers to the comparison, and say whether all came back."""
     postgres = stage.postgres
     filling = pool.submit(application.fill_database, postgres)
-    with phases("site", "Make buckets and repositories: lifeboat.recovery.site"):
+    with phases("site", "Make buckets, repositories and their keyring: lifeboat.recovery.site"):
         _run_playbook(stage, "site")
+    with phases("keys", "Verify the code of the recovery key, which is printed: lifeboat.recovery.recovery_key"):
+        _run_playbook(stage, "recovery_key", {"lifeboat_recovery_code_file": str(stage.folder / "recovery-code")})
     with phases("fill", f"Fill the application: database and {application.DOCUMENTS:,} PDF and PNG objects"):
         object_bytes = application.fill_bucket(stage.site)
         filling.result()
         before = _state(stage)
-    with phases("backup", "Back up to a local directory, site and off-site: lifeboat.recovery.backup"):
+    with phases("backup", "Back up, encrypted, to a local directory and off-site: lifeboat.recovery.backup"):
         _run_playbook(stage, "backup")
+        data = stage.folder / "backups" / "data" / "demo-archive"
+        stored = sum(path.stat().st_size for path in data.rglob("*") if path.is_file())
     with phases("mirror", "Mirror the bucket off-site: lifeboat.recovery.mirror"):
         _run_playbook(stage, "mirror")
     with phases("verify", "Prove the off-site copy by restoring it on trial: lifeboat.recovery.verify"):
         _run_playbook(stage, "verify", {"lifeboat_level": "restore", "lifeboat_repository": "offsite"})
-    with phases("damage", "Work goes on; then tables and objects are damaged, and the database is dropped"):
+    with phases("damage", "Work goes on; then tables and objects are damaged, database and local backups deleted"):
         application.work_on(postgres, _INVOICES_AFTER_BACKUP)
         failed_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         postgres.sql(_DAMAGE, application.DATABASE)
         application.damage_bucket(stage.site)
         damaged = _state(stage)
         postgres.sql(f"DROP DATABASE {application.DATABASE} WITH (FORCE)")
+        shutil.rmtree(stage.folder / "backups")
     with phases("refuse", "Mirror again: refused, for so many objects are hardly gone on purpose"):
         said = _run_playbook(stage, "mirror", expect=2)
         _require("mass_delete" in said, "the mirror did not refuse to follow")
@@ -204,9 +212,14 @@ def _play(stage: Stage, phases: Phases, pool: concurrent.futures.Executor) -> bo
         said = _run_playbook(stage, "restore", bucket)
         _require(re.search(r"changed=0\b", said) is not None, "the second restore of objects changed something")
         _require(_state(stage) == recovered, "the second run changed the data")
+    with phases("copy", "Make the local repository again, and bring it what it lacks: lifeboat.recovery.copy"):
+        _run_playbook(stage, "copy", {"lifeboat_make": "local", "ansible_become": "false"})
+    with phases("prune", "Remove the backup from before the damage, as keep says: lifeboat.recovery.prune"):
+        said = _run_playbook(stage, "prune")
+        _require(re.search(r"changed=[1-9]", said) is not None, "nothing was pruned")
     with phases("equal", "Compare the mirror with the bucket: lifeboat.recovery.mirror"):
         _run_playbook(stage, "mirror", {"lifeboat_verify": "yes"})
-    _show(stage, phases, rows, object_bytes)
+    _show(stage, phases, rows, object_bytes, stored)
     return all(row.is_same for row in rows)
 
 
@@ -215,17 +228,15 @@ def _require(is_so: bool, problem: str) -> None:
         raise DemoError(problem)
 
 
-def _show(stage: Stage, phases: Phases, rows: list[comparison.Row], object_bytes: int) -> None:
+def _show(stage: Stage, phases: Phases, rows: list[comparison.Row], object_bytes: int, stored: int) -> None:
     report = json.loads((stage.folder / "reports" / "demo-archive.json").read_text(encoding="utf-8"))
     database_bytes = int(stage.postgres.sql(f"SELECT pg_database_size('{application.DATABASE}')"))
-    files = [path for path in (stage.folder / "backups" / "data").rglob("*") if report["backup"]["id"] in path.parts]
-    stored = sum(path.stat().st_size for path in files if path.is_file())
     seconds = phases.seconds
     named = stage.postgres.sql("SELECT key, bytes FROM documents.document", application.DATABASE)
     expected = {key: int(size) for key, size in (line.rsplit("|", 1) for line in named.splitlines())}
     fitting = expected == application.keys_in_bucket(stage.site)
     facts = {
-        "database": f"{_mb(database_bytes)}; a backup takes {_mb(stored)} in each of local, site and offsite",
+        "database": f"{_mb(database_bytes)}; a backup takes {_mb(stored)}, encrypted, in each of local and offsite",
         "bucket": f"{len(expected):,} objects of {_mb(object_bytes)}; the recovered rows name "
         + ("exactly these" if fitting else "OTHERS"),
         "backup": f"{seconds['backup']:.1f} s with all copies read back; a restore on trial: {seconds['verify']:.1f} s",
