@@ -195,6 +195,11 @@ options:
             description:
               - File with the encrypted recovery key. By default it is taken from the repository.
             type: path
+          allow_unsigned:
+            description:
+              - Whether backups that nobody signed, such as those from before the keyring, may be restored by their ids.
+            type: bool
+            default: false
       keep:
         description:
           - Which backups of the job stay in this repository. A backup stays if any of the rules keeps it.

@@ -194,6 +194,11 @@ options:
             description:
               - File with the encrypted recovery key. By default it is taken from the repository.
             type: path
+          allow_unsigned:
+            description:
+              - Whether backups that nobody signed, such as those from before the keyring, may be restored by their ids.
+            type: bool
+            default: false
   target:
     description:
       - The repository to write, which M(lifeboat.recovery.backup_repository) has made.
@@ -377,4 +382,9 @@ options:
             description:
               - File with the encrypted recovery key. By default it is taken from the repository.
             type: path
+          allow_unsigned:
+            description:
+              - Whether backups that nobody signed, such as those from before the keyring, may be restored by their ids.
+            type: bool
+            default: false
 """

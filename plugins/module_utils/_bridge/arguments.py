@@ -24,7 +24,7 @@ from .options import Spec
 from .s3_client import client_from
 from .s3_options import S3_CONNECTION, S3_CONNECTION_RULES
 
-# Documented in the fragment _repository; what somebody opens the keyring of a repository with.
+# What somebody opens a keyring with.
 KEYRING: Spec = {
     "type": "dict",
     "no_log": False,  # its secret is kept out of logs
@@ -33,7 +33,6 @@ KEYRING: Spec = {
         "secret": {"type": "str", "no_log": True},
         "recovery_code_file": {"type": "path"},
         "recovery_key_file": {"type": "path"},
-        "allow_unsigned": {"type": "bool", "default": False},
     },
     "mutually_exclusive": [["secret_file", "secret", "recovery_code_file"]],
     "required_one_of": [["secret_file", "secret", "recovery_code_file"]],
@@ -61,7 +60,10 @@ _OF_REPOSITORIES: Spec = {
     "rclone": {"type": "str"},
     "rclone_config": {"type": "path"},
     "rclone_program": {"type": "str", "default": "rclone"},
-    "keyring": KEYRING,
+    "keyring": {
+        **KEYRING,
+        "options": {**KEYRING["options"], "allow_unsigned": {"type": "bool", "default": False}},
+    },
     "media": {"type": "str"},
     "offsite": {"type": "bool", "default": False},
     "archive": {
