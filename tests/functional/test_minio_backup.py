@@ -165,6 +165,18 @@ def test_a_repository_without_keys_is_refused_before_the_server_is_asked(pair: P
     assert list(plain.store.entries("data/")) == []
 
 
+def test_a_repository_holds_no_secret_in_clear(pair: Pair, place: Place) -> None:
+    minio_backup.back_up(_job(pair.old, place, compression="none"))
+    exports = [entry for entry in place.store.entries("data/") if ".zip" in entry.key]
+    assert len(exports) == 2
+    for entry in exports:
+        data = b"".join(place.store.read(entry.key))
+        assert not data.startswith(b"PK") and not any(secret.encode() in data for secret in _SECRETS)
+        for parse in (server_export.parse_identities, server_export.parse_buckets):
+            with pytest.raises(DamagedError):
+                parse(data)
+
+
 def test_a_part_can_be_restored(pair: Pair, place: Place) -> None:
     minio_backup.back_up(_job(pair.old, place))
     api, client = IdentityApi(endpoint_of(pair.new)), S3Client(endpoint_of(pair.new))

@@ -69,6 +69,9 @@ def test_a_database_and_a_bucket_are_back_from_the_disk_and_the_code(
     opened = BucketSelection((SOURCE,)).opened
     objects_backup.back_up(ObjectsJob("db1-media", "bucket", lambda remark: opened(s3, remark), places))
 
+    lists = {"files.jsonl", "needs.jsonl", "SHA256SUMS"}
+    data = {path.name for path in (Path(disk.store.name) / "data").rglob("*") if path.is_file()} - lists
+    assert data and all(name.endswith(".enc") for name in data)
     bare = Bare(tmp_path / "bare")
     shutil.copytree(disk.store.name, bare.root / "repository")
     shutil.copy(code_file, bare.root / "root" / "code")
