@@ -227,8 +227,8 @@ def new_target(lab: Lab, layout: str) -> Site:
 def copied(backups: Backups, job: str, step: str, fault: str) -> Ended:
     places = [site.facts for site in backups.sites]
     options = {"backup": "all", "wait_s": 0}
-    order = Order("copy", job, places, backups.lab.server, options, step, fault, PART_BYTES, is_hour_later=not step)
-    return backups.driver.run(order)
+    order = Order("copy", job, places, backups.lab.server, options, step, fault, part_bytes=PART_BYTES)
+    return backups.driver.run(dataclasses.replace(order, is_hour_later=not step))
 
 
 class Restores:

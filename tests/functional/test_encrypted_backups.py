@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import functools
 import json
 import typing as t
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import proving, restore_run, verify_run
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.candidates import candidates, holdings
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.database_backup import back_up
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.drills import try_out
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_copy import StoredCopy
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import (
@@ -132,7 +134,9 @@ def test_a_bucket_of_odd_keys_comes_back_and_no_repository_names_them(
     [made] = catalog.backups(local.store, "odd")
     assert made.manifest is not None and made.is_good
     copy.copy(local.store, site.store, made.manifest, site.identity())
-    assert proving.prove(site.store, made.manifest, "restore", DrillPlace(folder=str(tmp_path))).is_good
+    place = DrillPlace(folder=str(tmp_path))
+    drill = functools.partial(try_out, place=place)
+    assert proving.prove(site.store, made.manifest, "restore", place, drill=drill).is_good
     assert round_trips.restore_to_bucket(site, "odd", s3, corpus, to, tmp_path).is_complete
     assert key_corpus.losses(before, key_corpus.state(s3, to), {}).silent == ()
     own = set(key_corpus.GROUPS["ours"])  # the repository has some of these keys itself
