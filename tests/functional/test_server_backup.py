@@ -212,12 +212,18 @@ def test_databases_are_dumped_at_the_same_time(three: PostgresServer, local: Pla
         for holder in holders:
             holder.cursor().execute("LOCK TABLE visit IN ACCESS EXCLUSIVE MODE")
         seen = threading.Event()
+        # No program is asked: what is forked at the same moment would inherit its pipes, and keep them open.
+        observer = stack.enter_context(contextlib.closing(psycopg2.connect(dbname="postgres", **where)))
+        observer.autocommit = True
 
         def watch() -> None:
+            cursor = observer.cursor()
             for _attempt in range(600):
-                if three.sql(waiting) == "2":
+                cursor.execute(waiting)
+                if cursor.fetchone() == (2,):
                     seen.set()
                     break
+                cursor.execute("SELECT pg_sleep(0.1)")
             for holder in holders:
                 holder.rollback()
 
