@@ -111,6 +111,9 @@ def _server(job: DatabaseSettings, options: argparse.Namespace) -> Server:
         raise UsageError(f"Cannot use --login-port {port}", "it is no port", "give a number from 1 to 65535")
     if not (options.login_host or port or options.login_user or secret):
         return job.login()
+    if job.server.service:  # libpq would go where it leads, whatever else is said
+        why = f"service {job.server.service} of job {job.name} says where the server is"
+        raise UsageError("Cannot use --login-host, --login-port or --login-user", why, "use the module pg_restore")
     # Another server gets neither the job's password nor its container.
     server = dataclasses.replace(job.server, container=None) if options.login_host else job.login()
     return dataclasses.replace(
@@ -119,6 +122,7 @@ def _server(job: DatabaseSettings, options: argparse.Namespace) -> Server:
         port=int(port) if port else server.port,
         user=options.login_user or server.user,
         password=read_secret(secret) if secret else ("" if options.login_user else server.password),
+        session_role="" if options.login_host or options.login_user else server.session_role,
     )
 
 
