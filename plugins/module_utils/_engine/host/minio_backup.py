@@ -178,8 +178,6 @@ class _MinioWork:
         return ServerExport(server_export.parse_identities(identities), server_export.parse_buckets(buckets))
 
     def _store(self, run: Run, role: str, data: bytes) -> bytes:
-        if run.store.keys is None:  # whoever opened the repository: nothing of this is ever written in clear
-            raise _plaintext(self.job, [run.store.name])
         run.store_file(_NAMES[role], role, [data], self.job.compression, len(data))
         reached(f"minio.stored_{role}")
         return data
