@@ -21,7 +21,6 @@ from pathlib import Path
 
 import boto3
 import pytest
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import zipapp
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import (
     FlaggedError,
     GuardRefusal,
@@ -49,6 +48,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.steps import unwatch, watch
+from ansible_collections.lifeboat.recovery.tests.functional.command_file import command_for
 from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import away, local, own_locks, site
 from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import (
     bucket,
@@ -411,7 +411,7 @@ class Host:
 
     def __init__(self, folder: Path, server: servers.MinioServer, shop: Shop, place: Place) -> None:
         self.command = folder / "lifeboat"
-        self.command.write_bytes(zipapp.build(sys.executable))
+        self.command.write_bytes(command_for(sys.executable))
         self.command.chmod(0o755)
         secret = folder / "minio.key"
         secret.write_text(server.secret_key, encoding="ascii")

@@ -20,11 +20,11 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import zipapp
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import identity
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
+from ansible_collections.lifeboat.recovery.tests.functional.command_file import command_for
 from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures import (
     PostgresServer,
     database,
@@ -77,7 +77,7 @@ class Host:
             "objectives": {"rpo_hours": 1},
         }
         self.repositories: dict[str, t.Any] = {"local": {"path": str(self.local)}}
-        self.command.write_bytes(zipapp.build(sys.executable))
+        self.command.write_bytes(command_for(sys.executable))
         self.command.chmod(0o755)
         self.local.mkdir()
         identity.initialise(DirectoryStore(str(self.local)))
@@ -417,7 +417,7 @@ def test_root_works_as_the_user_of_the_job_and_leaves_no_file_of_its_own(host: H
         os.chown(path, user.pw_uid, user.pw_gid)
     host.configure(run_as="nobody")
     # Another one: the test's interpreter and its libraries may lie where only root can read.
-    host.command.write_bytes(zipapp.build(str(SYSTEM_PYTHON)))
+    host.command.write_bytes(command_for(str(SYSTEM_PYTHON)))
     assert host.ask("status")["jobs"][0]["id"] == run["id"]
     assert host.ask("verify", "lab", "--level", "checksum")["copies"][0]["good"]
     assert host.ask("list")["jobs"][0]["backups"][0]["proved"]
@@ -429,7 +429,7 @@ def test_root_works_as_the_user_of_the_job_and_leaves_no_file_of_its_own(host: H
 @pytest.mark.skipif(not SYSTEM_PYTHON.exists(), reason="NOT TESTED: no interpreter that every user can run")
 def test_somebody_else_than_root_and_the_user_of_the_job_is_refused(host: Host) -> None:
     host.configure(run_as="postgres")
-    host.command.write_bytes(zipapp.build(str(SYSTEM_PYTHON)))
+    host.command.write_bytes(command_for(str(SYSTEM_PYTHON)))
     nobody = pwd.getpwnam("nobody")
     for words in (["run", "lab"], ["status"], ["list", "lab"], ["restore", "lab"]):
         done = host.call(*words, user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[])
@@ -445,14 +445,18 @@ def test_the_file_runs_on_every_supported_python_without_any_library(host: Host,
         pytest.skip(f"NOT TESTED: this machine has no Python 3.{minor}")
     path = host.folder / "only-a-directory.json"
     path.write_text(json.dumps({"repositories": host.repositories}))
-    for words in (["--version"], ["--config", str(path), "check"], ["--config", str(path), "status"]):
-        done = subprocess.run([python, "-I", "-S", host.command, *words], capture_output=True, text=True, check=False)
+
+    def call(*words: t.Any) -> subprocess.CompletedProcess[str]:
+        command = [python, "-I", "-S", host.command, *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    host.command.write_bytes(command_for("/nowhere/python"))  # no bytecode; that of another Python is passed over alike
+    done = call("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    host.command.write_bytes(command_for(str(python)))
+    for words in (["--config", path, "check"], ["--config", path, "status"]):
+        done = call(*words)
         assert (done.returncode, done.stderr) == (0, "")
-    done = subprocess.run(
-        [python, "-I", "-S", host.command, "--config", host.folder / "config.json", "check"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = call("--config", host.folder / "config.json", "check")
     assert done.returncode == 2
     assert "psycopg2 is not installed" in " ".join(done.stdout.split())

@@ -22,7 +22,6 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import zipapp
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.notify_channel import (
     Channel,
@@ -36,6 +35,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
+from ansible_collections.lifeboat.recovery.tests.functional.command_file import command_for
 from ansible_collections.lifeboat.recovery.tests.functional.notification_sinks import (
     PASSWORD,
     USER,
@@ -218,7 +218,7 @@ class Host:
             (folder / name).mkdir()
         (folder / "source" / "a").write_text("what must survive")
         self.command = folder / "lifeboat"
-        self.command.write_bytes(zipapp.build(sys.executable))
+        self.command.write_bytes(command_for(sys.executable))
         self.command.chmod(0o755)
         identity.initialise(DirectoryStore(str(folder / "local")))
         self.document: dict[str, t.Any] = {
@@ -435,7 +435,7 @@ def test_a_trial_reaches_every_channel(host: Host) -> None:
 @pytest.mark.skipif(not SYSTEM_PYTHON.exists(), reason="NOT TESTED: no interpreter that every user can run")
 def test_secrets_of_channels_may_be_those_of_root_and_what_is_kept_belongs_to_the_job(host: Host) -> None:
     nobody = pwd.getpwnam("nobody")
-    host.command.write_bytes(zipapp.build(str(SYSTEM_PYTHON)))
+    host.command.write_bytes(command_for(str(SYSTEM_PYTHON)))
     host.document["jobs"]["web1-etc"].update(
         run_as="nobody", repositories=["local"], compression="none", roots=[str(host.folder / "source")]
     )

@@ -17,12 +17,12 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import zipapp
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import cli
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import identity
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.steps import watch
+from ansible_collections.lifeboat.recovery.tests.functional.command_file import command_for
 from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import own_locks
 from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures import databases_of, postgres
 from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import bucket, s3, s3_server
@@ -352,7 +352,7 @@ def test_each_member_is_backed_up_and_restored_by_its_own_user(lab: Lab, s3_serv
     }
     jobs["whole"] = {"kind": "set", "members": list(users)}
     (host.folder / "config.json").write_text(json.dumps({"repositories": {"site": place}, "jobs": jobs}))
-    host.command.write_bytes(zipapp.build(str(SYSTEM_PYTHON)))  # the test's own may lie where only root can read
+    host.command.write_bytes(command_for(str(SYSTEM_PYTHON)))  # the test's own may lie where only root can read
     run = host.ask("run", "whole")
     assert [each["complete"] for each in run["members"]] == [True, True]
     assert host.ask("status")["healthy"]
