@@ -11,7 +11,7 @@ import functools
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import zipapp
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def command_for(interpreter: str) -> bytes:
     """Return the command for an interpreter. It is built once, for that compiles the whole engine."""
     return zipapp.build(interpreter)
