@@ -256,7 +256,7 @@ def plan(params: bridge.Params) -> Planned:
 def _code(params: bridge.Params) -> str:
     if params["code"]:
         return recovery_code.parsed(params["code"])
-    return rescue_files.code_of(read_private(params["code_file"]))
+    return recovery_code.on_sheet(read_private(params["code_file"]))
 
 
 def _require_export(params: bridge.Params, ring: keyring_changes.Ring) -> None:

@@ -28,7 +28,7 @@ _TAIL_LINES = 40
 _ERROR_LINES = 20
 _ERROR = re.compile(r"E  |FAILED |ERROR[ :]")
 _SILENCE_S = 60.0  # after so long without a result, say what is running
-_COMMAND_TIMEOUT_S = 40 * 60.0  # a hanging test shall not outlive the patience of a build machine
+_COMMAND_TIMEOUT_S = 75 * 60.0  # a hanging test shall not outlive the patience of a build machine
 
 
 class GateFailure(Exception):

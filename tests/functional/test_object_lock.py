@@ -22,8 +22,8 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.keep import Keep
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.lock_policy import LockPolicy
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.object_lock import (
-    LockPolicy,
     LockRequest,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import (

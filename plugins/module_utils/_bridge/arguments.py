@@ -14,7 +14,7 @@ from .._engine.host.place import Site
 from .._engine.repository.bucket import BucketStore
 from .._engine.repository.directory import DirectoryStore
 from .._engine.repository.keep import TIERS
-from .._engine.repository.object_lock import MODES
+from .._engine.repository.lock_policy import MODES
 from .._engine.repository.rclone import RcloneStore
 from .._engine.repository.rclone_program import Rclone
 from .._engine.repository.retrieval import RetrievalPolicy

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..repository import organisation_secret, rescue_files
+from ..repository import organisation_secret, recovery_code
 from ..repository.keyring import Access
 from .fields import Fields
 from .secret_file import read_private, read_secret
@@ -26,7 +26,7 @@ class KeyringSettings:
         if self.secret_file:
             secret = organisation_secret.from_text(read_secret(self.secret_file), self.secret_file)
             return Access(secret, allow_unsigned=self.allow_unsigned)
-        code = rescue_files.code_of(read_private(self.recovery_code_file))
+        code = recovery_code.on_sheet(read_private(self.recovery_code_file))
         pem = read_private(self.recovery_key_file) if self.recovery_key_file else ""
         return Access(code=code, recovery_pem=pem, allow_unsigned=self.allow_unsigned)
 

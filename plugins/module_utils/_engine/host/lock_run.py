@@ -14,7 +14,8 @@ from .. import clock
 from ..errors import FAILED, INCOMPLETE, IncompleteError, LifeboatError
 from ..repository import object_lock
 from ..repository.keep import Keep
-from ..repository.object_lock import MOST_REQUESTS, LockPlan, LockPolicy, LockRequest, LockResult
+from ..repository.lock_policy import LockPolicy
+from ..repository.object_lock import MOST_REQUESTS, LockPlan, LockRequest, LockResult
 from .place import Place, Say, silent
 
 

@@ -9,7 +9,7 @@ import typing as t
 
 from ..errors import UsageError
 from ..repository.keep import span_from
-from ..repository.object_lock import MODES, LockPolicy
+from ..repository.lock_policy import MODES, LockPolicy
 
 _LONGEST = dt.timedelta(days=36_500)
 

@@ -12,7 +12,7 @@ from ..errors import UsageError
 from ..repository.bucket import BucketStore
 from ..repository.directory import DirectoryStore
 from ..repository.layout import checked_job
-from ..repository.object_lock import LockPolicy
+from ..repository.lock_policy import LockPolicy
 from ..repository.rclone import RcloneStore
 from ..repository.rclone_program import Rclone
 from ..repository.retrieval import RetrievalPolicy

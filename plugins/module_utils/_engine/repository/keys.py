@@ -13,7 +13,7 @@ import typing as t
 
 from ..stream.encryption import EpochKey, Sealed, WrongKeyError, decrypted, encrypted, opened
 from ..stream.message_header import MOST
-from ..stream.pipeline import Stage
+from ..stream.stage import Stage
 
 BEGINNING = MOST  # stored bytes that are enough to open a file
 NONE = "none"  # the `encryption` of stored files that are not encrypted

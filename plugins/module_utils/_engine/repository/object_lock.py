@@ -16,24 +16,15 @@ from ..steps import reached
 from . import alive, catalog, garbage, hold, layout, prune, retention
 from .alive import Intents
 from .keep import Keep
+from .lock_policy import LockPolicy
 from .store import DeniedError, Retention, Store, StoreError, Version
 
-MODES = ("GOVERNANCE", "COMPLIANCE")
 MOST_REQUESTS = 10_000  # changes in one run
 _WORKERS = 8  # requests at once
 _SLACK = dt.timedelta(days=7)  # so much a lock that moves with the day may fall short before it is renewed
 _DAY = dt.timedelta(days=1)
 _SHARED = ("keys/", "RESCUE/")  # without them encrypted backups cannot be read
 _NO_INTENTS = Intents(frozenset(), (), frozenset(), ())
-
-
-@dataclasses.dataclass(frozen=True)
-class LockPolicy:
-    """How a repository locks what it keeps."""
-
-    mode: str = "COMPLIANCE"  # one of MODES
-    rolling: dt.timedelta = dt.timedelta(days=14)  # locked ahead where nobody can say how long a backup stays
-    most: dt.timedelta | None = None  # never locked further ahead; None: as far as is promised
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,8 @@ from ..errors import LifeboatError
 from ..stream import encryption
 from ..stream.compression import SUFFIXES
 from ..stream.framed import FramedStream
-from ..stream.pipeline import Stage, StreamFacts, store_stream
+from ..stream.pipeline import StreamFacts, store_stream
+from ..stream.stage import Stage
 from . import keys, layout
 from .intent import Intent, LiveIntent, host_name, machine_id
 from .manifest import WARNINGS, Manifest, Need, StoredFile, TakenFile, file_list, need_list, sums

@@ -95,7 +95,7 @@ def _left_over(ring: Ring, number: int, code_file: str) -> str:
     if ring.fingerprint not in text or f"number {number}," not in text:
         raise _unusable(code_file, "there is a file already, which this export did not begin")
     try:
-        return rescue_files.code_of(text)
+        return recovery_code.on_sheet(text)
     except UsageError as error:
         raise _unusable(code_file, "an export began it and did not end") from error
 

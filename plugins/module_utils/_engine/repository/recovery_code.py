@@ -45,6 +45,15 @@ def parsed(text: str) -> str:
     return code
 
 
+def on_sheet(text: str) -> str:
+    """Return the code of a sheet as `rescue_files.sheet` writes it, or of a text that is the code alone.
+
+    Raises UsageError.
+    """
+    marked = [line.partition(":")[2] for line in text.splitlines() if line.startswith("code:")]
+    return parsed(marked[0] if marked else text)
+
+
 def _check(code: str) -> str:
     return base64.b32encode(hashlib.sha256(b"lifeboat recovery code 1 " + code.encode("utf-8")).digest())[
         :_CHECK

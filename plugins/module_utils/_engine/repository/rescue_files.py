@@ -113,9 +113,3 @@ Whoever has this code and the files of a repository can read every backup in it.
 with the module backup_recovery_key, keep two copies in two safe places, and remove this file.
 How to use it without Lifeboat: RESCUE/README.txt in each repository.
 """
-
-
-def code_of(text: str) -> str:
-    """Return the code of what `sheet` returned, or of a text that is the code alone. Raises UsageError."""
-    marked = [line.partition(":")[2] for line in text.splitlines() if line.startswith("code:")]
-    return recovery_code.parsed(marked[0] if marked else text)

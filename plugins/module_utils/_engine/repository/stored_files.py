@@ -12,7 +12,8 @@ import typing as t
 
 from ..errors import DamagedError
 from ..stream.encryption import WrongKeyError
-from ..stream.pipeline import Stage, StreamFacts, plain_stream, stored_digest
+from ..stream.pipeline import StreamFacts, plain_stream, stored_digest
+from ..stream.stage import Stage
 from . import keys, layout
 from .manifest import WARNINGS, Manifest, Need, StoredFile, file_list, parse_file_list, parse_need_list
 from .store import Store

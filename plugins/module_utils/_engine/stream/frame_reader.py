@@ -10,7 +10,8 @@ import typing as t
 from ..errors import DamagedError
 from .compression import decompressed
 from .lanes import Digest, Lane, Run, Stopped
-from .pipeline import Stage, StreamFacts
+from .pipeline import StreamFacts
+from .stage import Stage
 
 _REMEDY = "use another copy of the backup"
 _WAITING = 2  # chunks of up to 1 MiB before each of the threads

@@ -9,7 +9,8 @@ import typing as t
 
 from .compression import block_compressor
 from .lanes import Digest, Lane, Run, Tick
-from .pipeline import Sink, Stage, StreamFacts, deliver
+from .pipeline import Sink, StreamFacts, deliver
+from .stage import Stage
 
 _WAITING = 2  # frames before each of the threads: enough that none of them waits for another for long
 

@@ -14,10 +14,8 @@ import typing as t
 from ..errors import DamagedError
 from .compression import BLOCK, block_compressor, decompressed
 from .lanes import Digest, Lane, Run, Stopped, Tick
+from .stage import Stage
 
-# What stands between compression and the stored digest: encryption when storing, decryption when reading. A generator
-# function over the bytes.
-Stage = t.Callable[[t.Iterator[bytes]], t.Iterator[bytes]]
 _REMEDY = "use another copy of the backup"
 
 

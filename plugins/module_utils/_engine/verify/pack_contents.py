@@ -11,7 +11,8 @@ import typing as t
 
 from ..errors import DamagedError
 from ..stream.frame_reader import framed_chunks
-from ..stream.pipeline import Stage, StreamFacts
+from ..stream.pipeline import StreamFacts
+from ..stream.stage import Stage
 from .row_spill import Member
 
 _EMPTY = hashlib.sha256(b"").digest()

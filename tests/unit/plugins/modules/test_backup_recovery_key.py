@@ -14,7 +14,6 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     key_wrapping,
     keyring,
     recovery_code,
-    rescue_files,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.modules import backup_keyring, backup_recovery_key
@@ -50,7 +49,7 @@ def run(run_module, place, fingerprint, tmp_path):
 @pytest.fixture
 def code(run, tmp_path):
     run()
-    return recovery_code.printed(rescue_files.code_of((tmp_path / "code").read_text()))
+    return recovery_code.printed(recovery_code.on_sheet((tmp_path / "code").read_text()))
 
 
 def names(folder):
@@ -71,7 +70,7 @@ def test_a_recovery_key_is_made_and_its_code_exported_once(run, tmp_path):
 
 def test_the_code_is_in_no_result_and_no_difference(run, tmp_path):
     made = run()
-    code = rescue_files.code_of((tmp_path / "code").read_text())
+    code = recovery_code.on_sheet((tmp_path / "code").read_text())
     shown = json.dumps(made.answer)
     assert code not in shown and recovery_code.printed(code) not in shown
 
@@ -137,7 +136,7 @@ def test_a_lost_code_is_replaced_once(run, code, tmp_path):
     assert second["exported"] and second["recovery_key"]["number"] == 2
     assert not run(replaces=1, code_file=str(tmp_path / "third"))["changed"]
     assert run(state="verified", code=code).failed
-    fresh = recovery_code.printed(rescue_files.code_of((tmp_path / "second").read_text()))
+    fresh = recovery_code.printed(recovery_code.on_sheet((tmp_path / "second").read_text()))
     assert run(state="verified", code=fresh)["recovery_key"]["is_final"]
 
 

@@ -18,6 +18,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     keyring_changes,
     organisation_secret,
     recovery_changes,
+    recovery_code,
     rescue_files,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
@@ -71,7 +72,7 @@ def export(stores: t.Sequence[Store], secret: Secret, code_file: t.Any, replaces
         ring = recovery_changes.export(ring, stores[0].now(), str(code_file))
     for each in keyring_changes.writes(ring, rescue_files.files()):
         keyring_changes.write(each)
-    return rescue_files.code_of(code_file.read_text())
+    return recovery_code.on_sheet(code_file.read_text())
 
 
 def verify(stores: t.Sequence[Store], secret: Secret, code: str) -> None:

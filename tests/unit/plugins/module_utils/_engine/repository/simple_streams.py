@@ -13,7 +13,8 @@ import unittest.mock
 
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import DamagedError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import copy, publish, stored_files
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream.pipeline import Sink, Stage, StreamFacts
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream.pipeline import Sink, StreamFacts
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream.stage import Stage
 
 
 def _store_stream(

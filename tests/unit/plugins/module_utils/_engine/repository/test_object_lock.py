@@ -9,8 +9,8 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.lock_policy import LockPolicy
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.object_lock import (
-    LockPolicy,
     extended,
     promised,
 )

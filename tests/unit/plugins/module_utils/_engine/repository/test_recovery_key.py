@@ -26,7 +26,6 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     recovery_changes,
     recovery_code,
     recovery_key,
-    rescue_files,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.keyring import (
     Access,
@@ -164,7 +163,7 @@ def test_an_export_that_was_interrupted_at_any_step_is_finished_by_the_next_run(
         count += 1
         assert keyring.read(stores[0], Access(SECRET))
         export_and_verify(stores)
-        code = rescue_files.code_of(kept["file"].read_text())
+        code = recovery_code.on_sheet(kept["file"].read_text())
         assert keyring.read(stores[0], Access(code=code)) == keyring.read(stores[0], Access(SECRET))
         assert keyring.recovery_key_numbers(stores[0]) == [1]
         ring = keyrings.look(stores[:1], SECRET)
@@ -204,7 +203,7 @@ def test_the_code_that_an_interrupted_export_left_is_taken_again_and_half_of_one
     text = path.read_text()
     second = recovery_changes.export(ring, stores[0].now(), str(path)).current_recovery
     assert path.read_text() == text and first.public_key != second.public_key
-    code = rescue_files.code_of(text)
+    code = recovery_code.on_sheet(text)
     assert first.private(code) and second.private(code)
     path.write_text(text[: text.index("code:") + 20])
     with pytest.raises(UsageError, match="did not end"):

@@ -225,7 +225,7 @@ def test_the_page_beside_it_tells_the_commands_that_there_are(program):
 def test_both_the_secret_and_the_code_open_the_golden_keyring():
     store = DirectoryStore(str(GOLDEN / "repository"))
     secret = organisation_secret.from_text((GOLDEN / "secret").read_text().strip(), "secret")
-    code = rescue_files.code_of((GOLDEN / "code").read_text())
+    code = recovery_code.on_sheet((GOLDEN / "code").read_text())
     keys = keyring.read(store, keyring.Access(secret))
     assert keys == keyring.read(store, keyring.Access(code=code))
     assert [each.epoch for each in keys.epochs] == ["0001", "0002"]
