@@ -74,18 +74,19 @@ class PruneResult:
 
 @dataclasses.dataclass(frozen=True)
 class _Snapshot:
-    """What a repository has of a job. The order of the readings matters (rule 8): files, then intents, then manifests.
+    """What a repository has of a job. The order of the readings matters (rule 8): files and proofs, then intents, then
+    manifests.
 
     So whatever belongs to a run that ended meanwhile is seen by its manifest.
     """
 
     files: Listing  # stored files
+    proofs: Listing
     uploads: tuple[str, ...]  # keys
     plans: tuple[OpenPlan, ...]
     intents: Intents
     backups: tuple[Backup, ...]  # oldest first
     holds: t.Mapping[str, Hold]
-    proofs: Listing
     points: frozenset[str]  # ids of recovery points: what lies under them stays
     now: dt.datetime
 
@@ -93,14 +94,14 @@ class _Snapshot:
 def _snapshot(store: Store, job: str) -> _Snapshot:
     layout.checked_job(job)
     files = garbage.listing(store, f"{layout.DATA}{job}/")
+    proofs = garbage.listing(store, f"{layout.VERIFIED}{job}/")
     uploads = tuple(store.unfinished(f"{layout.DATA}{job}/"))
     plans = tuple(garbage.open_plans(store, job))
     intents = alive.intents(store, job)
     backups = tuple(catalog.backups(store, job))
     holds = hold.read(store, job)
-    proofs = garbage.listing(store, f"{layout.VERIFIED}{job}/")
     points = frozenset(recovery_point.ids(store, job))
-    return _Snapshot(files, uploads, plans, intents, backups, holds, proofs, points, store.now())
+    return _Snapshot(files, proofs, uploads, plans, intents, backups, holds, points, store.now())
 
 
 def plan(store: Store, request: PruneRequest, window: dt.timedelta) -> PrunePlan:
