@@ -132,7 +132,8 @@ class Point:
         what = f"recovery point {point_id} of {name}"
         fields = json_document.decoded(data, what)
         mac = fields.pop("mac", None)
-        if keys is not None and (mac is None or not keys.is_signed(_PURPOSE, json_document.encoded(fields), mac)):
+        is_signed = isinstance(mac, dict) and keys is not None
+        if keys is not None and not (is_signed and keys.is_signed(_PURPOSE, json_document.encoded(fields), mac)):
             remedy = "use another point, or restore the backups of its members one by one"
             raise DamagedError(f"Cannot use {what}", "nobody who has the keyring has signed it", remedy)
         try:

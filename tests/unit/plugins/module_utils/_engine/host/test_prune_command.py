@@ -139,3 +139,11 @@ def test_rules_that_cannot_be_meant_are_refused(host, rules, words):
     host.keep(rules)
     code, _out, err = host.lifeboat("prune", JOB)
     assert code == 2 and words in err
+
+
+def test_a_backup_whose_id_tells_no_time_is_shown_and_stays(host, monkeypatch):
+    monkeypatch.setattr(clock, "new_backup_id", lambda _moment: "20261399T020000Z-0a1b2c")
+    host.backups("local", 1)
+    code, out, _err = host.lifeboat("prune", JOB, "--dry-run")
+    assert code == 0
+    assert re.search(r"  20261399T020000Z-0a1b2c  -  .*its id tells no time", out)

@@ -59,10 +59,11 @@ def point_of(*manifests, **changes):
     return dataclasses.replace(made, **changes)
 
 
+KEYRING = "00000000-0000-4000-8000-000000000000"
+
+
 def keys(fill=b"k"):
-    return Keys(
-        "00000000-0000-4000-8000-000000000000", (EpochKey("00000000-0000-4000-8000-000000000000", "1", fill * 32),)
-    )
+    return Keys(KEYRING, (EpochKey(KEYRING, "1", fill * 32),))
 
 
 def test_what_was_recorded_is_found_again(store):
@@ -145,3 +146,12 @@ def test_what_lies_under_a_point_is_no_garbage_until_the_point_has_gone(store):
     assert recovery_point.ids(store, SET) == []
     assert len(prune.plan(store, request, window).garbage) == 1
     assert os.path.exists(os.path.join(store.name, layout.manifest(manifest.job, manifest.id)))
+
+
+@pytest.mark.parametrize("mac", ["gibberish", [], 7, {"keyring": KEYRING, "epoch": "1", "hmac_sha256": "\u00e9"}])
+def test_a_point_whose_signature_has_no_form_is_not_used(store, mac):
+    point = point_of(back_up(store))
+    fields = json_document.decoded(point.to_bytes(None), "a point")
+    data = json_document.encoded({**fields, "mac": mac})
+    with pytest.raises(DamagedError, match="signed"):
+        Point.from_bytes(data, SET, point.id, keys())
