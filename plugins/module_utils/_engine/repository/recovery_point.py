@@ -201,6 +201,16 @@ def missing_members(store: Store, point: Point) -> tuple[Member, ...]:
     )
 
 
+def gone_members(store: Store, point: Point) -> tuple[Member, ...]:
+    """Return the members of whose backups nothing is left: what a delete marker hides can be had again."""
+    return tuple(each for each in missing_members(store, point) if not _is_hidden(store, each))
+
+
+def _is_hidden(store: Store, member: Member) -> bool:
+    key = layout.manifest(member.job, member.backup)
+    return any(each.entry.key == key and not each.is_delete_marker for each in store.versions(key))
+
+
 def remove(store: Store, name: str, point_id: str, permit: Permit) -> None:
     """Delete a point; what lies under its id becomes garbage. The caller holds the lease of the set."""
     remove_all(store, layout.point(name, point_id), permit)

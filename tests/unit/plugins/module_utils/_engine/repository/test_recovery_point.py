@@ -7,10 +7,14 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import os
+import types
+import typing as t
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import DamagedError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import set_prune
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import (
     identity,
     json_document,
@@ -34,6 +38,10 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     Version,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream.encryption import EpochKey
+from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.memory_store import (
+    MemoryPlace,
+)
+from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.simulation import World
 
 SET = "db1-all"
 
@@ -155,3 +163,23 @@ def test_a_point_whose_signature_has_no_form_is_not_used(store, mac):
     data = json_document.encoded({**fields, "mac": mac})
     with pytest.raises(DamagedError, match="signed"):
         Point.from_bytes(data, SET, point.id, keys())
+
+
+def test_a_point_whose_member_is_only_hidden_is_not_removed():
+    """Who may put delete markers, and not delete for good, must not be able to let a recovery point go."""
+    with World() as world:
+        place = MemoryPlace(world, "A", is_versioned=True)
+        store = place.store()
+        made = identity.Identity("6f0c1a1e-7b2c-4a86-9f0e-1d2c3b4a5f60", store.now(), True, place.window)
+        store.put_new(layout.IDENTITY, made.to_bytes())
+        hidden, gone = back_up(store), back_up(store, "db1-etc")
+        points = [point_of(hidden), point_of(gone)]
+        for point in points:
+            recovery_point.write(store, point)
+        store.delete(layout.manifest(hidden.job, hidden.id))
+        for version in list(store.versions(layout.manifest(gone.job, gone.id))):
+            store.delete(version.entry.key, version.entry.version_id)
+        settings = t.cast("t.Any", types.SimpleNamespace(name=SET))
+        found = set_prune.tidied(settings, Place("A", store), False, lambda _line: None)
+        assert (found.problem, list(found.broken)) == ("", [points[1].id])
+        assert recovery_point.ids(store, SET) == [points[0].id]
