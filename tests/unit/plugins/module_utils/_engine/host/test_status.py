@@ -171,3 +171,11 @@ def test_figures_that_are_no_numbers_are_counted_as_nothing(value, size):
     assert repository_use.of_repository(settings, [found]).stored_bytes == size
     shown = listing.described(MergedBackup(found.job, found.id, manifest, (("site", found),)))
     assert (shown["stored_bytes"], shown["plain_bytes"]) == (size, size)
+
+
+def test_copies_whose_manifests_differ_are_told():
+    changed = backup(2)
+    changed = dataclasses.replace(changed, manifest=dataclasses.replace(changed.manifest, host="elsewhere"))
+    found = judged([backup(2)], [changed])
+    assert found.problems == (f"the manifests of {identity(2)} in local and site differ: one was changed",)
+    assert judged([backup(2)], [backup(2)]).is_healthy
