@@ -72,12 +72,13 @@ def _lines(outcome: PlaceOutcome, zone: dt.tzinfo, is_dry_run: bool) -> list[str
     if is_dry_run:
         lines += _table(planned, zone)
         lines += _foreseen(planned, zone)
-    elif outcome.result is not None:
+    elif outcome.result is not None and (outcome.has_removed or outcome.error is None):
         lines += _done(outcome.result, zone)
     elif outcome.error is None:
         lines.append("  nothing to do")
     if outcome.error is not None:
-        lines += tables.note(outcome.error.cause or outcome.error.problem, "! nothing is removed: ")
+        words = "! it ended early: " if outcome.has_removed else "! nothing is removed: "
+        lines += tables.note(outcome.error.cause or outcome.error.problem, words)
     return lines
 
 

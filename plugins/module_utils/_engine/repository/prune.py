@@ -10,7 +10,7 @@ import functools
 import typing as t
 
 from .. import clock
-from ..errors import GuardRefusal
+from ..errors import GuardRefusal, LifeboatError
 from ..steps import reached
 from . import alive, catalog, garbage, hold, layout, recovery_point, retention
 from .alive import Intents
@@ -115,11 +115,13 @@ def prune(
     window: dt.timedelta,
     wait_s: float = WAIT_S,
     on_wait: t.Callable[[str], None] = lambda _text: None,
+    on_stop: t.Callable[[PruneResult], None] = lambda _done: None,
 ) -> PruneResult:
     """Remove expired backups, and delete what was garbage a day ago (docs/protocol.md, rules 6 to 9).
 
     Everything is read anew under the lease, and nothing is done when retention refuses: raises GuardRefusal. What is
-    locked stays and is told in the result. Raises BusyError, DamagedError, LeaseLostError.
+    locked stays and is told in the result. Raises BusyError, DamagedError, LeaseLostError; `on_stop` hears what was
+    done before the work ended early.
     """
     store.discard_abandoned(request.job)
     with held(store, request.job, window, wait_s, on_wait, is_removing=True) as permit:
@@ -127,7 +129,11 @@ def prune(
         denied = _bury(store, request.job, permit)
         work = _Work(store, request, window)
         refuse(work.plan, store.name)
-        result = work.done(permit, denied)
+        try:
+            result = work.done(permit, denied)
+        except LifeboatError:
+            on_stop(work.so_far())
+            raise
     reached("prune.done")
     return result
 
@@ -179,6 +185,8 @@ class _Work:
         self._retention = self._decided()
         self._named_by = alive.named_by(store, self._job, self._seen.backups)
         self._named = self._named_but(())
+        self._removed: list[str] = []  # ids of backups, so far
+        self._collected = Collected()
 
     def _decided(self) -> RetentionPlan:
         """Apply the rules, and once more if what would go is locked."""
@@ -275,28 +283,32 @@ class _Work:
 
     def done(self, permit: Permit, denied: list[str]) -> PruneResult:
         """Carry the plan out."""
-        store, done = self._store, Collected(denied=denied)
-        removed = self._removed(permit, done)
+        store, done = self._store, self._collected
+        done.denied += denied
+        self._remove(permit, done)
         garbage.collect(store, self._job, self._doomed, self._seen.files, permit, done)
         for each in (*self._due_plans, *self._useless_plans):
             garbage.drop_plan(store, each.key, permit, done)
-        fresh = self._new_garbage(removed)
+        fresh = self._new_garbage(self._removed)
         garbage.write_plans(store, self._job, fresh, self._seen.plans, permit)
         self._tidy(permit, done)
-        return PruneResult(self.plan, removed, done.files, done.bytes, len(fresh), tuple(done.denied))
+        return dataclasses.replace(self.so_far(), planned=len(fresh))
 
-    def _removed(self, permit: Permit, done: Collected) -> tuple[str, ...]:
+    def so_far(self) -> PruneResult:
+        """Return what was done until now."""
+        done = self._collected
+        return PruneResult(self.plan, tuple(self._removed), done.files, done.bytes, 0, tuple(done.denied))
+
+    def _remove(self, permit: Permit, done: Collected) -> None:
         manifests = {backup.id: backup.manifest for backup in self._seen.backups}
-        removed = []
         for backup_id in self._retention.removable:
             try:
                 remove_backup(self._store, self._job, backup_id, manifests[backup_id], permit)
-                removed.append(backup_id)
+                self._removed.append(backup_id)
                 if backup_id in self._seen.holds:  # one that is over
                     hold.release(self._store, self._job, backup_id, permit)
             except DeniedError as error:
                 done.denied.append(f"backup {backup_id}: {error.cause}")
-        return tuple(removed)
 
     def _tidy(self, permit: Permit, done: Collected) -> None:
         for key in self._orphaned_proofs:
