@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a repository in a bucket does where the server ignores conditions; a client without a server tells what is sent."""
+"""What a repository in a bucket does where the server ignores conditions; a client alone tells what would be sent."""
 
 from __future__ import annotations
 
