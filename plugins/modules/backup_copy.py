@@ -113,19 +113,19 @@ EXAMPLES = r"""
 RETURN = r"""
 source:
   description: Name of the repository that was read.
-  returned: success, and when damaged backups make the task fail
+  returned: success, and when the task fails while or after it copies
   type: str
   sample: local
 target:
   description: Name of the repository that was written.
-  returned: success, and when damaged backups make the task fail
+  returned: success, and when the task fails while or after it copies
   type: str
   sample: offsite
 backups:
   description:
     - One entry for each backup that was (in check mode, would be) copied or proved, the oldest first.
     - Those of which the target lacks nothing are not shown.
-  returned: success, and when damaged backups make the task fail
+  returned: success, and when the task fails while or after it copies
   type: list
   elements: dict
   contains:
@@ -143,18 +143,18 @@ backups:
       sample: 8.4
 bytes:
   description: How much was moved in all.
-  returned: success, and when damaged backups make the task fail
+  returned: success, and when the task fails while or after it copies
   type: int
   sample: 104857600
 skipped:
   description: Ids of backups that are not brought, because O(keep) would let the target drop them at once.
-  returned: success, and when damaged backups make the task fail
+  returned: success, and when the task fails while or after it copies
   type: list
   elements: str
   sample: []
 damaged:
   description: Ids of backups that cannot be read in the source, and are not in the target either.
-  returned: success, and when damaged backups make the task fail
+  returned: success, and when the task fails while or after it copies
   type: list
   elements: str
   sample: []
@@ -170,7 +170,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.copy_opt
     COPY_CHOICE,
     copy_request_from,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import IncompleteError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import IncompleteError, LifeboatError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import copy_run
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.copy import CopyPlan
 
@@ -224,14 +224,18 @@ def plan(params: bridge.Params) -> Planned:
 
 
 def apply(module: AnsibleModule, planned: Planned) -> bridge.Result:
-    """Copy; damaged backups are a failure that says what was copied."""
+    """Copy; damaged backups, and whatever ends the work early, are a failure that says what was copied."""
+    done: list[copy_run.CopiedBackup] = []
     try:
-        return answer(planned.plan, _rows(copy_run.run(planned.plan)), [])
+        return answer(planned.plan, _rows(copy_run.run(planned.plan, on_copied=done.append)), [])
     except IncompleteError as error:
         rows = _rows(error.result)
         copied = {row["id"] for row in rows}
         damaged = {*planned.plan.damaged, *(move.id for move in planned.plan.due if move.id not in copied)}
         bridge.fail(module, error, {**answer(planned.plan, rows, sorted(damaged)), "changed": bool(rows)})
+    except LifeboatError as error:
+        rows = _rows(done)
+        bridge.fail(module, error, {**answer(planned.plan, rows, sorted(planned.plan.damaged)), "changed": bool(rows)})
 
 
 def _rows(copied: t.Sequence[copy_run.CopiedBackup]) -> list[dict[str, t.Any]]:

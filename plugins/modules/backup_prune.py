@@ -193,7 +193,8 @@ repositories:
       elements: str
       sample: []
     problem:
-      description: Why nothing could be done in this repository. It is empty if there is no problem.
+      description:
+        - Why nothing could be done in this repository, or not all of it. It is empty if there is no problem.
       type: str
       sample: ""
     guard:
@@ -268,7 +269,7 @@ def apply(module: AnsibleModule, planned: Planned) -> bridge.Result:
     outcomes = prune_run.run(planned.request, planned.outcomes)
     error = prune_run.error_of(outcomes)
     if error is not None:
-        changed = any(each.result is not None for each in outcomes)
+        changed = any(each.has_removed or (each.result is not None and each.error is None) for each in outcomes)
         bridge.fail(module, error, {**answer(outcomes), "changed": changed})
     return answer(outcomes)
 

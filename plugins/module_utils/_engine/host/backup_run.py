@@ -20,7 +20,7 @@ from ..repository.stored_files import warnings_of
 from ..verify.drill_place import DrillPlace
 from ..verify.outcome import Outcome
 from .place import Place, Say, is_unusable
-from .proving import OBJECT_KINDS, is_whole, prove, require_good
+from .proving import OBJECT_KINDS, prove, require_good, shared_damage, whole_since
 from .unfinished import Unfinished, clean_up
 
 _POLL_S = 0.1
@@ -278,9 +278,25 @@ def _copied(job: Job, work: Work, primary: Place, place: Place, manifest: Manife
 def _prove(job: Job, place: Place, manifest: Manifest, is_own: bool) -> None:
     """Read a backup back; `is_own`: nothing of earlier backups was written here with it. Raises DamagedError.
 
-    What an earlier backup wrote is not read again where that one is proved as a whole.
+    What an earlier backup wrote is not read again where that one is proved as a whole; what was found damaged of it
+    since then is heeded.
     """
-    store, base = place.store, manifest.base
-    own_only = is_own and manifest.kind in OBJECT_KINDS and (not base or is_whole(store, manifest.job, base))
-    outcome = prove(store, manifest, job.proof, job.proving_place, own_only=own_only, drill=job.try_out)
+    store, base, is_fit = place.store, manifest.base, is_own and manifest.kind in OBJECT_KINDS
+    since = whole_since(store, manifest.job, base) if is_fit and base else None
+    damage = shared_damage(store, manifest, since) if since is not None else ()
+    outcome = prove(
+        store,
+        manifest,
+        job.proof,
+        job.proving_place,
+        own_only=is_fit and (not base or since is not None),
+        drill=job.try_out,
+        damaged_since=since if damage else None,
+    )
     require_good(outcome, manifest, place.name)
+    if damage:
+        raise DamagedError(
+            f"Cannot trust backup {manifest.id} of {manifest.job} in {place.name}",
+            f"it shares files with earlier ones that are known to be damaged: {'; '.join(damage[:5])}",
+            "copy it from another repository, which replaces them, and look for failing hardware",
+        )

@@ -134,9 +134,9 @@ def _dropped_at_once(
 
 
 def _lacks(row: MergedBackup, target: Place, proof: str) -> bool:
-    """Say whether a copy is missing, bad, or not proved though it is to be."""
+    """Say whether a copy is missing, bad, another one than elsewhere, or not proved though it is to be."""
     there = next((copy for name, copy in row.copies if name == target.name), None)
-    if there is None or there.has_failed:
+    if there is None or there.has_failed or row.differing:
         return True
     return proof != "none" and not there.standing.is_proved
 

@@ -124,11 +124,13 @@ def _move(request: CopyRequest, backup: catalog.Backup) -> copy.CopyPlan:
     return copy.plan(request.source.store, request.target.store, backup.manifest)
 
 
-def run(planned: CopyRunPlan, say: Say = silent) -> tuple[CopiedBackup, ...]:
+def run(
+    planned: CopyRunPlan, say: Say = silent, on_copied: t.Callable[[CopiedBackup], None] = lambda _copied: None
+) -> tuple[CopiedBackup, ...]:
     """Copy what is missing and prove what arrived; done again it changes nothing.
 
     A damaged backup does not keep the others from being copied: raises IncompleteError (with what was copied) after
-    them. Anything else ends the run at once.
+    them. Anything else ends the run at once; `on_copied` has heard then of each that arrived.
     """
     planned.request.target.store.discard_abandoned(planned.request.job)
     copied: list[CopiedBackup] = []
@@ -136,6 +138,7 @@ def run(planned: CopyRunPlan, say: Say = silent) -> tuple[CopiedBackup, ...]:
     for move in planned.due:
         try:
             copied.append(_brought(planned, move, say))
+            on_copied(copied[-1])
         except DamagedError as error:
             damaged[move.id] = f"{error.problem}: {error.cause}"
     if damaged:

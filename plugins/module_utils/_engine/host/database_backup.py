@@ -170,7 +170,7 @@ class _DatabaseWork:
         job, store = self.job, place.store
         make_ready(job, self, place, lambda _finished: _UNFINISHED)
         last = newest_manifest(store, job.name)
-        last_bytes = int(last.statistics.get("plain_bytes", 0)) if last else 0
+        last_bytes = last.figure("plain_bytes") if last else 0
         with begun_run(store, job.name) as run:
             warnings = _store_all(job, self.source, run)
             contents = _contents(job, self.source, run, last_bytes, warnings)

@@ -37,8 +37,7 @@ def estimated_bytes(database_bytes: int, last: Manifest | None) -> int:
 
     Without a last backup that is the size of the database's files, which a compressed backup stays far below.
     """
-    figures = last.statistics if last else {}
-    stored, before = int(figures.get("stored_bytes", 0)), int(figures.get("database_bytes", 0))
+    stored, before = (last.figure("stored_bytes"), last.figure("database_bytes")) if last else (0, 0)
     return round(stored * database_bytes / before) if stored and before else database_bytes
 
 

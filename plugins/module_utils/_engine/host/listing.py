@@ -99,7 +99,7 @@ def _facts(manifest: Manifest | None) -> dict[str, t.Any]:
         "host": manifest.host,
         "started": clock.to_text(manifest.started),
         "finished": clock.to_text(manifest.finished),
-        "plain_bytes": int(manifest.statistics.get("plain_bytes", 0)),
+        "plain_bytes": manifest.figure("plain_bytes"),
         "stored_bytes": stored_bytes(manifest),
         "source": _source(manifest),
     }
@@ -114,7 +114,7 @@ def _source(manifest: Manifest) -> dict[str, t.Any]:
 
 def stored_bytes(manifest: Manifest) -> int:
     """Return how much the data of a backup takes, as the run that made it counted."""
-    return int(manifest.statistics.get("stored_bytes", 0))
+    return manifest.figure("stored_bytes")
 
 
 def _copy(repository: str, backup: Backup) -> dict[str, t.Any]:

@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import typing as t
 
+from .. import clock
 from ..errors import DamagedError, UsageError
-from ..repository import proof
+from ..repository import layout, proof
 from ..repository.intent import host_name
 from ..repository.manifest import Manifest
 from ..repository.store import Store
+from ..repository.stored_files import files_of_need, needs_of
 from ..verify.checksum import check_sums
 from ..verify.content import check_content
 from ..verify.drill_place import DrillPlace
@@ -24,6 +27,7 @@ from ..verify.sample import EVERYTHING, Sample
 # in, because few of those who prove backups have all that is needed to restore them.
 Drill = t.Callable[[Store, Manifest], Outcome]
 _WHOLE = "whole"  # in the report of a record: all that the backup needs is proved
+_SINCE = "whole_since"  # beside it: time after which readings found damage in what the backup needs of others
 MINIO = "minio"  # kind of backups of a server's identities and settings
 OBJECT_KINDS = ("bucket", "files")  # kinds of backups that have an index and packs
 
@@ -37,12 +41,14 @@ def prove(
     own_only: bool = False,
     sample: Sample = EVERYTHING,
     drill: Drill | None = None,
+    damaged_since: dt.datetime | None = None,
 ) -> Outcome:
     """Verify a backup at one level and record the verdicts beside its stored files; presence proves nothing, so it is
     not recorded.
 
-    `own_only` is for runs: what earlier backups wrote is whole, that is it was proved before (`is_whole`).
+    `own_only` is for runs: what earlier backups wrote is whole, that is it was proved before (`whole_since`).
     `sample` chooses among the packs of objects and files at level content. `drill` is what level restore means.
+    `damaged_since`: what earlier backups wrote was whole until then, and damage was found since (`shared_damage`).
     """
     if level == "presence":
         return check_presence(store, manifest)
@@ -56,6 +62,8 @@ def prove(
         report: dict[str, t.Any] = dict(outcome.report) if owner == manifest.id else {}
         if report and manifest.kind in OBJECT_KINDS and level == "content" and outcome.is_good and sample == EVERYTHING:
             report[_WHOLE] = True
+            if damaged_since is not None:
+                report[_SINCE] = clock.to_text(damaged_since)
         told = verdicts if store.keys is None else tuple(_without_names(verdict, level) for verdict in verdicts)
         proof.write(store, proof.ProofRecord(manifest.job, owner, level, moment, host_name(), told, report))
     return outcome
@@ -68,15 +76,47 @@ def _without_names(verdict: proof.FileVerdict, level: str) -> proof.FileVerdict:
     return dataclasses.replace(verdict, problem=f"it did not pass at level {level}; whoever verified it was told why")
 
 
-def is_whole(store: Store, job: str, backup_id: str) -> bool:
-    """Say whether all that a backup of objects needs was read back, what earlier backups wrote included.
+def whole_since(store: Store, job: str, backup_id: str) -> dt.datetime | None:
+    """Return when it was known that all that a backup of objects needs was read back, what earlier backups wrote
+    included; None when it is not.
 
     It is known by its own records alone, however many backups it shares files with: a run that builds on a backup reads
     everything unless that one is whole.
     """
-    return any(
-        each.is_good and each.counts and each.report.get(_WHOLE) for each in proof.records(store, job, backup_id)
-    )
+    times = [
+        _since(each)
+        for each in proof.records(store, job, backup_id)
+        if each.is_good and each.counts and each.report.get(_WHOLE)
+    ]
+    return times[-1] if times else None
+
+
+def _since(record: proof.ProofRecord) -> dt.datetime:
+    try:
+        return clock.from_text(str(record.report[_SINCE]))
+    except (KeyError, ValueError):
+        return record.time
+
+
+def shared_damage(store: Store, manifest: Manifest, since: dt.datetime) -> tuple[str, ...]:
+    """Return what readings since then found of the stored files that a backup needs of earlier ones.
+
+    Few records are that new, so that this costs a listing. Raises DamagedError.
+    """
+    needs = {need.owner: need for need in needs_of(store, manifest)}
+    prefix = f"{layout.VERIFIED}{manifest.job}/"
+    owners = {
+        entry.key[len(prefix) :].partition("/")[0]
+        for entry in store.entries(prefix)
+        if entry.modified >= since.replace(microsecond=0)
+    }
+    found: list[str] = []
+    for owner in sorted(owners & needs.keys()):
+        verdicts = proof.verdicts(proof.records(store, manifest.job, owner)).values()
+        problems = {each.name: each.problem for each in verdicts if not each.is_good}
+        names = [each.file.name for each in files_of_need(store, manifest, needs[owner])] if problems else []
+        found += [f"{owner}/{name}: {problems[name]}" for name in names if name in problems]
+    return tuple(found)
 
 
 def _outcome(

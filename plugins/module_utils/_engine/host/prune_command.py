@@ -72,12 +72,13 @@ def _lines(outcome: PlaceOutcome, zone: dt.tzinfo, is_dry_run: bool) -> list[str
     if is_dry_run:
         lines += _table(planned, zone)
         lines += _foreseen(planned, zone)
-    elif outcome.result is not None:
+    elif outcome.result is not None and (outcome.has_removed or outcome.error is None):
         lines += _done(outcome.result, zone)
     elif outcome.error is None:
         lines.append("  nothing to do")
     if outcome.error is not None:
-        lines += tables.note(outcome.error.cause or outcome.error.problem, "! nothing is removed: ")
+        words = "! it ended early: " if outcome.has_removed else "! nothing is removed: "
+        lines += tables.note(outcome.error.cause or outcome.error.problem, words)
     return lines
 
 
@@ -85,7 +86,7 @@ def _table(planned: PrunePlan, zone: dt.tzinfo) -> list[str]:
     kept = {each.id: each for each in planned.retention.kept}
     rows = []
     for backup_id in sorted({*kept, *planned.retention.expired}):
-        age = tables.duration(max(0.0, (planned.now - clock.from_backup_id(backup_id)).total_seconds()))
+        age = _age(backup_id, planned.now)
         if backup_id in kept:
             why = ", ".join(kept[backup_id].reasons)
             rows.append((f"  {backup_id}", age, "stays", _day(kept[backup_id].until, zone), why))
@@ -93,6 +94,14 @@ def _table(planned: PrunePlan, zone: dt.tzinfo) -> list[str]:
             rows.append((f"  {backup_id}", age, "GOES", "", "no rule keeps it"))
     lines = tables.wrapped(("  BACKUP", "AGE", "", "UNTIL", "BECAUSE"), rows, (25, 8, 5, 10, 0)) if rows else []
     return [line for row in lines for line in row]
+
+
+def _age(backup_id: str, now: dt.datetime) -> str:
+    """Return how old a backup is; nothing where its id tells no time that there is."""
+    try:
+        return tables.duration(max(0.0, (now - clock.from_backup_id(backup_id)).total_seconds()))
+    except ValueError:
+        return "-"
 
 
 def _foreseen(planned: PrunePlan, zone: dt.tzinfo) -> list[str]:

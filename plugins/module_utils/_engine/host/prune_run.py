@@ -42,11 +42,16 @@ class PlaceOutcome:
     keep: Keep | None
     plan: PrunePlan | None = None
     result: PruneResult | None = None
-    error: LifeboatError | None = None
+    error: LifeboatError | None = None  # with a result: that was done before
 
     @property
     def is_change(self) -> bool:
         return self.error is None and self.plan is not None and not self.plan.is_empty
+
+    @property
+    def has_removed(self) -> bool:
+        """Say whether anything went, also where it ended early."""
+        return self.result is not None and bool(self.result.removed or self.result.files)
 
 
 def plan(request: Request) -> tuple[PlaceOutcome, ...]:
@@ -120,11 +125,12 @@ def _pruned(request: Request, place: Place, planned: PlaceOutcome, say: Say) -> 
     if planned.plan is None:
         return planned
     say(f"{request.job}: pruning {place.name}")
+    begun: list[PruneResult] = []
     try:
         window = place.identity().signature_window
-        result = prune.prune(place.store, planned.plan.request, window, request.wait_s, say)
+        result = prune.prune(place.store, planned.plan.request, window, request.wait_s, say, begun.append)
     except LifeboatError as error:
-        return dataclasses.replace(planned, error=error)
+        return dataclasses.replace(planned, result=begun[0] if begun else None, error=error)
     return dataclasses.replace(planned, plan=result.plan, result=result)
 
 

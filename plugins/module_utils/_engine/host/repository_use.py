@@ -23,7 +23,7 @@ def of_repository(settings: RepositorySettings, found: t.Sequence[Backup] | None
 
 def _stored(backup: Backup) -> int:
     """Return what was written for a backup; a manifest that cannot be read is not counted."""
-    return int(backup.manifest.statistics.get("stored_bytes", 0)) if backup.manifest is not None else 0
+    return backup.manifest.figure("stored_bytes") if backup.manifest is not None else 0
 
 
 def _capacity(path: str) -> tuple[int | None, int | None]:

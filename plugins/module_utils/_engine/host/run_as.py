@@ -9,6 +9,7 @@ import json
 import os
 import pwd
 import tempfile
+import traceback
 import typing as t
 
 from ..errors import LifeboatError, UsageError
@@ -85,6 +86,8 @@ def _be_child(sending: int, user: str, job: str, work: t.Callable[[], Document])
         status = 0
     except LifeboatError as error:
         os.write(2, f"{error}\n".encode())
+    except Exception:
+        os.write(2, traceback.format_exc().encode("utf-8", "backslashreplace"))
     finally:
         os._exit(status)
 

@@ -64,7 +64,7 @@ def _broken(settings: SetSettings, place: Place, ids: list[str]) -> dict[str, st
             point = recovery_point.find(place.store, settings.name, point_id)
         except DamagedError:
             continue
-        gone = recovery_point.missing_members(place.store, point) if point else ()
+        gone = recovery_point.gone_members(place.store, point) if point else ()
         if gone:
             found[point_id] = ", ".join(f"backup {each.backup} of {each.job} has gone" for each in gone)
     return found

@@ -229,6 +229,8 @@ def _of_damage(rows: t.Sequence[MergedBackup]) -> t.Iterator[str]:
     # Those before the first signed one are of the time when there was no keyring.
     first_signed = next((row.id for row in rows if row.is_authentic), "")
     for row in rows:
+        if row.differing:
+            yield f"the manifests of {row.id} in {' and '.join(row.differing)} differ: one was changed"
         for name, copy in row.copies:
             remarks = copy.remarks if row.id > first_signed else copy.alarms
             for words in (*remarks, *copy.standing.problems):

@@ -51,6 +51,9 @@ class BucketUpload:
             part = self._client.put_part(self._target.bucket, self._key, self._upload_id, number, (data,))
         self._parts.append(part)
 
+    def give_up(self) -> None:
+        """Do nothing: no part waits for another one."""
+
     def finish(self) -> None:
         """Make the object, unless only its parts show that it needs a mark: then it is to be sent once more."""
         parts = sorted(self._parts, key=lambda part: part.number)

@@ -191,10 +191,15 @@ class Copier:
             each.result()
 
     def _part(self, subject: Subject, uploads: t.Sequence[Upload], number: int, offset: int, size: int) -> None:
-        self._bandwidth.take(size)
-        data = self._source.read_range(subject, offset, size)
-        for upload in uploads:
-            upload.write(number, offset, data)
+        try:
+            self._bandwidth.take(size)
+            data = self._source.read_range(subject, offset, size)
+            for upload in uploads:
+                upload.write(number, offset, data)
+        except BaseException:
+            for upload in uploads:
+                upload.give_up()
+            raise
 
 
 def parts_of(subject: Subject) -> t.Iterator[int]:

@@ -233,6 +233,12 @@ class FileUpload:
         if self._error is not None:
             raise self._error
 
+    def give_up(self) -> None:
+        """Let go the parts that wait for one that will not come."""
+        with self._changed:
+            self._has_ended = True
+            self._changed.notify_all()
+
     def finish(self) -> None:
         """Wait until the file is there."""
         self._thread.join()
@@ -241,9 +247,7 @@ class FileUpload:
 
     def abort(self) -> None:
         """Give the file up."""
-        with self._changed:
-            self._has_ended = True
-            self._changed.notify_all()
+        self.give_up()
         self._thread.join()
 
 

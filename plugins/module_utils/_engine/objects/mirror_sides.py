@@ -65,6 +65,9 @@ class Upload(t.Protocol):
     def write(self, number: int, offset: int, data: bytes) -> None:
         """Take a part; `number` counts from 1. Several threads may bring parts, which begin in order."""
 
+    def give_up(self) -> None:
+        """Hear that a part will not come: nobody must wait for it any more. Never raises; `abort` follows."""
+
     def finish(self) -> None:
         """Make the object of all parts."""
 

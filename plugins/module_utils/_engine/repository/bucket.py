@@ -119,7 +119,7 @@ class BucketStore(Store):
     def put_new(self, key: str, data: bytes, signed_at: dt.datetime | None = None) -> str:
         problem = f"Cannot create {key} in {self.name}"
         # The condition decides. But some servers ignore conditions: there this look is all that protects what is there.
-        if self._found(key) is not None:
+        if self._found(key)[0] is not None:
             raise ExistsError(problem, "it is there already", "another run may have written it: look at it")
         with _told(signed_at is not None):
             try:
@@ -154,7 +154,9 @@ class BucketStore(Store):
 
     def replace(self, key: str, data: bytes, etag: str, signed_at: dt.datetime | None = None) -> str:
         problem = f"Cannot replace {key} in {self.name}"
-        found = self._found(key)
+        found, is_known = self._found(key)
+        if is_known and found is None:
+            raise ChangedError(problem, "it is gone", "read it again")
         if found is not None and found.etag != etag:
             raise ChangedError(problem, "somebody else has changed it", "read it again")
         with _told(signed_at is not None):
@@ -249,14 +251,14 @@ class BucketStore(Store):
     def has_locks(self) -> bool:
         return False
 
-    def _found(self, key: str) -> Stored | None:
-        """Return what is under `key`; None also where this may not be looked at, as with a key that may only write."""
+    def _found(self, key: str) -> tuple[Stored | None, bool]:
+        """Return what is under `key`, and whether that may be looked at: with a key that may only write it may not."""
         with _told():
             try:
-                return self._client.head(self._bucket, self._root + key)
+                return self._client.head(self._bucket, self._root + key), True
             except S3Error as error:
                 if error.status == 403 and error.code in ("", "AccessDenied"):
-                    return None
+                    return None, False
                 raise
 
     def _listed(self, row: Listed) -> Entry:

@@ -230,6 +230,13 @@ class MergedBackup:
         return any(backup.is_good for _name, backup in self.copies)
 
     @property
+    def differing(self) -> tuple[str, ...]:
+        """Return the names of the repositories whose manifests can be read, if these are not all the same."""
+        found = [(name, backup.manifest) for name, backup in self.copies if backup.manifest is not None]
+        is_one = all(manifest == found[0][1] for _name, manifest in found)
+        return () if is_one else tuple(name for name, _manifest in found)
+
+    @property
     def is_trusted(self) -> bool:
         return any(backup.is_trusted for _name, backup in self.copies)
 

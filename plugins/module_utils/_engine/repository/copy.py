@@ -15,7 +15,8 @@ from .identity import Identity
 from .keys import NONE
 from .lease import WAIT_S, Permit, held
 from .manifest import Manifest, Need
-from .store import ExistsError, Store
+from .removal import remove_all
+from .store import Document, ExistsError, Store
 from .stored_files import NeededFile, files_of_need, needs_of, own_files
 
 _FOLDERS = 8  # of backups that are listed one by one
@@ -44,12 +45,14 @@ class CopyPlan:
 def plan(source: Store, target: Store, manifest: Manifest, trusting: bool = False) -> CopyPlan:
     """Say what the target lacks of a backup; reads listings, small lists and proof records only.
 
+    A manifest there that is damaged is lacking, too. Raises LifeboatError for another one under the same id.
+
     With `trusting` nothing is asked about what the target's copy of the base needs in the same way: that is there, as
     a manifest is published only where all of it is, and what a manifest needs is not deleted. So the cost is that of
     what is new, however many backups share files.
     """
     job = manifest.job
-    is_published = target.stat(layout.manifest(job, manifest.id)) is not None
+    is_published = _has_same(source, target, manifest)
     known = _needs_of_base(target, manifest) if trusting else frozenset()
     wanted = list(_wanted(source, manifest, known))
     sizes = _sizes(target, job, {each.owner for each in wanted})
@@ -104,7 +107,7 @@ def copy(
         return first
     with held(target, manifest.job, identity.signature_window, wait_s, on_wait) as permit:
         data = _same_bytes(source, manifest)
-        _has_same(source, target, manifest, data)  # or refuse before anything is touched
+        _has_same(source, target, manifest)  # or refuse before anything is touched
         keyring.bring(source, target, permit)  # or refuse
         if target.encrypted_only:
             _refuse_plain(target, manifest, _wanted(source, manifest, frozenset()))
@@ -235,30 +238,57 @@ def _copy_sums(source: Store, target: Store, manifest: Manifest, permit: Permit)
 
 
 def _publish(source: Store, target: Store, manifest: Manifest, data: bytes, permit: Permit) -> None:
+    key = layout.manifest(manifest.job, manifest.id)
+    found = _oldest(target, key)
+    if found is not None and found.data != data and _is_damaged(found.data, manifest):
+        remove_all(target, key, permit)  # nothing can be read from it, and it would be in the way
     try:
-        target.put_new(layout.manifest(manifest.job, manifest.id), data, signed_at=permit())
+        target.put_new(key, data, signed_at=permit())
     except ExistsError:
-        if not _has_same(source, target, manifest, data):
+        if not _has_same(source, target, manifest):
             raise
 
 
-def _has_same(source: Store, target: Store, manifest: Manifest, data: bytes) -> bool:
-    """Say whether the target has this manifest. Raises LifeboatError when it has another one under the same id."""
-    found = target.get(layout.manifest(manifest.job, manifest.id))
-    if found is not None and found.data != data:
-        raise LifeboatError(
-            f"Cannot copy backup {manifest.id} of {manifest.job} to {target.name}",
-            "there is another manifest under this id",
-            f"compare it with that in {source.name}; one of the two repositories was tampered with",
-        )
-    return found is not None
+def _has_same(source: Store, target: Store, manifest: Manifest) -> bool:
+    """Say whether the target has this manifest, whole. Raises LifeboatError when it has another one under its id."""
+    found = _oldest(target, layout.manifest(manifest.job, manifest.id))
+    if found is None or found.data == manifest.to_bytes():
+        return found is not None
+    if _is_damaged(found.data, manifest):
+        return False
+    raise LifeboatError(
+        f"Cannot copy backup {manifest.id} of {manifest.job} to {target.name}",
+        "there is another manifest under this id",
+        f"compare it with that in {source.name}; one of the two repositories was tampered with",
+    )
+
+
+def _is_damaged(data: bytes, manifest: Manifest) -> bool:
+    """Say whether a document is none, or was changed by accident: of what somebody else wrote the digest is right.
+
+    One of a newer format is not damaged: only this code cannot read it.
+    """
+    try:
+        json_document.decoded(data, manifest.id)
+    except json_document.NewerFormatError:
+        return False
+    except DamagedError:
+        return True
+    return False
+
+
+def _oldest(store: Store, key: str) -> Document | None:
+    """Return the version of a manifest that counts (docs/protocol.md, rule 11), also where a delete marker hides it."""
+    versions = [v for v in store.versions(key) if v.entry.key == key and not v.is_delete_marker]
+    if not versions:
+        return None
+    return store.get(key, versions[-1].entry.version_id if len(versions) > 1 or not versions[0].is_latest else "")
 
 
 def _same_bytes(source: Store, manifest: Manifest) -> bytes:
     """Return the oldest version of the manifest as it is stored: a copy is the same bytes."""
     key = layout.manifest(manifest.job, manifest.id)
-    versions = [v for v in source.versions(key) if v.entry.key == key and not v.is_delete_marker]
-    document = source.get(key, versions[-1].entry.version_id) if versions else None
+    document = _oldest(source, key)
     if document is None or document.data != manifest.to_bytes():
         raise DamagedError(f"Cannot copy {key} from {source.name}", "it was removed or replaced meanwhile")
     return document.data

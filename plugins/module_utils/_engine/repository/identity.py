@@ -48,12 +48,20 @@ class Identity:
                 str(uuid.UUID(fields["repository"])),
                 clock.from_text(fields["created"]),
                 bool(fields["conditional_writes"]),
-                dt.timedelta(seconds=int(fields["signature_window_s"])),
+                _window(fields["signature_window_s"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DamagedError(
                 f"Cannot read {what}", f"damaged: {error}", "restore it from a copy; it never changes"
             ) from error
+
+
+def _window(value: t.Any) -> dt.timedelta:
+    """Return a window of signatures. Raises ValueError: the grace of garbage and the end of a lease depend on it."""
+    seconds = int(value)
+    if not 0 <= seconds <= _WIDER_WINDOWS[-1].total_seconds():
+        raise ValueError(f"{seconds} s is no window of signatures")
+    return dt.timedelta(seconds=seconds)
 
 
 def find(store: Store) -> Identity | None:

@@ -16,6 +16,10 @@ _BREAK = re.compile(rb"\n *")  # no string has one: there it is escaped
 Fields = t.Dict[str, t.Any]  # noqa: UP006 - evaluated at run time on Python 3.9 as well
 
 
+class NewerFormatError(DamagedError):
+    """A document is of a format version that this code does not know."""
+
+
 class Checked(bytes):
     """The bytes of a document that `decoded` has accepted before: it only parses them again."""
 
@@ -51,7 +55,7 @@ def decoded(data: bytes, what: str) -> Fields:
         if not isinstance(version, int) or version < 1:
             raise ValueError("it has no valid format version")
         if version > FORMAT:
-            raise DamagedError(f"Cannot read {what}", f"format version {version} is newer than {FORMAT}", remedy)
+            raise NewerFormatError(f"Cannot read {what}", f"format version {version} is newer than {FORMAT}", remedy)
         if not isinstance(data, Checked) and _flat(fields) != _BREAK.sub(b"", data):
             raise ValueError("it is not in the form in which documents are written")
         digest = fields.pop("digest")

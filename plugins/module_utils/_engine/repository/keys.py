@@ -66,9 +66,10 @@ class Keys:
     def is_signed(self, purpose: str, data: bytes, signature: t.Mapping[str, t.Any]) -> bool:
         """Say whether somebody with the keyring wrote `data` for this purpose."""
         named = (signature.get("keyring"), signature.get("epoch"))
-        wanted = str(signature.get("hmac_sha256", ""))
+        wanted = str(signature.get("hmac_sha256", "")).encode("utf-8", "replace")
         return any(
-            (epoch.keyring, epoch.epoch) == named and hmac.compare_digest(_signed(epoch, purpose, data), wanted)
+            (epoch.keyring, epoch.epoch) == named
+            and hmac.compare_digest(_signed(epoch, purpose, data).encode("ascii"), wanted)
             for epoch in self.epochs
         )
 

@@ -44,9 +44,9 @@ def held(
     Ask the permit just before each changing request, and give its answer as `signed_at`: it renews the lease when
     that is due and returns the clock reading at which the lease was valid, so that a server refuses the request if
     this process is frozen in between. Several threads may ask. With `is_removing`, for holders that delete stored
-    files, a lease is not given back after an UnavailableError: the request may still be on its way, and whoever took
-    the lease at once could bring in a file that it then removes. Raises BusyError after `wait_s`, GuardRefusal
-    (`clock`) when this host's clock is wrong, and LeaseLostError from the permit.
+    files, a lease is not given back after an UnavailableError, nor after a signal: the request may still be on its way,
+    and whoever took the lease at once could bring in a file that it then removes. Raises BusyError after `wait_s`,
+    GuardRefusal (`clock`) when this host's clock is wrong, and LeaseLostError from the permit.
     """
     _check_clock(store)
     if store.has_locks:
@@ -58,8 +58,11 @@ def held(
     try:
         lease.take(wait_s, on_wait)
         yield lease.permit
-    except UnavailableError:
-        may_release = not is_removing
+    except LifeboatError as error:
+        may_release = not (is_removing and isinstance(error, UnavailableError))
+        raise
+    except BaseException:  # such as a signal, which may have come between a request and its answer
+        may_release = not (is_removing and lease.has_permitted)
         raise
     finally:
         if may_release:
@@ -101,6 +104,7 @@ class _Lease:
         self._etag = ""
         self._sent = b""  # our newest document, which may have arrived though nobody heard the answer
         self._began = dt.datetime.min.replace(tzinfo=clock.UTC)
+        self.has_permitted = False  # a changing request
         self._asking = threading.Lock()  # parts of an upload are sent by several threads: one of them renews
 
     def take(self, wait_s: float, on_wait: t.Callable[[str], None]) -> None:
@@ -152,6 +156,7 @@ class _Lease:
                 moment = self._store.now()
             if moment - self._began >= TERM:
                 raise self._lost("it ran out while this process stood still")
+            self.has_permitted = True
             return moment
 
     def _renew(self, moment: dt.datetime) -> None:

@@ -91,6 +91,11 @@ class Manifest:
         """Return the roles of the stored files that the backup has, but packs."""
         return frozenset(file.role for file in (*self.files, *(each.file for each in self.taken_over)))
 
+    def figure(self, name: str) -> int:
+        """Return a number of the statistics; 0 where there is none, or something else in its place."""
+        found = self.statistics.get(name)
+        return found if isinstance(found, int) and not isinstance(found, bool) else 0
+
     def find(self, role: str) -> tuple[str, StoredFile] | None:
         """Return the stored file of a role that a backup has once, with the id of the backup that wrote it."""
         own = ((self.id, file) for file in self.files)

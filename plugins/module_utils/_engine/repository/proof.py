@@ -32,6 +32,16 @@ class FileVerdict:
     is_good: bool
     problem: str = ""
 
+    @classmethod
+    def from_fields(cls, fields: t.Mapping[str, t.Any]) -> FileVerdict:
+        """Parse a verdict. Raises ValueError, TypeError."""
+        found = cls(**fields)
+        if not isinstance(found.is_good, bool):
+            raise ValueError("a verdict is neither good nor bad")
+        if not all(isinstance(each, str) for each in (found.name, found.stored_sha256, found.problem)):
+            raise ValueError("a verdict has something else than texts")
+        return found
+
 
 @dataclasses.dataclass(frozen=True)
 class ProofRecord:
@@ -75,7 +85,7 @@ class ProofRecord:
                 level=str(fields["level"]),
                 time=clock.from_text(fields["time"]),
                 host=str(fields["host"]),
-                files=tuple(FileVerdict(**verdict) for verdict in fields["files"]),
+                files=tuple(map(FileVerdict.from_fields, fields["files"])),
                 report=dict(fields["report"]),
                 signature=signing.verdict(fields, PURPOSE, keys),
             )

@@ -10,7 +10,7 @@ import functools
 import typing as t
 
 from .. import clock
-from ..errors import GuardRefusal
+from ..errors import GuardRefusal, LifeboatError
 from ..steps import reached
 from . import alive, catalog, garbage, hold, layout, recovery_point, retention
 from .alive import Intents
@@ -74,18 +74,19 @@ class PruneResult:
 
 @dataclasses.dataclass(frozen=True)
 class _Snapshot:
-    """What a repository has of a job. The order of the readings matters (rule 8): files, then intents, then manifests.
+    """What a repository has of a job. The order of the readings matters (rule 8): files and proofs, then intents, then
+    manifests.
 
     So whatever belongs to a run that ended meanwhile is seen by its manifest.
     """
 
     files: Listing  # stored files
+    proofs: Listing
     uploads: tuple[str, ...]  # keys
     plans: tuple[OpenPlan, ...]
     intents: Intents
     backups: tuple[Backup, ...]  # oldest first
     holds: t.Mapping[str, Hold]
-    proofs: Listing
     points: frozenset[str]  # ids of recovery points: what lies under them stays
     now: dt.datetime
 
@@ -93,14 +94,14 @@ class _Snapshot:
 def _snapshot(store: Store, job: str) -> _Snapshot:
     layout.checked_job(job)
     files = garbage.listing(store, f"{layout.DATA}{job}/")
+    proofs = garbage.listing(store, f"{layout.VERIFIED}{job}/")
     uploads = tuple(store.unfinished(f"{layout.DATA}{job}/"))
     plans = tuple(garbage.open_plans(store, job))
     intents = alive.intents(store, job)
     backups = tuple(catalog.backups(store, job))
     holds = hold.read(store, job)
-    proofs = garbage.listing(store, f"{layout.VERIFIED}{job}/")
     points = frozenset(recovery_point.ids(store, job))
-    return _Snapshot(files, uploads, plans, intents, backups, holds, proofs, points, store.now())
+    return _Snapshot(files, proofs, uploads, plans, intents, backups, holds, points, store.now())
 
 
 def plan(store: Store, request: PruneRequest, window: dt.timedelta) -> PrunePlan:
@@ -114,11 +115,13 @@ def prune(
     window: dt.timedelta,
     wait_s: float = WAIT_S,
     on_wait: t.Callable[[str], None] = lambda _text: None,
+    on_stop: t.Callable[[PruneResult], None] = lambda _done: None,
 ) -> PruneResult:
     """Remove expired backups, and delete what was garbage a day ago (docs/protocol.md, rules 6 to 9).
 
     Everything is read anew under the lease, and nothing is done when retention refuses: raises GuardRefusal. What is
-    locked stays and is told in the result. Raises BusyError, DamagedError, LeaseLostError.
+    locked stays and is told in the result. Raises BusyError, DamagedError, LeaseLostError; `on_stop` hears what was
+    done before the work ended early.
     """
     store.discard_abandoned(request.job)
     with held(store, request.job, window, wait_s, on_wait, is_removing=True) as permit:
@@ -126,7 +129,11 @@ def prune(
         denied = _bury(store, request.job, permit)
         work = _Work(store, request, window)
         refuse(work.plan, store.name)
-        result = work.done(permit, denied)
+        try:
+            result = work.done(permit, denied)
+        except LifeboatError:
+            on_stop(work.so_far())
+            raise
     reached("prune.done")
     return result
 
@@ -178,6 +185,8 @@ class _Work:
         self._retention = self._decided()
         self._named_by = alive.named_by(store, self._job, self._seen.backups)
         self._named = self._named_but(())
+        self._removed: list[str] = []  # ids of backups, so far
+        self._collected = Collected()
 
     def _decided(self) -> RetentionPlan:
         """Apply the rules, and once more if what would go is locked."""
@@ -274,28 +283,32 @@ class _Work:
 
     def done(self, permit: Permit, denied: list[str]) -> PruneResult:
         """Carry the plan out."""
-        store, done = self._store, Collected(denied=denied)
-        removed = self._removed(permit, done)
+        store, done = self._store, self._collected
+        done.denied += denied
+        self._remove(permit, done)
         garbage.collect(store, self._job, self._doomed, self._seen.files, permit, done)
         for each in (*self._due_plans, *self._useless_plans):
             garbage.drop_plan(store, each.key, permit, done)
-        fresh = self._new_garbage(removed)
+        fresh = self._new_garbage(self._removed)
         garbage.write_plans(store, self._job, fresh, self._seen.plans, permit)
         self._tidy(permit, done)
-        return PruneResult(self.plan, removed, done.files, done.bytes, len(fresh), tuple(done.denied))
+        return dataclasses.replace(self.so_far(), planned=len(fresh))
 
-    def _removed(self, permit: Permit, done: Collected) -> tuple[str, ...]:
+    def so_far(self) -> PruneResult:
+        """Return what was done until now."""
+        done = self._collected
+        return PruneResult(self.plan, tuple(self._removed), done.files, done.bytes, 0, tuple(done.denied))
+
+    def _remove(self, permit: Permit, done: Collected) -> None:
         manifests = {backup.id: backup.manifest for backup in self._seen.backups}
-        removed = []
         for backup_id in self._retention.removable:
             try:
                 remove_backup(self._store, self._job, backup_id, manifests[backup_id], permit)
-                removed.append(backup_id)
+                self._removed.append(backup_id)
                 if backup_id in self._seen.holds:  # one that is over
                     hold.release(self._store, self._job, backup_id, permit)
             except DeniedError as error:
                 done.denied.append(f"backup {backup_id}: {error.cause}")
-        return tuple(removed)
 
     def _tidy(self, permit: Permit, done: Collected) -> None:
         for key in self._orphaned_proofs:

@@ -76,8 +76,12 @@ class RcloneStore(Store):
     def _all(self, prefix: str) -> t.Iterator[Entry]:
         """List what begins with a prefix, unfinished files too."""
         folder = prefix.rpartition("/")[0]
-        words = ("--recursive", "--files-only", self._rclone.path(folder))
-        rows = self._rclone.listed(f"Cannot list {self.name}", *words) or ()
+        problem, path = f"Cannot list {self.name}", self._rclone.path(folder)
+        rows = self._rclone.listed(problem, "--recursive", "--files-only", path)
+        # That something is missing can also be said of a folder below, which went while this was read.
+        if rows is None and self._rclone.listed(problem, "--stat", path):
+            raise StoreError(problem, f"{folder or 'its root'} was changed while it was listed", "run it again")
+        rows = rows or ()
         # Some remotes hold several files of one name; all of them were written by us, and the newest counts.
         found: dict[str, Entry] = {}
         for row in rows:

@@ -16,6 +16,7 @@ from .store import StoreError, UnavailableError
 # Exit codes of rclone (its documentation, "Exit Code"): 3 directory not found, 4 file not found; 5 may be tried again.
 MISSING = (3, 4)
 _TRANSIENT = 5
+_NOTHING = (b"", b"[", b"[]", b"[\n]")  # what it lists of a folder that is not there
 _REMOTE = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.+@ -]*:[^\0\n]*")
 
 
@@ -69,11 +70,13 @@ class Rclone:
 
     def listed(self, problem: str, *words: str) -> t.Any:
         """Run `lsjson` and return what it lists, None where there is no such file or folder. Raises StoreError."""
-        data = self.said(problem, "lsjson", "--no-mimetype", *words)
-        if data is None:
-            return None
+        with self.started("lsjson", "--no-mimetype", *words) as child:
+            data = b"".join(iter(lambda: child.stdout.read(CHUNK), b""))
+            is_there = self.ended(child, problem)
+        if not is_there and data.strip() not in _NOTHING:
+            raise StoreError(problem, "something went missing while it was listed", "run it again")
         try:
-            return json.loads(data)
+            return json.loads(data) if is_there else None
         except ValueError as error:
             raise StoreError(problem, f"rclone does not answer as it should: {error}") from error
 

@@ -90,7 +90,7 @@ class RecoveryKey:
 
     def require_authentic(self, authentication_key: bytes) -> None:
         """Raise DamagedError unless somebody with the keyring made this: else new keys would go to a stranger."""
-        if not hmac.compare_digest(_signed(authentication_key, self._fields()), self.authentication):
+        if not _is_equal(_signed(authentication_key, self._fields()), self.authentication):
             raise _damaged(self.number, "nobody with the keyring made it")
 
     def _belonging(self) -> bytes:
@@ -181,12 +181,17 @@ def is_verification(data: bytes, key: RecoveryKey, authentication_key: bytes, wh
     authentication = str(fields.pop("authentication", ""))
     fields.pop("format", None)
     is_own = (fields.get("number"), fields.get("key")) == (key.number, key.fingerprint)
-    return is_own and hmac.compare_digest(_signed(authentication_key, fields), authentication)
+    return is_own and _is_equal(_signed(authentication_key, fields), authentication)
 
 
 def _signed(authentication_key: bytes, fields: t.Mapping[str, t.Any]) -> str:
     data = b"lifeboat recovery key 1 " + key_wrapping.canonical(fields)
     return hmac.new(authentication_key, data, hashlib.sha256).hexdigest()
+
+
+def _is_equal(own: str, found: str) -> bool:
+    """Compare signatures; what was found can be any text."""
+    return hmac.compare_digest(own.encode("ascii"), found.encode("utf-8", "replace"))
 
 
 def _damaged(number: int, cause: str) -> DamagedError:

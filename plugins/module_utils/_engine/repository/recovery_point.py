@@ -132,7 +132,8 @@ class Point:
         what = f"recovery point {point_id} of {name}"
         fields = json_document.decoded(data, what)
         mac = fields.pop("mac", None)
-        if keys is not None and (mac is None or not keys.is_signed(_PURPOSE, json_document.encoded(fields), mac)):
+        is_signed = isinstance(mac, dict) and keys is not None
+        if keys is not None and not (is_signed and keys.is_signed(_PURPOSE, json_document.encoded(fields), mac)):
             remedy = "use another point, or restore the backups of its members one by one"
             raise DamagedError(f"Cannot use {what}", "nobody who has the keyring has signed it", remedy)
         try:
@@ -198,6 +199,16 @@ def missing_members(store: Store, point: Point) -> tuple[Member, ...]:
     return tuple(
         each for each in point.members if store.stat(layout.manifest(layout.checked_job(each.job), each.backup)) is None
     )
+
+
+def gone_members(store: Store, point: Point) -> tuple[Member, ...]:
+    """Return the members of whose backups nothing is left: what a delete marker hides can be had again."""
+    return tuple(each for each in missing_members(store, point) if not _is_hidden(store, each))
+
+
+def _is_hidden(store: Store, member: Member) -> bool:
+    key = layout.manifest(member.job, member.backup)
+    return any(each.entry.key == key and not each.is_delete_marker for each in store.versions(key))
 
 
 def remove(store: Store, name: str, point_id: str, permit: Permit) -> None:

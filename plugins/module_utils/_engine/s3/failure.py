@@ -64,12 +64,19 @@ class S3Error(LifeboatError):
     """A request to an S3 server failed.
 
     `status` is the HTTP status, 0 without an answer; `code` the server's word or one of this file's; `fields` the
-    answer's headers.
+    answer's headers; `is_wordless` says that such an answer has no word, as those to HEAD.
     """
 
     def __init__(
-        self, problem: str, status: int, code: str, message: str, fields: t.Mapping[str, str] | None = None
+        self,
+        problem: str,
+        status: int,
+        code: str,
+        message: str,
+        fields: t.Mapping[str, str] | None = None,
+        is_wordless: bool = False,
     ) -> None:
+        self.is_wordless = is_wordless and not code
         self.status = status
         self.code = code
         self.message = message
@@ -89,8 +96,11 @@ class S3Error(LifeboatError):
 
     @property
     def is_missing_key(self) -> bool:
-        """Say whether the object (not its bucket) is not there."""
-        return self.code in ("NoSuchKey", "NoSuchVersion") or (self.status == 404 and not self.code)
+        """Say whether the object (not its bucket) is not there.
+
+        Where an answer has a body, the server's own word says so: a 404 without one is that of a proxy, or was cut.
+        """
+        return self.code in ("NoSuchKey", "NoSuchVersion") or (self.is_wordless and self.status == 404)
 
 
 def _remedy(status: int, code: str, fields: t.Mapping[str, str]) -> str:
@@ -107,7 +117,12 @@ def _remedy(status: int, code: str, fields: t.Mapping[str, str]) -> str:
 
 
 def from_answer(
-    problem: str, status: int, fields: t.Mapping[str, str], body: bytes, secrets: t.Sequence[str] = ()
+    problem: str,
+    status: int,
+    fields: t.Mapping[str, str],
+    body: bytes,
+    secrets: t.Sequence[str] = (),
+    is_wordless: bool = False,
 ) -> S3Error:
     """Make an error of an answer; `secrets` are taken out of whatever the server wrote."""
     code = _element(body, "Code") or fields.get("x-minio-error-code", "")
@@ -116,7 +131,7 @@ def from_answer(
         message = message or f"the server redirects to {_origin(fields.get('location', ''))}"
     if not code:
         message = message or f"{http.client.responses.get(status, 'the server gives no reason')}"
-    return S3Error(problem, status, _plain(code, secrets), _plain(message, secrets), fields)
+    return S3Error(problem, status, _plain(code, secrets), _plain(message, secrets), fields, is_wordless)
 
 
 def from_exception(problem: str, error: BaseException, was_sent: bool) -> S3Error:

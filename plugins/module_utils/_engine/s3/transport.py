@@ -232,7 +232,12 @@ class Transport:
             exchange.end()
         given = self._source()
         error = failure.from_answer(
-            request.problem, exchange.response.status, exchange.fields, body, (given.secret_key, given.session_token)
+            request.problem,
+            exchange.response.status,
+            exchange.fields,
+            body,
+            (given.secret_key, given.session_token),
+            is_wordless=request.method == "HEAD",
         )
         if request.step:
             reached(f"s3.{request.step}.answered")

@@ -7,7 +7,9 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import copy_run
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import binding, catalog
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import UnavailableError
 from ansible_collections.lifeboat.recovery.plugins.modules import backup_copy
 
 
@@ -117,6 +119,22 @@ def test_a_damaged_backup_is_a_failure_after_the_others_were_copied(run, local, 
     assert held(site) == {good.id: True}
     again = run(backup="all")
     assert again.failed and not again["changed"]
+
+
+def test_a_target_that_goes_away_is_a_failure_that_says_what_was_copied(run, local, site, monkeypatch):
+    first, _second = local.back_up(), local.back_up()
+    brought = copy_run._brought
+
+    def once(planned, move, say):
+        if move.id != first.id:
+            raise UnavailableError("Cannot write it", "the line is down")
+        return brought(planned, move, say)
+
+    monkeypatch.setattr(copy_run, "_brought", once)
+    end = run(backup="all")
+    assert end.failed and "the line is down" in end["msg"]
+    assert end["changed"] and [row["id"] for row in end["backups"]] == [first.id]
+    assert held(site) == {first.id: True}
 
 
 def test_a_manifest_that_cannot_be_read_is_a_failure_after_the_others_were_copied(run, local, site):

@@ -178,3 +178,11 @@ def test_tiers_and_ages_are_those_of_each_target(world):
     ]
     copy_jobs.bring(dataclasses.replace(asked, targets=tuple(places)))
     assert world.copied == [(days[3], "local", "far")]
+
+
+def test_a_copy_with_another_manifest_is_looked_at_and_never_taken_for_the_same(world):
+    other = backup(FIRST)
+    other.manifest.flags = ("somebody else wrote it",)
+    world.found = {"local": [backup(FIRST)], "site": [other], "far": []}
+    copy_jobs.bring(request(targets=("site",)))
+    assert world.copied == [(FIRST, "local", "site")]  # where the copier refuses

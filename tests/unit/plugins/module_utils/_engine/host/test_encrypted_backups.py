@@ -473,7 +473,7 @@ def test_a_proof_without_signature_proves_nothing(world: World) -> None:
     proof.write(world.seen(here, None).store, forged)
     assert found(world.seen(here, None), result.id).is_good
     assert not found(here, result.id).is_good
-    assert not proving.is_whole(here.store, JOB, result.id)
+    assert proving.whole_since(here.store, JOB, result.id) is None
 
 
 def sha256(place: Place, path: Path) -> str:

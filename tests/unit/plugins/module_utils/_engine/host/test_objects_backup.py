@@ -41,6 +41,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.source import ObjectError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import (
     catalog,
+    copy,
     identity,
     intent,
     layout,
@@ -280,6 +281,26 @@ def test_a_bad_pack_of_an_earlier_backup_is_found_through_its_record_alone(world
     third = world.back_up(here)
     assert third.base == "" and third.statistics["read_objects"] == FILES + 1
     assert any(f"not built on {second.id}" in words for words in third.warnings)
+
+
+def test_a_copy_that_shares_a_file_which_is_known_to_be_damaged_is_never_called_proved(world: World) -> None:
+    here, there = world.place("here"), world.place("there")
+    first = world.back_up(here, there)
+    world.write("old")
+    world.back_up(here, there)  # from now on copies trust that what is shared with it is there
+    damage(there, f"{layout.data(JOB, first.id)}pack-0000.tar.zst")
+    assert not proving.prove(there.store, manifest_of(there, first.id), "content", DrillPlace()).is_good
+    for name in ("new", "newer"):  # the second run builds on what the first one could not prove
+        world.write(name)
+        with pytest.raises(IncompleteError, match="pack-0000") as error:
+            world.back_up(here, there)
+        copies = error.value.result.copies
+        assert [(each.is_present, each.is_proved) for each in copies] == [(True, True), (True, False)]
+        last = manifest_of(here, error.value.result.id)
+    copy.copy(here.store, there.store, last, identity.require(there.store))  # replaces what is damaged
+    assert proving.prove(there.store, last, "content", DrillPlace()).is_good
+    world.write("newest")
+    assert world.back_up(here, there).is_complete
 
 
 def test_a_base_that_is_removed_meanwhile_starts_the_run_over(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

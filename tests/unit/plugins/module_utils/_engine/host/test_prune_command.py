@@ -13,6 +13,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host imp
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import catalog, identity, proof
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.publish import Contents, Run
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import UnavailableError
 
 JOB = "lab"
 
@@ -139,3 +140,35 @@ def test_rules_that_cannot_be_meant_are_refused(host, rules, words):
     host.keep(rules)
     code, _out, err = host.lifeboat("prune", JOB)
     assert code == 2 and words in err
+
+
+def test_a_backup_whose_id_tells_no_time_is_shown_and_stays(host, monkeypatch):
+    monkeypatch.setattr(clock, "new_backup_id", lambda _moment: "20261399T020000Z-0a1b2c")
+    host.backups("local", 1)
+    code, out, _err = host.lifeboat("prune", JOB, "--dry-run")
+    assert code == 0
+    assert re.search(r"  20261399T020000Z-0a1b2c  -  .*its id tells no time", out)
+
+
+def test_a_prune_that_ends_early_says_what_it_has_removed(host, monkeypatch):
+    ids, gone = host.backups("local", 6), []
+    delete = DirectoryStore.delete
+
+    def delete_one(store, key, version_id="", signed_at=None):
+        if key.startswith("manifests/"):
+            if gone:
+                raise UnavailableError("Cannot delete it", "the disk has gone")
+            gone.append(key)
+        delete(store, key, version_id, signed_at)
+
+    monkeypatch.setattr(DirectoryStore, "delete", delete_one)
+    code, out, _err = host.lifeboat("--json", "prune", JOB, "--repository", "local", "--force")
+    told = json.loads(out)["repositories"][0]
+    assert (code, told["removed"]) == (1, ids[:1])
+    assert "the disk has gone" in told["problem"]
+    gone.clear()
+    code, out, _err = host.lifeboat("prune", JOB, "--repository", "local", "--force")
+    assert code == 1
+    assert f"{ids[1]} removed" in out and "it ended early: the disk has gone" in out
+    assert "nothing is removed" not in out
+    assert host.ids("local") == ids[2:]

@@ -75,3 +75,12 @@ def test_a_child_that_fails_is_a_failure(calls, capfd):
 def test_a_child_that_does_not_answer_with_an_object_is_a_failure(calls):
     with pytest.raises(LifeboatError, match="did not answer with an object"):
         run_as.as_user("db", "lab", lambda: [])
+
+
+def test_a_bug_in_the_child_is_told_with_its_place(capfd):
+    def work():
+        raise ZeroDivisionError("of nobody's making")
+
+    with pytest.raises(LifeboatError, match="see what it said above"):
+        run_as.apart("", "lab", work)
+    assert "ZeroDivisionError: of nobody's making" in capfd.readouterr().err

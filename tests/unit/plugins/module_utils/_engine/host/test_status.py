@@ -4,16 +4,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 
 import pytest
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import status, tables
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import (
+    listing,
+    repository_use,
+    status,
+    tables,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.candidates import Holdings
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.copies_objective import CopiesObjective
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.database_settings import DatabaseSettings
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Site
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.repository_settings import (
+    RepositorySettings,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.connection import Server
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.catalog import Backup
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.catalog import Backup, MergedBackup
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.manifest import Manifest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.proof import Standing
 
@@ -150,3 +159,23 @@ def test_the_status_fits_into_100_columns_whatever_the_names():
 def test_a_job_that_never_ran_has_a_row():
     (_head, row, _problem) = status.lines([judged([], []).document()], NOW)
     assert row.split() == ["db1-shop", "none", "-", "26", "h", "never", "0", "of", "2", "-", "WRONG"]
+
+
+@pytest.mark.parametrize(("value", "size"), [(7, 7), ("many", 0), (None, 0), ([], 0), (True, 0)])
+def test_figures_that_are_no_numbers_are_counted_as_nothing(value, size):
+    """Whoever may write a manifest must not be able to hide all others from who looks."""
+    found = backup(1)
+    manifest = dataclasses.replace(found.manifest, statistics={"stored_bytes": value, "plain_bytes": value})
+    found = dataclasses.replace(found, manifest=manifest)
+    settings = RepositorySettings("site", bucket="backups")
+    assert repository_use.of_repository(settings, [found]).stored_bytes == size
+    shown = listing.described(MergedBackup(found.job, found.id, manifest, (("site", found),)))
+    assert (shown["stored_bytes"], shown["plain_bytes"]) == (size, size)
+
+
+def test_copies_whose_manifests_differ_are_told():
+    changed = backup(2)
+    changed = dataclasses.replace(changed, manifest=dataclasses.replace(changed.manifest, host="elsewhere"))
+    found = judged([backup(2)], [changed])
+    assert found.problems == (f"the manifests of {identity(2)} in local and site differ: one was changed",)
+    assert judged([backup(2)], [backup(2)]).is_healthy

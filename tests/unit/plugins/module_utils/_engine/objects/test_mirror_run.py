@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import stat
+import threading
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock
@@ -23,6 +24,10 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects 
     mirror_processes,
     mirror_run,
 )
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_directory_target import (
+    DirectoryTarget,
+)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_guards import Location
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_limits import Bandwidth
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_plan import SAMPLE, Action
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_spool import write_plan_file
@@ -165,6 +170,37 @@ def test_an_object_that_keeps_changing_is_reported():
         mirrored(source, target)
     assert target.objects == {"b": b"1"}
     assert ("abort", "a") in target.requests
+
+
+def test_a_part_that_cannot_be_read_ends_the_file_that_waits_for_it(tmp_path):
+    """The later parts of a file wait for the earlier ones: they must not wait for one that never comes."""
+    source, failures = Bucket({"a": b"x" * 20}), []
+    later = threading.Event()
+    read = source.read_range
+
+    def read_range(subject, offset, length):
+        if offset:
+            later.set()
+            return read(subject, offset, length)
+        assert later.wait(30)
+        raise ObjectError("its first part cannot be read")
+
+    def run():
+        target = DirectoryTarget(Location("folder", path=str(tmp_path)))
+        try:
+            mirrored(source, target)
+        except IncompleteError as error:
+            failures.append(str(error))
+        finally:
+            target.close()
+
+    source.read_range = read_range
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert "its first part cannot be read" in failures[0]
+    assert not (tmp_path / "a").exists()
 
 
 def test_an_object_that_vanished_is_reported_and_nothing_is_lost_at_the_target():

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import (
     DamagedError,
@@ -164,11 +166,45 @@ def test_a_copy_that_was_killed_goes_on_and_sends_no_whole_file_again(
 
 def test_another_manifest_under_the_same_id_is_refused_before_anything_is_touched(anywhere: Setting) -> None:
     made = anywhere.back_up(anywhere.a)
-    anywhere.b.store().put_new(manifest_key(made.id), b"{}")
+    other = dataclasses.replace(actors.manifest_of(anywhere.a.store(), made.id), host="elsewhere").to_bytes()
+    anywhere.b.store().put_new(manifest_key(made.id), other)
     before = anywhere.keys(anywhere.b, "data/")
     with pytest.raises(LifeboatError, match="another manifest under this id"):
         copied(anywhere, made.id)
     assert anywhere.keys(anywhere.b, "data/") == before == []
+
+
+@pytest.mark.parametrize("is_newer", [False, True])
+def test_another_manifest_beside_all_files_is_not_taken_for_a_copy(anywhere: Setting, is_newer: bool) -> None:
+    made = anywhere.back_up(anywhere.a)
+    copied(anywhere, made.id)
+    store = anywhere.b.store()
+    changed = dataclasses.replace(actors.manifest_of(store, made.id), host="elsewhere").to_bytes()
+    if is_newer:  # of a version that only a newer Lifeboat reads
+        changed = changed.replace(b'"format": 1', b'"format": 2')
+    for version in list(store.versions(manifest_key(made.id))):
+        store.delete(version.entry.key, version.entry.version_id)
+    store.put_new(manifest_key(made.id), changed)
+    with pytest.raises(LifeboatError, match="another manifest under this id"):
+        copied(anywhere, made.id)
+    document = store.get(manifest_key(made.id))
+    assert document is not None and document.data == changed
+
+
+def test_a_damaged_manifest_is_replaced_by_that_of_the_copy(anywhere: Setting) -> None:
+    """That is what prune asks for, which stops where it cannot read one."""
+    made = anywhere.back_up(anywhere.a)
+    copied(anywhere, made.id)
+    key, store = manifest_key(made.id), anywhere.b.store()
+    whole = b"".join(store.read(key))
+    for version in list(store.versions(key)):
+        store.delete(key, version.entry.version_id)
+    store.put_new(key, whole[:100])
+    moved = copied(anywhere, made.id)
+    assert (moved.is_empty, moved.missing) == (False, ())
+    assert len(list(store.versions(key))) == 1
+    assert b"".join(store.read(key)) == whole
+    assert copied(anywhere, made.id).is_empty
 
 
 def test_a_job_that_is_bound_to_another_source_in_the_target_is_refused(anywhere: Setting) -> None:

@@ -156,7 +156,14 @@ def test_a_repository_can_be_made_in_a_directory(tmp_path: pathlib.Path) -> None
     assert made.has_conditional_writes
 
 
-@pytest.mark.parametrize("change", [{"repository": "me"}, {"created": 5}, {"signature_window_s": None}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"repository": "me"},
+        {"created": 5},
+        *({"signature_window_s": value} for value in (None, -1, 10**30)),  # it is part of the grace of garbage
+    ],
+)
 def test_a_damaged_identity_is_refused(place: MemoryPlace, change: dict[str, t.Any]) -> None:
     initialised(place)
     document = place.store().get(layout.IDENTITY)

@@ -256,6 +256,23 @@ def test_only_a_holder_that_removes_keeps_the_lease_after_an_unanswered_request(
     assert (b'"released": true' in document.data) == is_released
 
 
+@pytest.mark.parametrize(
+    ("is_removing", "has_asked", "is_released"), [(True, True, False), (True, False, True), (False, True, True)]
+)
+def test_a_holder_that_removes_keeps_the_lease_when_a_signal_ends_it_before_an_answer(
+    place: MemoryPlace, is_removing: bool, has_asked: bool, is_released: bool
+) -> None:
+    """A signal leaves a request unanswered as a broken line does; before the first one nothing can be on its way."""
+    holding = lease.held(place.store(), JOB, place.window, is_removing=is_removing)
+    with pytest.raises(KeyboardInterrupt), holding as permit:
+        if has_asked:
+            permit()
+        raise KeyboardInterrupt
+    document = place.store().get(KEY)
+    assert document is not None
+    assert (b'"released": true' in document.data) == is_released
+
+
 def test_in_a_directory_the_lock_is_waited_for_visibly(world: World) -> None:
     place = MemoryPlace(world, "A", has_locks=True)
     said: list[str] = []

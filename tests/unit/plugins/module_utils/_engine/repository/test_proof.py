@@ -12,7 +12,12 @@ import typing as t
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import LifeboatError, UsageError
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import catalog, layout, proof
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import (
+    catalog,
+    json_document,
+    layout,
+    proof,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.manifest import (
     Need,
     file_list,
@@ -101,6 +106,17 @@ def test_of_two_records_of_one_second_the_failed_one_counts(place: MemoryPlace, 
     for number in order:
         proof.write(place.store(), both[number])
     assert not proof.standing(manifest(), proof.records(place.store(), JOB, ID)).is_proved
+
+
+@pytest.mark.parametrize("member", ["name", "stored_sha256", "is_good", "problem"])
+@pytest.mark.parametrize("value", [[], {}, None, 7])
+def test_a_record_whose_verdicts_have_no_form_is_passed_over(place: MemoryPlace, member: str, value: t.Any) -> None:
+    fields = json_document.decoded(record("content", 1, "cut").to_bytes(), "a record")
+    fields["files"][0][member] = value
+    store = place.store()
+    store.put_new(KEY, manifest().to_bytes())
+    store.put_new(f"{layout.verified(JOB, ID)}20261120T020100Z-0000-content.json", json_document.encoded(fields))
+    assert [backup.has_failed for backup in catalog.backups(store, JOB)] == [False]
 
 
 def test_a_forgotten_file_leaves_every_version_of_every_record(versioned: MemoryPlace) -> None:

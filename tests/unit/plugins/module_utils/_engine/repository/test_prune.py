@@ -65,9 +65,13 @@ def planned(setting: Setting, keep: Keep | None = LAST_TWO, **options: t.Any) ->
 
 
 def flagged_backup(store: Store) -> str:
+    return proved_backup(store, flags=("mass_delete: nearly all is gone",))
+
+
+def proved_backup(store: Store, flags: tuple[str, ...] = ()) -> str:
     run = Run(store, JOB)
     run.store_file("dump", "dump", [b"doubtful"], "none")
-    manifest = run.publish(dataclasses.replace(actors.CONTENTS, flags=("mass_delete: nearly all is gone",)))
+    manifest = run.publish(dataclasses.replace(actors.CONTENTS, flags=flags))
     actors.prove(store, manifest)
     run.close()
     return manifest.id
@@ -333,6 +337,22 @@ def test_a_host_whose_clock_is_wrong_prunes_nothing(anywhere: Setting) -> None:
         pruned(anywhere)
     assert refused.value.guard == "clock"
     assert anywhere.ids(anywhere.a) == ids
+
+
+def test_a_backup_that_is_made_while_a_prune_reads_keeps_its_proof(in_buckets: Setting) -> None:
+    setting = in_buckets
+    backups(setting, 2)
+    read, made = prune.catalog.backups, []
+
+    def read_before_a_run(store: Store, job: str) -> list[prune.Backup]:
+        found = read(store, job)
+        made.append(proved_backup(setting.a.store()))
+        return found
+
+    with unittest.mock.patch.object(prune.catalog, "backups", read_before_a_run):
+        pruned(setting)
+    proved = {backup.id for backup in read(setting.a.store(), JOB) if backup.is_good}
+    assert set(made) <= proved
 
 
 def test_proofs_of_backups_of_which_nothing_is_left_go_too(anywhere: Setting) -> None:

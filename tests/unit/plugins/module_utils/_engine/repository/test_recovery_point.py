@@ -7,10 +7,14 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import os
+import types
+import typing as t
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import DamagedError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import set_prune
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import (
     identity,
     json_document,
@@ -34,6 +38,10 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     Version,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream.encryption import EpochKey
+from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.memory_store import (
+    MemoryPlace,
+)
+from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.simulation import World
 
 SET = "db1-all"
 
@@ -59,10 +67,11 @@ def point_of(*manifests, **changes):
     return dataclasses.replace(made, **changes)
 
 
+KEYRING = "00000000-0000-4000-8000-000000000000"
+
+
 def keys(fill=b"k"):
-    return Keys(
-        "00000000-0000-4000-8000-000000000000", (EpochKey("00000000-0000-4000-8000-000000000000", "1", fill * 32),)
-    )
+    return Keys(KEYRING, (EpochKey(KEYRING, "1", fill * 32),))
 
 
 def test_what_was_recorded_is_found_again(store):
@@ -145,3 +154,32 @@ def test_what_lies_under_a_point_is_no_garbage_until_the_point_has_gone(store):
     assert recovery_point.ids(store, SET) == []
     assert len(prune.plan(store, request, window).garbage) == 1
     assert os.path.exists(os.path.join(store.name, layout.manifest(manifest.job, manifest.id)))
+
+
+@pytest.mark.parametrize("mac", ["gibberish", [], 7, {"keyring": KEYRING, "epoch": "1", "hmac_sha256": "\u00e9"}])
+def test_a_point_whose_signature_has_no_form_is_not_used(store, mac):
+    point = point_of(back_up(store))
+    fields = json_document.decoded(point.to_bytes(None), "a point")
+    data = json_document.encoded({**fields, "mac": mac})
+    with pytest.raises(DamagedError, match="signed"):
+        Point.from_bytes(data, SET, point.id, keys())
+
+
+def test_a_point_whose_member_is_only_hidden_is_not_removed():
+    """Who may put delete markers, and not delete for good, must not be able to let a recovery point go."""
+    with World() as world:
+        place = MemoryPlace(world, "A", is_versioned=True)
+        store = place.store()
+        made = identity.Identity("6f0c1a1e-7b2c-4a86-9f0e-1d2c3b4a5f60", store.now(), True, place.window)
+        store.put_new(layout.IDENTITY, made.to_bytes())
+        hidden, gone = back_up(store), back_up(store, "db1-etc")
+        points = [point_of(hidden), point_of(gone)]
+        for point in points:
+            recovery_point.write(store, point)
+        store.delete(layout.manifest(hidden.job, hidden.id))
+        for version in list(store.versions(layout.manifest(gone.job, gone.id))):
+            store.delete(version.entry.key, version.entry.version_id)
+        settings = t.cast("t.Any", types.SimpleNamespace(name=SET))
+        found = set_prune.tidied(settings, Place("A", store), False, lambda _line: None)
+        assert (found.problem, list(found.broken)) == ("", [points[1].id])
+        assert recovery_point.ids(store, SET) == [points[0].id]

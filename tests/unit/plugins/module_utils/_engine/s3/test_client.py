@@ -549,6 +549,23 @@ def test_a_missing_key_and_a_missing_bucket_are_told_apart_though_a_head_has_no_
         client(server).head("bucket", "key")
 
 
+@pytest.mark.parametrize("body", [b"", b"<html>no such page</html>"])
+def test_a_404_of_a_proxy_is_not_taken_for_a_missing_object(body: bytes) -> None:
+    """No S3 server leaves its word out, but who stands before it may know nothing of objects."""
+    page = raw(b"HTTP/1.1 404 Not Found\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
+    with ScriptedServer(page) as server, pytest.raises(S3Error) as caught:
+        client(server).get_bytes("bucket", "key", 100)
+    assert not caught.value.is_missing_key
+    with ScriptedServer(page, page) as server, pytest.raises(S3Error, match="404"):
+        client(server).head("bucket", "key")
+
+
+def test_the_layout_of_an_object_that_vanished_is_missing_though_the_answer_has_no_word() -> None:
+    with ScriptedServer(raw(b"HTTP/1.1 404 Not Found\r\n\r\n")) as server, pytest.raises(S3Error) as caught:
+        client(server).part_layout("bucket", "key", "e-2")
+    assert caught.value.is_missing_key
+
+
 def test_changing_requests_pass_their_fault_points() -> None:
     seen: list[str] = []
     steps.watch(seen.append)
