@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import hashlib
 import http.client
 import random
+import types
 import typing as t
 
 from .. import clock
@@ -29,8 +29,7 @@ _MOST_ERROR = 256 * 1024  # bytes of an error document that are looked at
 _AGENT = "lifeboat"
 
 
-@dataclasses.dataclass(frozen=True)
-class Request:
+class Request(t.NamedTuple):
     """One S3 request, as it is meant; time and signature are added when it is sent."""
 
     problem: str  # what could not be done, if it fails
@@ -38,15 +37,14 @@ class Request:
     bucket: str
     key: str = ""
     query: tuple[tuple[str, str], ...] = ()
-    headers: t.Mapping[str, str] = dataclasses.field(default_factory=dict)  # lower-case names
+    headers: t.Mapping[str, str] = types.MappingProxyType({})  # lower-case names
     body: Body = ()
     once: bool = False  # executed twice it would do harm: after a lost answer the outcome is reported as unknown
     signed_at: SignedAt = None  # the time to sign with; asked again before each try where it can be called
     step: str = ""  # name of the fault points around it; empty for requests that change nothing
 
 
-@dataclasses.dataclass(frozen=True)
-class Answer:
+class Answer(t.NamedTuple):
     """A whole answer."""
 
     status: int
