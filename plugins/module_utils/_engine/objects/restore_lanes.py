@@ -22,7 +22,9 @@ class Lanes:
     def __init__(self, threads: int, most_bytes: int = 64 * 1024 * 1024) -> None:
         self._pool = concurrent.futures.ThreadPoolExecutor(threads, "lifeboat-restore")
         self._changed = threading.Condition()
-        self._most = 2 * threads  # pieces of work that were taken and are not done
+        self._most = 4 * threads  # pieces of work that were taken and are not done
+        # Who waits for room is woken up when there is some for several: waking up costs more than a small object.
+        self._enough = 3 * threads
         self._most_bytes = most_bytes  # that they hold in memory
         self._count = 0
         self._bytes = 0
@@ -86,7 +88,8 @@ class Lanes:
         with self._changed:
             self._count -= 1
             self._bytes -= size
-            self._changed.notify_all()
+            if self._count <= self._enough:
+                self._changed.notify_all()
 
     def _raise(self) -> None:
         if self._error is not None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import gc
 import os
 import pickle
 import select
@@ -26,6 +27,7 @@ Work = t.Callable[[Tell, Take], t.Iterator[t.Tuple[int, t.Any]]]  # noqa: UP006
 _MOST = 4
 _THREADS = 4  # that a process has at least
 _LENGTH = struct.Struct(">Q")
+_ROOM = 64 * 1024  # bytes: smaller messages are sent in one piece, and several are received at once
 _DONE, _TOLD, _FAILED = "done", "told", "failed"
 
 
@@ -95,11 +97,11 @@ class WorkerProcesses:
 
     def _listen(self, number: int) -> None:
         """Take what a child says, until it ends."""
-        connection = self._children[number][1]
+        messages = _Messages(self._children[number][1])
         error: BaseException = _early()
         with contextlib.suppress(OSError, EOFError):
             while True:
-                word, *rest = _receive(connection)
+                word, *rest = messages.next()
                 if word == _DONE:
                     with self._lock:
                         future = self._futures[number].pop(rest[0])
@@ -172,15 +174,15 @@ def _forget_files(own: int) -> None:
 
 def _serve(connection: socket.socket, work: Work) -> None:
     """Be a child."""
-    poll = select.poll()
-    poll.register(connection, select.POLLIN)
+    messages = _Messages(connection)
 
     def take(may_wait: bool) -> tuple[int, t.Any] | None:
-        if not may_wait and not poll.poll(0):
+        if not may_wait and not messages.has_begun():
             return None
-        order: tuple[int, t.Any] = _receive(connection)
+        order: tuple[int, t.Any] = messages.next()
         return order
 
+    gc.freeze()  # what came from the parent is there for good: no need to go through it again and again
     try:
         for token, result in work(lambda *words: _send(connection, (_TOLD, *words)), take):
             _send(connection, (_DONE, token, result))
@@ -199,22 +201,50 @@ def _rebuilt(kind: type[BaseException], arguments: tuple[t.Any, ...], members: d
 
 def _send(connection: socket.socket, message: t.Any) -> None:
     data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    connection.sendall(_LENGTH.pack(len(data)))
-    connection.sendall(data)
+    head = _LENGTH.pack(len(data))
+    if len(data) <= _ROOM:
+        connection.sendall(head + data)
+    else:
+        connection.sendall(head)
+        connection.sendall(data)
 
 
-def _receive(connection: socket.socket) -> t.Any:
-    """Read a message. Raises EOFError when the other side has ended."""
-    (length,) = _LENGTH.unpack(_exactly(connection, _LENGTH.size))
-    return pickle.loads(_exactly(connection, length))
+class _Messages:
+    """The messages of the other side. Small ones are taken from the connection together."""
 
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
+        self._room = memoryview(bytearray(_ROOM))
+        self._start = self._end = 0  # of what was received and not taken yet
 
-def _exactly(connection: socket.socket, count: int) -> bytearray:
-    data = bytearray(count)
-    rest = memoryview(data)
-    while rest:
-        got = connection.recv_into(rest)
+    def has_begun(self) -> bool:
+        """Say whether at least the beginning of a message is there."""
+        return self._start < self._end or bool(self._poll.poll(0))
+
+    def next(self) -> t.Any:
+        """Wait for a message. Raises EOFError when the other side has ended."""
+        (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size))
+        return pickle.loads(self._exactly(length))
+
+    def _exactly(self, count: int) -> memoryview:
+        data = memoryview(bytearray(count))
+        done = 0
+        while done < count:
+            if self._start == self._end and count - done >= _ROOM:
+                done += self._received(data[done:])
+                continue
+            if self._start == self._end:
+                self._start, self._end = 0, self._received(self._room)
+            piece = self._room[self._start : min(self._end, self._start + count - done)]
+            data[done : done + len(piece)] = piece
+            self._start += len(piece)
+            done += len(piece)
+        return data
+
+    def _received(self, room: memoryview) -> int:
+        got = self._connection.recv_into(room)
         if not got:
             raise EOFError
-        rest = rest[got:]
-    return data
+        return got
