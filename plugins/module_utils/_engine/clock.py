@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
+import functools
 import re
 import secrets
 import time
@@ -17,6 +18,7 @@ _TEXT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-
 _HTTP_DATE = re.compile(
     r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT"
 )
+_KEPT_DATES = 1024  # many objects were written in the same second
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -56,6 +58,7 @@ def from_nanoseconds(count: int) -> dt.datetime:
         raise ValueError(f"not a time: {count} ns") from error
 
 
+@functools.lru_cache(maxsize=_KEPT_DATES)
 def from_http_date(text: str) -> dt.datetime:
     """Parse an HTTP `Date` or `Last-Modified` header (RFC 9110, section 5.6.7). Raises ValueError."""
     usual = _HTTP_DATE.fullmatch(text)

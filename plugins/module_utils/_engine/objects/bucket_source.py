@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fnmatch
+import functools
 import typing as t
 
 from .. import clock
@@ -28,6 +29,7 @@ from .source import ChangedError, Described, Order, Outcome, Take, VanishedError
 Report = t.Callable[[str, str, str, str], None]  # collection, key (empty: all), what, why
 
 _PATTERN = frozenset("*?[")
+_KEPT = 1024  # sets of properties: most objects of a bucket have the same few
 _GROWN = 1024 * 1024  # bytes that a small object may have grown by since it was listed, beside 4 times its size
 
 
@@ -128,10 +130,12 @@ class BucketSource:
             return described
 
     def _read_task(self, collection: str, item: Item) -> flight.Task[tuple[Described, bytes]]:
-        with for_one_object():
+        try:
             data, found = yield from self._client.get_task(collection, item.key, 4 * item.size + _GROWN)
             described = yield from self._described_task(collection, item, found)
-            return described, data
+        except S3Error as error:
+            raise _of_one_object(error) from error
+        return described, data
 
     def read_range(self, collection: str, item: Item, offset: int, length: int) -> t.Iterator[bytes]:
         """Yield bytes of exactly this state of an object."""
@@ -146,20 +150,15 @@ class BucketSource:
         tags: dict[str, str] = {}
         if object_properties.tagging_count(found.fields):
             tags = yield from self._client.tags_task(collection, item.key, version_id=found.version_id)
-        properties = object_properties.from_fields(found.fields, tags)
-        if properties.lock == NO_LOCK and collection not in self._seen_locks:
+        told = _told(object_properties.telling(found.fields), tuple(tags.items()))
+        if not told.has_lock and collection not in self._seen_locks:
             self._look_at_locks(collection, item.key, found.version_id)
-        members = members_of(properties)
+        members = told.members
         layout = self._client.part_layout(collection, item.key, found.etag, version_id=found.version_id)
         if layout is not None:
-            members.update(part_size=layout.part_size, parts=layout.parts)
-        now = Item(
-            item.key,
-            found.size,
-            found.etag,
-            _modified(item, found),
-            properties.digest() if item.attributes else "",
-        )
+            members = {**members, "part_size": layout.part_size, "parts": layout.parts}
+        attributes = told.digest if item.attributes else ""
+        now = Item(item.key, found.size, found.etag, _modified(item, found), attributes)
         return Described(now, found.version_id, members)
 
     def _tell(self, collection: str, what: str, why: str) -> None:
@@ -189,6 +188,20 @@ class BucketSource:
                 return
             why = "locks are not backed up: the rights s3:GetObjectRetention and s3:GetObjectLegalHold are missing"
             self._tell(collection, "unseen", why)
+
+
+class _Told(t.NamedTuple):
+    """What the headers of an object say of its properties."""
+
+    members: Properties  # of a row
+    digest: str
+    has_lock: bool
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _told(fields: tuple[tuple[str, str], ...], tags: tuple[tuple[str, str], ...]) -> _Told:
+    properties = object_properties.from_fields(dict(fields), dict(tags))
+    return _Told(members_of(properties), properties.digest(), properties.lock != NO_LOCK)
 
 
 def _item(listed: Listed, shown: Shown | None) -> Item:
@@ -223,9 +236,12 @@ def properties_of(members: Properties) -> ObjectProperties:
 
 def _modified(item: Item, found: Stored) -> str:
     """Return the listing's time while the object is the one that was listed: headers have whole seconds only."""
-    seen = clock.to_text(found.modified)
+    seen = _text(found.modified)
     is_same = (found.size, found.etag, seen[:19]) == (item.size, item.etag, item.modified[:19])
     return item.modified if is_same else seen
+
+
+_text = functools.lru_cache(maxsize=_KEPT)(clock.to_text)  # many objects were written in the same second
 
 
 def _is_pattern(name: str) -> bool:
@@ -242,6 +258,10 @@ def for_one_object() -> t.Iterator[None]:
     try:
         yield
     except S3Error as error:
-        if error.code in ("TooLarge", "InvalidRange"):
-            raise ChangedError(error.problem, "it has another size than it was listed with") from error
-        raise of_object(error) from error
+        raise _of_one_object(error) from error
+
+
+def _of_one_object(error: S3Error) -> LifeboatError:
+    if error.code in ("TooLarge", "InvalidRange"):
+        return ChangedError(error.problem, "it has another size than it was listed with")
+    return of_object(error)

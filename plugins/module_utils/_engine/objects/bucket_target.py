@@ -102,10 +102,10 @@ class BucketTarget:
                 begin = functools.partial(self._begun, collection, sizes)
                 sending, written = self._accepted(row, properties, begin)
                 _send(sending, chunks)
-                return dataclasses.replace(written, remarks=(*written.remarks, *notes, *more))
+                return written._replace(remarks=(*written.remarks, *notes, *more))
             data = b"".join(chunks)
             _put, written = self._accepted(row, properties, functools.partial(self._put, collection, data))
-        return dataclasses.replace(written, remarks=(*written.remarks, *notes))
+        return written._replace(remarks=(*written.remarks, *notes))
 
     def place(self, row: Row) -> str:
         """Return the key of a row, or the mangled one where the server refuses that or would hide it."""
@@ -126,7 +126,7 @@ class BucketTarget:
         properties, notes = self._possible(collection, row)
         with for_one_object():
             _done, written = self._accepted(row, properties, functools.partial(self._copied, collection, row))
-        return dataclasses.replace(written, remarks=(*written.remarks, *notes))
+        return written._replace(remarks=(*written.remarks, *notes))
 
     def remove(self, collection: str, key: str) -> None:
         """Delete an object; where there are versions that puts a delete marker."""
@@ -172,7 +172,7 @@ class BucketTarget:
                         form = _other_form(order.row, form, error)
         except ObjectError as error:
             return order, error
-        return order, dataclasses.replace(form.written, remarks=(*form.written.remarks, *notes))
+        return order, Written(form.key, (*form.remarks, *notes))
 
     def _possible(self, collection: str, row: Row) -> tuple[ObjectProperties, tuple[str, ...]]:
         """Return the properties that the bucket can take, and what it cannot."""

@@ -14,8 +14,7 @@ from .rows import Item, Row, order
 from .segments import Segment, listing_digest
 
 
-@dataclasses.dataclass(frozen=True)
-class Kept:
+class Kept(t.NamedTuple):
     """An unchanged object in a segment that had to be read."""
 
     row: Row
@@ -28,8 +27,7 @@ class Taken:
     segment: Segment
 
 
-@dataclasses.dataclass(frozen=True)
-class Wanted:
+class Wanted(t.NamedTuple):
     """An object that is to be read, or looked at again."""
 
     item: Item

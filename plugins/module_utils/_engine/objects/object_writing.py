@@ -16,13 +16,18 @@ from .worker_processes import Take, Tell, WorkerProcesses, processes_for
 
 Outcome = t.Union[Written, ObjectError]  # how it was written, or why it alone could not be
 _THREADS = 2  # each has several requests on their way
+_TOGETHER = 16  # objects that go to a process at once: each message wakes somebody up
+_MOST_BYTES = 256 * 1024  # of these
 
 
 class Writers(t.Protocol):
     """Who writes small objects."""
 
     def submit(self, order: Bring) -> concurrent.futures.Future[Outcome]:
-        """Have an object written. What concerns the whole target comes as the failure."""
+        """Have an object written, at the latest after `send`. What concerns the whole target comes as the failure."""
+
+    def send(self) -> None:
+        """Begin with all that was submitted: to be called before anybody waits for it."""
 
 
 def writers(target: WritesSeveral, at_once: int) -> t.ContextManager[Writers]:
@@ -74,6 +79,9 @@ class _WritingThreads:
             future.set_exception(error)
         return future
 
+    def send(self) -> None:
+        """Do nothing: all that was submitted has begun."""
+
     def _run(self) -> None:
         try:
             for order, outcome in self._target.write_through(self._take, self._at_once):
@@ -98,7 +106,7 @@ class _WritingThreads:
 
 
 class _WritingProcesses:
-    """Children of this process, each with connections of its own."""
+    """Children of this process, each with connections of its own. One thread brings all objects."""
 
     def __init__(self, target: WritesSeveral, count: int, at_once: int) -> None:
         def write(_tell: Tell, take: Take) -> t.Iterator[tuple[int, Outcome]]:
@@ -112,7 +120,9 @@ class _WritingProcesses:
             for order, outcome in target.another().write_through(take_order, at_once):
                 yield order.token, outcome
 
-        self._workers = WorkerProcesses(write, count)
+        self._workers = WorkerProcesses(write, count, together=_TOGETHER)
+        self._held: list[tuple[Bring, concurrent.futures.Future[Outcome]]] = []
+        self._bytes = 0  # of what is held
 
     def __enter__(self) -> _WritingProcesses:
         self._workers.__enter__()
@@ -124,5 +134,16 @@ class _WritingProcesses:
         self._workers.__exit__(kind, error, trace)
 
     def submit(self, order: Bring) -> concurrent.futures.Future[Outcome]:
-        """Have an object written."""
-        return self._workers.submit(order)
+        """Have an object written, together with others."""
+        future: concurrent.futures.Future[Outcome] = concurrent.futures.Future()
+        self._held.append((order, future))
+        self._bytes += len(order.data)
+        if len(self._held) >= _TOGETHER or self._bytes >= _MOST_BYTES:
+            self.send()
+        return future
+
+    def send(self) -> None:
+        """Send what is held."""
+        if self._held:
+            held, self._held, self._bytes = self._held, [], 0
+            self._workers.submit_all(held)

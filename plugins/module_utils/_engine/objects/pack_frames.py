@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import tarfile
 import typing as t
 
@@ -15,6 +16,7 @@ FRAME = 1024 * 1024  # plain bytes; groups of small members are cut when they re
 LARGE_FRAME = 2 * 1024 * 1024  # plain bytes of each frame of a member that is bigger than `FRAME`
 END = bytes(2 * tarfile.BLOCKSIZE)  # POSIX.1-2017, pax, "ustar Interchange Format": two blocks of zeros end an archive
 _MODE = 0o600  # of unpacked members: whoever unpacks decides who may read them
+_KEPT = 1024  # times: many objects were written in the same second
 _LARGEST_NUMBER = 8**11 - 1  # what fits the fields of a header for size and time
 
 _USTAR_OWNER = b"%07o\0%07o\0%07o\0" % (_MODE, 0, 0)
@@ -122,7 +124,12 @@ def large_frames(pieces: t.Iterable[bytes], compress: t.Callable[[bytes], bytes]
 def _seconds(modified: str) -> int:
     """Return the time of an object in seconds: of a bucket it is a text, of a file nanoseconds; 0 for others."""
     try:
-        seconds = int(clock.from_text(modified).timestamp()) if "T" in modified else int(modified) // 10**9
+        seconds = _whole_second(f"{modified[:19]}Z") if "T" in modified else int(modified) // 10**9
     except ValueError:
         return 0
     return min(max(seconds, 0), _LARGEST_NUMBER)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _whole_second(text: str) -> int:
+    return int(clock.from_text(text).timestamp())

@@ -19,10 +19,16 @@ class Lanes:
     The first error of any of them is raised by the next `submit` or `settle`; from then on nothing is begun.
     """
 
-    def __init__(self, threads: int, most_bytes: int = 64 * 1024 * 1024) -> None:
+    def __init__(
+        self, threads: int, most_bytes: int = 64 * 1024 * 1024, before_waiting: t.Callable[[], None] | None = None
+    ) -> None:
+        """`before_waiting` is called before who brings work waits for any of it."""
+        self._before_waiting = before_waiting or _nothing
         self._pool = concurrent.futures.ThreadPoolExecutor(threads, "lifeboat-restore")
         self._changed = threading.Condition()
-        self._most = 2 * threads  # pieces of work that were taken and are not done
+        self._most = 4 * threads  # pieces of work that were taken and are not done
+        # Who waits for room is woken up when there is some for several: waking up costs more than a small object.
+        self._enough = 3 * threads
         self._most_bytes = most_bytes  # that they hold in memory
         self._count = 0
         self._bytes = 0
@@ -52,8 +58,10 @@ class Lanes:
         begin().add_done_callback(lambda future: self._do(lambda: done(future.result()), size))
 
     def _wait_for_room(self, size: int) -> None:
+        if not self._has_room(size):
+            self._before_waiting()
         with self._changed:
-            while self._count and (self._count >= self._most or self._bytes + size > self._most_bytes):
+            while not self._has_room(size):
                 if self._error is not None:
                     break
                 self._changed.wait()
@@ -61,8 +69,12 @@ class Lanes:
             self._count += 1
             self._bytes += size
 
+    def _has_room(self, size: int) -> bool:
+        return not self._count or (self._count < self._most and self._bytes + size <= self._most_bytes)
+
     def settle(self) -> None:
         """Wait until all that was taken is done."""
+        self._before_waiting()
         with self._changed:
             self._changed.wait_for(lambda: not self._count or self._error is not None)
             self._raise()
@@ -86,8 +98,13 @@ class Lanes:
         with self._changed:
             self._count -= 1
             self._bytes -= size
-            self._changed.notify_all()
+            if self._count <= self._enough:
+                self._changed.notify_all()
 
     def _raise(self) -> None:
         if self._error is not None:
             raise self._error
+
+
+def _nothing() -> None:
+    """Do nothing."""

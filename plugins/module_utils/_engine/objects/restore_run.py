@@ -79,9 +79,11 @@ class Restoration:
         the target fails, or this copy (StoreError; DamagedError for its index).
         """
         with contextlib.ExitStack() as stack:
+            send = None
             if isinstance(self._work.target, WritesSeveral):
                 self._writers = stack.enter_context(writers(self._work.target, self._work.threads))
-            lanes = stack.enter_context(Lanes(self._work.threads))
+                send = self._writers.send
+            lanes = stack.enter_context(Lanes(self._work.threads, before_waiting=send))
             for collection, name in self._work.names.items():
                 self._work.target.prepare(name)
                 self._collection(lanes, collection, name)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
 from ..errors import LifeboatError
@@ -23,8 +22,7 @@ class ChangedError(ObjectError):
     """The object is not the one that was asked for any more: describe it again."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Described:
+class Described(t.NamedTuple):
     """An object as it is now, which may be newer than the listing."""
 
     item: Item

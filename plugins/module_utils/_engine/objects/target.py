@@ -4,15 +4,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
 from .rows import Item, Row
 from .source import ObjectError
 
 
-@dataclasses.dataclass(frozen=True)
-class Written:
+class Written(t.NamedTuple):
     """What became of an object at its target."""
 
     key: str  # under which it lies: another than the row's where the target refuses that one

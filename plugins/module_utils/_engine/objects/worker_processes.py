@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import collections
 import concurrent.futures
 import contextlib
+import gc
 import os
 import pickle
 import select
@@ -16,6 +18,7 @@ import threading
 import types
 import typing as t
 
+from .. import clock
 from ..errors import LifeboatError
 
 Tell = t.Callable[..., None]
@@ -26,6 +29,8 @@ Work = t.Callable[[Tell, Take], t.Iterator[t.Tuple[int, t.Any]]]  # noqa: UP006
 _MOST = 4
 _THREADS = 4  # that a process has at least
 _LENGTH = struct.Struct(">Q")
+_ROOM = 64 * 1024  # bytes: smaller messages are sent in one piece, and several are received at once
+_PATIENCE_S = 0.01  # how long a result may wait for others, while these come
 _DONE, _TOLD, _FAILED = "done", "told", "failed"
 
 
@@ -50,8 +55,10 @@ class WorkerProcesses:
     it had in hand. Orders and results are pickled; secrets and open files stay where they are.
     """
 
-    def __init__(self, work: Work, count: int, tell: Tell | None = None) -> None:
-        """Fork them; there must be no other threads yet. `tell` takes what the children tell, from any thread."""
+    def __init__(self, work: Work, count: int, tell: Tell | None = None, together: int = 1) -> None:
+        """Fork them; there must be no other threads yet. `tell` takes what the children tell, from any thread, and
+        `together` is how many results they may send at once.
+        """
         self._told = tell
         self._lock = threading.Lock()
         self._last = 0
@@ -60,7 +67,7 @@ class WorkerProcesses:
         self._threads: list[threading.Thread] = []
         try:
             for _child in range(count):
-                self._children.append(_forked(work))
+                self._children.append(_forked(work, together))
         except BaseException:
             self._end()
             raise
@@ -82,28 +89,33 @@ class WorkerProcesses:
     def submit(self, order: t.Any) -> concurrent.futures.Future[t.Any]:
         """Give an order to the child that has the least to do."""
         future: concurrent.futures.Future[t.Any] = concurrent.futures.Future()
+        self.submit_all([(order, future)])
+        return future
+
+    def submit_all(self, orders: t.Sequence[tuple[t.Any, concurrent.futures.Future[t.Any]]]) -> None:
+        """Give orders to the child that has the least to do, with the futures that get the results."""
         with self._lock:
             number = min(range(len(self._children)), key=lambda each: len(self._futures[each]))
-            self._last += 1
-            self._futures[number][self._last] = future
-            token = self._last
+            numbered = list(enumerate(orders, self._last + 1))
+            self._last += len(numbered)
+            self._futures[number].update({token: future for token, (_order, future) in numbered})
         try:
-            _send(self._children[number][1], (token, order))
+            _send(self._children[number][1], [(token, order) for token, (order, _future) in numbered])
         except OSError:
             self._lose(number, _early())
-        return future
 
     def _listen(self, number: int) -> None:
         """Take what a child says, until it ends."""
-        connection = self._children[number][1]
+        messages = _Messages(self._children[number][1])
         error: BaseException = _early()
         with contextlib.suppress(OSError, EOFError):
             while True:
-                word, *rest = _receive(connection)
+                word, *rest = messages.next()
                 if word == _DONE:
                     with self._lock:
-                        future = self._futures[number].pop(rest[0])
-                    future.set_result(rest[1])
+                        done = [(self._futures[number].pop(token), result) for token, result in rest[0]]
+                    for future, result in done:
+                        future.set_result(result)
                 elif word == _TOLD and self._told is not None:
                     self._told(*rest)
                 elif word == _FAILED:
@@ -142,7 +154,7 @@ def _early() -> LifeboatError:
     )
 
 
-def _forked(work: Work) -> tuple[int, socket.socket]:
+def _forked(work: Work, together: int) -> tuple[int, socket.socket]:
     ours, theirs = socket.socketpair()
     pid = os.fork()
     if pid:
@@ -152,7 +164,7 @@ def _forked(work: Work) -> tuple[int, socket.socket]:
         _forget_files(theirs.fileno())
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # who gets these ends the connection, and with it this process
-        _serve(theirs, work)
+        _serve(theirs, work, together)
     finally:
         os._exit(0)
 
@@ -170,24 +182,54 @@ def _forget_files(own: int) -> None:
                 os.dup2(nothing, number, inheritable=False)
 
 
-def _serve(connection: socket.socket, work: Work) -> None:
+def _serve(connection: socket.socket, work: Work, together: int) -> None:
     """Be a child."""
-    poll = select.poll()
-    poll.register(connection, select.POLLIN)
+    messages = _Messages(connection)
+    orders: collections.deque[tuple[int, t.Any]] = collections.deque()
+    results = _Results(connection, together)
 
     def take(may_wait: bool) -> tuple[int, t.Any] | None:
-        if not may_wait and not poll.poll(0):
-            return None
-        order: tuple[int, t.Any] = _receive(connection)
-        return order
+        if not orders:
+            if may_wait:
+                results.send()
+            elif not messages.has_begun():
+                return None
+            orders.extend(messages.next())
+        return orders.popleft()
 
+    gc.freeze()  # what came from the parent is there for good: no need to go through it again and again
     try:
         for token, result in work(lambda *words: _send(connection, (_TOLD, *words)), take):
-            _send(connection, (_DONE, token, result))
+            results.add(token, result)
     except (EOFError, OSError):
         return  # the parent has ended, or needs nothing more
     except BaseException as error:  # whatever it is, the parent must hear of it
+        results.send()
         _send(connection, (_FAILED, type(error), error.args, error.__dict__))
+
+
+class _Results:
+    """What a child has done, on its way to the parent."""
+
+    def __init__(self, connection: socket.socket, together: int) -> None:
+        self._connection = connection
+        self._together = together
+        self._done: list[tuple[int, t.Any]] = []
+        self._until_s = 0.0  # when the first of them is to be sent, on the monotonic clock
+
+    def add(self, token: int, result: t.Any) -> None:
+        """Send a result, with others where they come quickly."""
+        if not self._done:
+            self._until_s = clock.monotonic() + _PATIENCE_S
+        self._done.append((token, result))
+        if len(self._done) >= self._together or clock.monotonic() >= self._until_s:
+            self.send()
+
+    def send(self) -> None:
+        """Send what there is."""
+        if self._done:
+            _send(self._connection, (_DONE, self._done))
+            self._done.clear()
 
 
 def _rebuilt(kind: type[BaseException], arguments: tuple[t.Any, ...], members: dict[str, t.Any]) -> BaseException:
@@ -199,22 +241,50 @@ def _rebuilt(kind: type[BaseException], arguments: tuple[t.Any, ...], members: d
 
 def _send(connection: socket.socket, message: t.Any) -> None:
     data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    connection.sendall(_LENGTH.pack(len(data)))
-    connection.sendall(data)
+    head = _LENGTH.pack(len(data))
+    if len(data) <= _ROOM:
+        connection.sendall(head + data)
+    else:
+        connection.sendall(head)
+        connection.sendall(data)
 
 
-def _receive(connection: socket.socket) -> t.Any:
-    """Read a message. Raises EOFError when the other side has ended."""
-    (length,) = _LENGTH.unpack(_exactly(connection, _LENGTH.size))
-    return pickle.loads(_exactly(connection, length))
+class _Messages:
+    """The messages of the other side. Small ones are taken from the connection together."""
 
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
+        self._room = memoryview(bytearray(_ROOM))
+        self._start = self._end = 0  # of what was received and not taken yet
 
-def _exactly(connection: socket.socket, count: int) -> bytearray:
-    data = bytearray(count)
-    rest = memoryview(data)
-    while rest:
-        got = connection.recv_into(rest)
+    def has_begun(self) -> bool:
+        """Say whether at least the beginning of a message is there."""
+        return self._start < self._end or bool(self._poll.poll(0))
+
+    def next(self) -> t.Any:
+        """Wait for a message. Raises EOFError when the other side has ended."""
+        (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size))
+        return pickle.loads(self._exactly(length))
+
+    def _exactly(self, count: int) -> memoryview:
+        data = memoryview(bytearray(count))
+        done = 0
+        while done < count:
+            if self._start == self._end and count - done >= _ROOM:
+                done += self._received(data[done:])
+                continue
+            if self._start == self._end:
+                self._start, self._end = 0, self._received(self._room)
+            piece = self._room[self._start : min(self._end, self._start + count - done)]
+            data[done : done + len(piece)] = piece
+            self._start += len(piece)
+            done += len(piece)
+        return data
+
+    def _received(self, room: memoryview) -> int:
+        got = self._connection.recv_into(room)
         if not got:
             raise EOFError
-        rest = rest[got:]
-    return data
+        return got

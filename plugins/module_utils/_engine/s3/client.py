@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
 from .. import clock
@@ -132,7 +131,7 @@ class S3Client(UploadCalls, BucketCalls, PropertyCalls, ArchiveCalls):
             return stored(problem, answer.fields)
         # A 404 without a body does not tell a missing object from a missing bucket; a GET does.
         try:
-            self.transport.begun(dataclasses.replace(request, method="GET", headers={"range": "bytes=0-0"})).end()
+            self.transport.begun(request._replace(method="GET", headers={"range": "bytes=0-0"})).end()
         except failure.S3Error as error:
             if error.is_missing_key:
                 return None

@@ -16,10 +16,11 @@ import urllib.request
 
 from ..errors import UsageError
 from .endpoint import Endpoint
-from .response import LeanResponse
+from .response import LeanResponse, Received, received
 
 _SLICE = 256 * 1024  # bytes: a socket's timeout counts for a whole `sendall`, so that large bodies are sent in slices
 _JOINED = 64 * 1024  # bytes: smaller bodies go out in one piece with the head
+_ROOM = 64 * 1024  # bytes: most small answers come in one piece
 
 Body = t.Sequence[t.Union[bytes, memoryview]]
 
@@ -30,6 +31,8 @@ class Wire:
     def __init__(self, connection: http.client.HTTPConnection, hostname: str) -> None:
         self._connection = connection
         self.hostname = hostname
+        self._room = bytearray()
+        self._poll: select.poll | None = None
 
     @property
     def number(self) -> int:
@@ -58,16 +61,24 @@ class Wire:
             raise
         return response
 
+    def whole_answer(self, method: str, most_bytes: int) -> Received | LeanResponse:
+        """Read an answer to its end if it is plain and not longer than `most_bytes`, else its head. Raises OSError and
+        http.client.HTTPException.
+        """
+        if not self._room:
+            self._room = bytearray(_ROOM)
+        return received(self._connection.sock, self._room, method, most_bytes)
+
     def is_usable(self) -> bool:
         """Say whether an idle connection is still open and silent: the server may have closed it, or sent what nobody
         asked for.
         """
-        sock = self._connection.sock
-        if sock is None:
+        if self._connection.sock is None:
             return False
-        poll = select.poll()
-        poll.register(sock, select.POLLIN | select.POLLERR | select.POLLHUP)
-        return not poll.poll(0)
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._connection.sock, select.POLLIN | select.POLLERR | select.POLLHUP)
+        return not self._poll.poll(0)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

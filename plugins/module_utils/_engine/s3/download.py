@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import http.client
 import re
@@ -18,8 +17,7 @@ from .transport import Exchange, Request, Transport, pause_s
 CHUNK = 1024 * 1024  # bytes that are given out at once, at most
 
 
-@dataclasses.dataclass(frozen=True)
-class Stored:
+class Stored(t.NamedTuple):
     """What the head of an answer says about an object."""
 
     size: int  # bytes of the whole object
@@ -97,7 +95,7 @@ class Download:
             exchange.end()
 
     def _open(self, headers: dict[str, str]) -> Exchange:
-        request = dataclasses.replace(self._request, headers={**self._request.headers, **headers})
+        request = self._request._replace(headers={**self._request.headers, **headers})
         self._exchange = self._transport.begun(request)
         return self._exchange
 

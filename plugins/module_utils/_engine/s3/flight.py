@@ -78,6 +78,7 @@ class Flight:
         self._in_flight = in_flight
         self._poll = select.poll()
         self._waiting: dict[int, _Waiting] = {}  # by the number of the socket
+        self._look_s = 0.0  # nobody has waited too long before, on the monotonic clock
 
     def run(self, take: t.Callable[[bool], Task[Result] | None]) -> t.Iterator[Result]:
         """Yield the results of tasks as they come.
@@ -114,10 +115,10 @@ class Flight:
                     answer = self._asked_again(ask)
                     continue
                 number = wire.number
+                until_s = clock.monotonic() + ask.transport.endpoint.read_timeout_s
+                self._look_s = min(self._look_s, until_s) if self._waiting else until_s
                 self._poll.register(number, select.POLLIN)
-                self._waiting[number] = _Waiting(
-                    task, ask, wire, clock.monotonic() + ask.transport.endpoint.read_timeout_s
-                )
+                self._waiting[number] = _Waiting(task, ask, wire, until_s)
                 return ()
         except StopIteration as done:
             return (done.value,)
@@ -133,12 +134,14 @@ class Flight:
 
     def _arrived(self) -> t.Iterator[_Waiting]:
         """Yield the requests whose answers begin to arrive, and those that have waited too long for that."""
-        until_s = min(one.until_s for one in self._waiting.values())
-        for number, _event in self._poll.poll(max(1.0, 1000 * (until_s - clock.monotonic()))):
+        for number, _event in self._poll.poll(max(1.0, 1000 * (self._look_s - clock.monotonic()))):
             yield self._taken(number)
         now_s = clock.monotonic()
+        if now_s < self._look_s or not self._waiting:
+            return
         for number in [number for number, one in self._waiting.items() if one.until_s <= now_s]:
             yield self._taken(number)
+        self._look_s = min((one.until_s for one in self._waiting.values()), default=now_s)
 
     def _taken(self, number: int) -> _Waiting:
         self._poll.unregister(number)

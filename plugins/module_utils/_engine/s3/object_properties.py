@@ -28,6 +28,7 @@ METADATA = "x-amz-meta-"
 _LOCK_MODE = "x-amz-object-lock-mode"
 _LOCK_UNTIL = "x-amz-object-lock-retain-until-date"
 _LOCK_HOLD = "x-amz-object-lock-legal-hold"
+_TELLING = frozenset((*CONTENT_HEADERS, _LOCK_MODE, _LOCK_UNTIL, _LOCK_HOLD))
 # What MinIO's listing with metadata leaves out though the object has it.
 _NOT_LISTED = ("expires", "x-amz-website-redirect-location")
 _USUAL_CLASS = "STANDARD"
@@ -65,6 +66,11 @@ class ObjectProperties:
         lock = self.lock
         text = _canonical([headers, dict(self.metadata), dict(self.tags), (lock.mode, lock.until, lock.hold)])
         return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
+
+
+def telling(fields: t.Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return those headers of a HEAD or GET that `from_fields` reads."""
+    return tuple([pair for pair in fields.items() if pair[0] in _TELLING or pair[0].startswith(METADATA)])
 
 
 def from_fields(fields: t.Mapping[str, str], tags: t.Mapping[str, str] | None = None) -> ObjectProperties:

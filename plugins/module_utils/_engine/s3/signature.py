@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
 import hmac
 import typing as t
@@ -17,6 +18,7 @@ UNSIGNED = "UNSIGNED-PAYLOAD"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _KEPT_KEYS = 8  # signing keys: of today, of yesterday, and of a few roles
+_KEPT_NAMES = 256  # sets of names of headers: requests of one kind have the same
 # Proxies may change these on the way ("Signature Version 4 signing process": do not sign what intermediaries rewrite).
 _NEVER_SIGNED = frozenset(("connection", "expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"))
 
@@ -34,6 +36,13 @@ def encoded_query(query: Query) -> str:
         return ""
     quoted = [(_quoted(name), _quoted(value)) for name, value in query]
     return "&".join(f"{name}={value}" for name, value in sorted(quoted))
+
+
+@functools.lru_cache(maxsize=_KEPT_NAMES)
+def _signed_names(names: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    """Return the names of headers that are signed, in order, and as the signature lists them."""
+    signed = tuple(sorted(name for name in names if name not in _NEVER_SIGNED))
+    return signed, ";".join(signed)
 
 
 def _quoted(text: str) -> str:
@@ -67,9 +76,8 @@ class Signer:
         fields = {**headers, "host": host, "x-amz-content-sha256": payload, "x-amz-date": stamp}
         if credentials.session_token:
             fields["x-amz-security-token"] = credentials.session_token
-        names = sorted(name for name in fields if name not in _NEVER_SIGNED)
+        names, signed_names = _signed_names(tuple(fields))
         lines = "".join([f"{name}:{' '.join(fields[name].split())}\n" for name in names])
-        signed_names = ";".join(names)
         canonical = f"{method}\n{path}\n{query}\n{lines}\n{signed_names}\n{payload}"
         scope = f"{stamp[:8]}/{self._region}/{self._service}/aws4_request"
         signature = self._signature(credentials, stamp, scope, canonical)

@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import datetime as dt
 import hashlib
 import http.client
 import random
+import types
 import typing as t
 
 from .. import clock
@@ -30,8 +29,7 @@ _MOST_ERROR = 256 * 1024  # bytes of an error document that are looked at
 _AGENT = "lifeboat"
 
 
-@dataclasses.dataclass(frozen=True)
-class Request:
+class Request(t.NamedTuple):
     """One S3 request, as it is meant; time and signature are added when it is sent."""
 
     problem: str  # what could not be done, if it fails
@@ -39,15 +37,14 @@ class Request:
     bucket: str
     key: str = ""
     query: tuple[tuple[str, str], ...] = ()
-    headers: t.Mapping[str, str] = dataclasses.field(default_factory=dict)  # lower-case names
+    headers: t.Mapping[str, str] = types.MappingProxyType({})  # lower-case names
     body: Body = ()
     once: bool = False  # executed twice it would do harm: after a lost answer the outcome is reported as unknown
     signed_at: SignedAt = None  # the time to sign with; asked again before each try where it can be called
     step: str = ""  # name of the fault points around it; empty for requests that change nothing
 
 
-@dataclasses.dataclass(frozen=True)
-class Answer:
+class Answer(t.NamedTuple):
     """A whole answer."""
 
     status: int
@@ -104,18 +101,31 @@ class Transport:
         """Send a request once, for `receive`; it must be one that may be repeated. Raises S3Error."""
         hostname, target, head = self._signed(request, self._payload(_allowed(request)))
         wire = self._connected(request, hostname)
-        with _closed_on_failure(request, wire):
+        try:
             wire.send(request.method, target, head, request.body)
             if request.step:
                 reached(f"s3.{request.step}.sent")
+        except BaseException as error:
+            _give_up(request, wire, error)
         return wire
 
     def receive(self, request: Request, wire: Wire, most_bytes: int = MOST_XML) -> Answer:
         """Read the whole answer to what `send` has sent. Raises S3Error."""
-        with _closed_on_failure(request, wire):
-            response = wire.answer(request.method)
-        exchange = self._accepted(request, response, wire)
-        return self._read(request, exchange, most_bytes)
+        try:
+            found = wire.whole_answer(request.method, most_bytes)
+        except BaseException as error:
+            _give_up(request, wire, error)
+        if isinstance(found, LeanResponse):
+            return self._read(request, self._accepted(request, found, wire), most_bytes)
+        if found.will_close:
+            wire.close()
+        else:
+            self._connections.give_back(wire)
+        if request.step:
+            reached(f"s3.{request.step}.answered")
+        if not 200 <= found.status < 300:
+            raise self._refused(request, found.status, found.fields, found.body)
+        return Answer(found.status, found.fields, found.body)
 
     @t.overload
     def _repeated(self, request: Request, read: None) -> Exchange:
@@ -155,8 +165,10 @@ class Transport:
     def _exchange(self, request: Request, payload: str) -> Exchange:
         hostname, target, head = self._signed(request, payload)
         wire = self._connected(request, hostname)
-        with _closed_on_failure(request, wire):
+        try:
             response = _sent(wire, request, target, head)
+        except BaseException as error:
+            _give_up(request, wire, error)
         return self._accepted(request, response, wire)
 
     def _connected(self, request: Request, hostname: str) -> Wire:
@@ -230,18 +242,14 @@ class Transport:
             body = b""
         finally:
             exchange.end()
-        given = self._source()
-        error = failure.from_answer(
-            request.problem,
-            exchange.response.status,
-            exchange.fields,
-            body,
-            (given.secret_key, given.session_token),
-            is_wordless=request.method == "HEAD",
-        )
         if request.step:
             reached(f"s3.{request.step}.answered")
-        return error
+        return self._refused(request, exchange.response.status, exchange.fields, body)
+
+    def _refused(self, request: Request, status: int, fields: t.Mapping[str, str], body: bytes) -> S3Error:
+        given = self._source()
+        secrets = (given.secret_key, given.session_token)
+        return failure.from_answer(request.problem, status, fields, body, secrets, is_wordless=request.method == "HEAD")
 
     def _learned_the_time(self, request: Request, error: S3Error) -> bool:
         """After "your clock is wrong" sign with the server's time, once. Never where the caller chose the time: that
@@ -259,17 +267,12 @@ class Transport:
         return True
 
 
-@contextlib.contextmanager
-def _closed_on_failure(request: Request, wire: Wire) -> t.Iterator[None]:
-    """Close a connection on which something went wrong; what may have arrived is told as such."""
-    try:
-        yield
-    except (OSError, http.client.HTTPException) as error:
-        wire.close()
+def _give_up(request: Request, wire: Wire, error: BaseException) -> t.NoReturn:
+    """Close a connection on which something went wrong, and raise that; what may have arrived is told as such."""
+    wire.close()
+    if isinstance(error, (OSError, http.client.HTTPException)):
         raise failure.from_exception(request.problem, error, was_sent=True) from error
-    except BaseException:
-        wire.close()
-        raise
+    raise error
 
 
 def _allowed(request: Request) -> Body:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 import itertools
@@ -209,7 +208,7 @@ def test_a_large_object_whose_description_is_of_another_state_is_read_again(stor
         nonlocal described
         described += 1
         found = describe(collection, item)
-        return dataclasses.replace(found, item=item._replace(etag="newer")) if described == 1 else found
+        return found._replace(item=item._replace(etag="newer")) if described == 1 else found
 
     source.describe = of_another_state  # type: ignore[method-assign]
     rows, remarks = rows_of(source, PackWriter(run))
