@@ -27,15 +27,17 @@ import types
 import typing as t
 
 _ENGINE = "ansible_collections.lifeboat.recovery.plugins.module_utils._engine"
+_KEYRINGS = "ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.keyrings"
 
 
 @dataclasses.dataclass(frozen=True)
 class Order:
     """One run: what to do, and what happens to it."""
 
-    use_case: str  # back_up | copy | verify | restore | mirror | prune | delete
+    use_case: str  # back_up | copy | verify | restore | mirror | prune | delete | keyring, and those of objects
     job: str
-    places: t.Sequence[t.Mapping[str, t.Any]]  # name, `directory`, or `bucket`, `prefix` and `endpoint`; UUID
+    # name, `directory`, or `bucket`, `prefix` and `endpoint`; UUID; `secret` of the keyring, where there is one
+    places: t.Sequence[t.Mapping[str, t.Any]]
     server: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)  # fields of the engine's Server
     options: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)  # of the use case
     step: str = ""  # where it happens, as `steps` of a former run name it; empty: nothing happens
@@ -140,7 +142,12 @@ def _place(facts: t.Mapping[str, t.Any]) -> t.Any:
     else:
         endpoint = _engine("s3.endpoint").Endpoint(**facts["endpoint"])
         store = _engine("repository.bucket").open_bucket(endpoint, facts["bucket"], facts["prefix"])
-    return _engine("host.place").Place(facts["name"], store, facts.get("repository", ""))
+    access = _engine("repository.keyring").Access(_secret(facts["secret"])) if facts.get("secret") else None
+    return _engine("host.place").Place(facts["name"], store, facts.get("repository", ""), access)
+
+
+def _secret(text: str) -> t.Any:
+    return _engine("repository.organisation_secret").from_text(text, "an order")
 
 
 def _mirrored(order: Order, say: t.Callable[[str], None]) -> t.Any:
@@ -159,6 +166,8 @@ def _mirrored(order: Order, say: t.Callable[[str], None]) -> t.Any:
 def _done(order: Order, say: t.Callable[[str], None]) -> t.Any:
     if order.use_case == "mirror":
         return _mirrored(order, say)
+    if order.use_case == "keyring":
+        return _keyring_changed(order)
     places = tuple(_place(facts) for facts in order.places)
     if order.use_case == "prune":
         return _pruned(order, places, say)
@@ -181,6 +190,16 @@ def _done(order: Order, say: t.Callable[[str], None]) -> t.Any:
         return run.verify(run.plan(run.VerifyRequest(job=order.job, places=places, **options)), say)
     run = _engine("host.restore_run")
     return run.restore(run.plan(run.RestoreRequest(job=order.job, places=places, server=server, **options)), say)
+
+
+def _keyring_changed(order: Order) -> None:
+    """Make a keyring with so many `epochs`, or add what is missing of them; or let another `secret` open it."""
+    keyrings, stores = importlib.import_module(_KEYRINGS), [_place(facts).store for facts in order.places]
+    secret, new = _secret(order.places[0]["secret"]), order.options.get("secret")
+    if new:
+        keyrings.rewrap(stores, _secret(new), _engine("repository.keyring").Access(secret))
+    else:
+        keyrings.create(stores, secret, is_single=True, epochs=order.options["epochs"])
 
 
 def _pruned(order: Order, places: tuple[t.Any, ...], say: t.Callable[[str], None]) -> t.Any:
@@ -320,6 +339,9 @@ def main(folder: str) -> None:
         _engine(f"host.{name}")
     for name in ("repository.bucket", "repository.directory"):
         _engine(name)
+    _engine("repository.key_wrapping").library()
+    importlib.import_module("cryptography.hazmat.backends").default_backend()
+    importlib.import_module(_KEYRINGS)
     while True:
         line = _line()
         if not line:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import hashlib
@@ -17,15 +18,23 @@ import sys
 import tempfile
 import typing as t
 
+import psycopg2
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import errors
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import catalog, identity
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import (
+    catalog,
+    identity,
+    keyring,
+    organisation_secret,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import open_bucket
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.keyring import Access
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import Entry, Store
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.endpoint import Endpoint
 from ansible_collections.lifeboat.recovery.tests.functional.crash_driver import Order
+from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository import keyrings
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "environment"))
 
@@ -33,6 +42,15 @@ from servers import MinioServer, PostgresServer
 
 BUCKET = "backups"
 PART_BYTES = 5 * 1024 * 1024  # the smallest part that S3 takes ("Amazon S3 multipart upload limits")
+# What the sources of these tests hold, and what it is called: rows, an object, their names. Random bytes and rows of
+# dumps that are not compressed lie in a repository as they are, unless it is encrypted.
+MARKERS = (
+    b"Patient 1",
+    b"All work and no play",
+    b"CREATE TABLE",
+    b"folder-0/",
+    hashlib.shake_128(b"0").digest(32),
+)
 _ROOT = pathlib.Path(errors.__file__).parents[6]
 _numbers = itertools.count(1)
 
@@ -129,10 +147,39 @@ class Site:
     facts: t.Mapping[str, t.Any]  # as orders have it
     store: Store
     _read: dict[Entry, bytes] = dataclasses.field(default_factory=dict)  # so that what is as it was is read once
+    _shown: dict[bytes, str] = dataclasses.field(default_factory=dict)  # what was searched for and found → under a key
 
     @property
     def name(self) -> str:
         return str(self.facts["name"])
+
+    def opened_like(self, other: Site) -> Site:
+        """Return it as somebody opens it who has the secret of another one, whose keyring may come with a copy."""
+        if other.store.keys is None:
+            return self
+        self.store.keys = other.store.keys
+        return dataclasses.replace(self, facts={**self.facts, "secret": other.facts["secret"]})
+
+    def _search(self, key: str, data: bytes) -> None:
+        """Look for what nobody may see in a repository with a keyring, and for keys, which nobody may see anywhere."""
+        epochs = self.store.keys.epochs if self.store.keys is not None else ()
+        keys = [organisation_secret.from_text(self.facts["secret"], "a test").key] if "secret" in self.facts else []
+        keys += [epoch.secret for epoch in epochs]
+        forms = [form for key in keys for form in (key, key.hex().encode(), base64.b64encode(key))]
+        self._shown.update({word: key for word in (*MARKERS, *forms) if word in data or word in key.encode()})
+
+    def leaks(self) -> list[str]:
+        """Return where something was found that should not be there; in a repository without keyring all may be read.
+
+        Only what `documents` has read was searched.
+        """
+        are_wrong = self._shown if self.store.keys is not None else self._shown.keys() - {*MARKERS}
+        return [f"{self.name}: {self._shown[word]} shows {word[:4]!r}" for word in are_wrong]
+
+    @property
+    def is_readable_by_all(self) -> bool:
+        """Say whether something of the source was found: if not even here, the search would find nothing anywhere."""
+        return bool(self._shown.keys() & {*MARKERS})
 
     def documents(self, prefix: str) -> dict[str, bytes]:
         """Return all that lies below a prefix, by key."""
@@ -140,11 +187,16 @@ class Site:
         for entry in entries:
             if entry not in self._read:
                 self._read[entry] = b"".join(self.store.read(entry.key))
+                self._search(entry.key, self._read[entry])
         return {entry.key: self._read[entry] for entry in entries}
 
     def faults(self, job: str) -> list[str]:
-        """Say what is wrong with what the manifests of a job promise; reads every byte of every backup."""
-        found = []
+        """Say what is wrong with what the manifests of a job promise, and what can be read there and should not.
+
+        Reads every byte of every backup.
+        """
+        self.documents(f"data/{job}/")  # also what killed runs have left
+        found = self.leaks()
         for key, text in self.documents(f"manifests/{job}/").items():
             manifest = json.loads(text)
             there = self.documents(f"data/{job}/{manifest['id']}/")
@@ -203,6 +255,16 @@ class Lab:
             "ssl_mode": "disable",
         }
 
+    def rows(self, statement: str, database: str) -> list[str]:
+        """Run SQL as the superuser, on a connection of its own, and return the first column of its rows as text."""
+        server = self.postgres
+        where = {"host": str(server.socket_dir), "port": server.port, "user": server.user, "dbname": database}
+        with contextlib.closing(psycopg2.connect(**where)) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+                return [str(row[0]) for row in cursor.fetchall()] if cursor.description else []
+
     def endpoint(self, **changes: t.Any) -> dict[str, t.Any]:
         given = {"url": self.minio.endpoint, "access_key": self.minio.access_key, "secret_key": self.minio.secret_key}
         return {**given, "max_attempts": 3, **changes}
@@ -227,6 +289,14 @@ class Lab:
         store = open_bucket(Endpoint(**self.endpoint()), BUCKET, prefix)
         identity.initialise(store)
         return Site(facts, store)
+
+    def encrypted(self, *sites: Site) -> tuple[Site, ...]:
+        """Give fresh repositories one keyring, and return them as somebody opens them who has its secret."""
+        secret = keyrings.fresh_secret()
+        keyrings.create([site.store for site in sites], secret, is_single=True)
+        for site in sites:
+            site.store.keys = keyring.read(site.store, Access(secret))
+        return tuple(dataclasses.replace(site, facts={**site.facts, "secret": secret.to_text()}) for site in sites)
 
     def job(self) -> str:
         """Return a name that no job has, on this host."""

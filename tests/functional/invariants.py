@@ -5,7 +5,7 @@
 """What is true of a repository after any fault, judged from outside.
 
 1. Every published backup can be read: its stored files are what was written, and what is called proved was read back.
-2. Nothing lies there in clear that should not: no secret of a login, no key.
+2. Nothing lies there in clear that should not: no secret of a login, no key; with a keyring, nothing of the source.
 3. The newest proved backup can be restored, and is equal to its source.
 4. Nothing is locked for ever: after the time of a lease, maintenance begins at once.
 5. What killed runs left is found by prune, and prune removes nothing else.
@@ -107,6 +107,8 @@ class Watched:
         secrets = [self.lab.minio.secret_key.encode(), self.lab.origin.secret_key.encode(), b"PRIVATE KEY"]
         found = [key for key, data in site.documents("").items() if any(secret in data for secret in secrets)]
         assert not found, f"secrets are in {found}"
+        assert site.leaks() == []
+        assert site.is_readable_by_all is (site.store.keys is None), "nothing of the source is found even in clear"
 
     def _assert_unlocked_and_swept(self, site: Site) -> None:
         """A week later two days of prunes leave just what the backups need, and what is not ours."""

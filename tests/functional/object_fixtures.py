@@ -109,15 +109,16 @@ def body(seed: str, size: int) -> bytes:
 
 
 def faults(site: Site, job: str) -> list[str]:
-    """Say what is wrong with the stored files that backups of a job need, by reading every byte."""
-    found = []
-    for backup in catalog.backups(site.store, job):
+    """Say what is wrong with the stored files that backups of a job need, and what is to be read there; reads every
+    byte."""
+    there = site.documents(f"data/{job}/")  # also what killed runs have left
+    found = site.leaks()
+    for backup in catalog.backups(site.store, job, with_proof=False):
         if backup.manifest is None:
             found.append(f"{site.name}: the manifest of {backup.id} cannot be read")
             continue
         for each in needed_files(site.store, backup.manifest):
-            (data,) = site.documents(each.key(job)).values() or (b"",)
-            if hashlib.sha256(data).hexdigest() != each.file.facts.stored_sha256:
+            if hashlib.sha256(there.get(each.key(job), b"")).hexdigest() != each.file.facts.stored_sha256:
                 found.append(f"{site.name}: {each.key(job)} is not what was written")
     return found
 

@@ -5,7 +5,7 @@
 """A prune and a removal are killed at the first and the last occurrence of each of their steps.
 
 Afterwards every published backup is whole, the newest can be restored, and the next plain prune ends where one without
-a crash does.
+a crash does; one follows on each state that crashes leave (`crash_states.py`). What lies in directories is encrypted.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import layout
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.deletion_plan import DeletionPlan
 from ansible_collections.lifeboat.recovery.tests.functional.crash_driver import Order
+from ansible_collections.lifeboat.recovery.tests.functional.crash_states import Recovered, copy_of, state_of
 from ansible_collections.lifeboat.recovery.tests.functional.fault_fixtures import Driver, Site
 from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import own_locks
 from ansible_collections.lifeboat.recovery.tests.functional.object_fixtures import (
@@ -48,15 +49,19 @@ class Yard:
         self.driver = driver
         self.kind = kind
         self.job = lab.job()
+        self.recovered = Recovered()
         self.first = self._new_site()
         self.objects = dict(OBJECTS)
         self.bucket = lab.bucket_with(OBJECTS)
         self.ids = [self._backed_up(number) for number in range(4)]
         self._litter(self.first.store)
-        self._documents = self.first.documents("")
+        assert self.first.is_readable_by_all is (kind == "bucket")
 
     def _new_site(self) -> Site:
-        return self.lab.directory() if self.kind == "directory" else self.lab.bucket()
+        if self.kind == "bucket":
+            return self.lab.bucket()
+        (site,) = self.lab.encrypted(self.lab.directory())
+        return site
 
     def _backed_up(self, number: int) -> str:
         """Back up after a change: later backups need packs and indexes of earlier ones."""
@@ -76,11 +81,7 @@ class Yard:
 
     def copy(self) -> Site:
         """Return a repository with the same in it."""
-        site = self._new_site()
-        for key, data in self._documents.items():
-            if key != layout.IDENTITY and not key.startswith("maintenance/"):
-                site.store.put(key, data)
-        return site
+        return copy_of(self.lab, self.first)
 
     def prune(self, site: Site, step: str = "", is_week_later: bool = True) -> t.Any:
         options = {"keep": {"last": 2}, "force": True, "wait_s": 0}
@@ -129,14 +130,17 @@ def test_a_prune_killed_at_any_step_is_finished_by_the_next(
         killed = yard.prune(site, step)
         assert killed.status == KILLED, f"{step}: {killed}"
         yard.look_at(site, step, is_thorough=number % _STEPS_PER_LOOK == 0)
+        if not yard.recovered.is_new(state_of(yard.job, site)):
+            continue
         again = yard.prune(site)
         assert again.is_good, f"{step}: {again.error}"
         assert yard.keys(site) == yard.keys(whole), step
         assert yard.planned(site) == yard.planned(whole), step
         assert site.temporary_files() == [], step
-    order = object_lab.backup(yard.job, yard.bucket, site, options={})
-    assert_good(object_driver.run(order), yard.job, site)
-    assert object_lab.restored(object_driver, yard.job, yard.bucket, site) == yard.objects
+        last = site
+    order = object_lab.backup(yard.job, yard.bucket, last, options={})
+    assert_good(object_driver.run(order), yard.job, last)
+    assert object_lab.restored(object_driver, yard.job, yard.bucket, last) == yard.objects
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)
@@ -153,6 +157,8 @@ def test_a_removal_killed_at_any_step_is_finished_by_the_next(
         killed = yard.delete(site, step)
         assert killed.status == KILLED, f"{step}: {killed}"
         yard.look_at(site, step, is_thorough=False)
+        if not yard.recovered.is_new(state_of(yard.job, site)):
+            continue
         if yard.ids[0] in site.ids(yard.job):
             assert yard.delete(site).is_good, step
         assert yard.keys(site) == yard.keys(whole), step

@@ -17,6 +17,7 @@ import typing as t
 
 FAULTS = ("kill", "terminate")
 MOST_CRASHES = 4  # in a row, before a run is left alone
+ENCRYPTED = 0.5  # probability that repositories have a keyring
 _TESTS = 3  # that share the time, or the kills
 _SECONDS = float(os.environ.get("SOAK_S") or 600) / _TESTS
 _KILLS = int(os.environ.get("SOAK_KILLS") or 0) / _TESTS  # 0: the time counts

@@ -19,17 +19,18 @@ from ansible_collections.lifeboat.recovery.tests.functional.test_crash_at_every_
     Backups,
     Restores,
 )
-from ansible_collections.lifeboat.recovery.tests.soak.random_runs import FAULTS, MOST_CRASHES, repeated
+from ansible_collections.lifeboat.recovery.tests.soak.random_runs import ENCRYPTED, FAULTS, MOST_CRASHES, repeated
 
 __all__ = ["driver", "lab"]
 
 
 def backups_that_crash(chance: random.Random, lab: Lab, driver: Driver) -> int:
     """Kill the runs of a new job again and again, and return how many were killed."""
-    backups, job, killed = Backups(lab, driver, chance.choice(LAYOUTS)), lab.job(), 0
+    backups, job, killed = Backups(lab, driver, chance.choice(LAYOUTS), chance.random() < ENCRYPTED), lab.job(), 0
     everything = backups.all_steps()
     options, _step = chance.choice(everything)
     steps = [step for having, step in everything if having is options]
+    backups.sites, backups.good = backups.empty, []
     backups.recover(job, options, "the first run")
     for _round in range(5):
         for _crash in range(chance.randint(1, MOST_CRASHES)):
@@ -42,7 +43,7 @@ def backups_that_crash(chance: random.Random, lab: Lab, driver: Driver) -> int:
 
 def restores_that_crash(chance: random.Random, lab: Lab, driver: Driver) -> int:
     """Kill the restores of a new database again and again, and return how many were killed."""
-    restores, killed = Restores(lab, driver), 0
+    restores, killed = Restores(lab, driver, chance.random() < ENCRYPTED), 0
     steps = restores.run().steps
     for _round in range(3):
         restores.renew()
@@ -61,6 +62,8 @@ def restores_that_crash(chance: random.Random, lab: Lab, driver: Driver) -> int:
 def maintenance_that_crashes(chance: random.Random, lab: Lab, driver: Driver) -> int:
     """Kill prunes and removals of backups of a database; the newest ones stay good, and the next prune ends well."""
     site, job, killed = chance.choice([lab.bucket, lab.directory])(), lab.job(), 0
+    if chance.random() < ENCRYPTED:
+        (site,) = lab.encrypted(site)
     order = Order("back_up", job, [site.facts], lab.server, {"database": "tiny", "wait_s": 0}, is_hour_later=True)
     steps: dict[str, t.Sequence[str]] = {}
     for _round in range(3):

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Backups, copies, prunes and removals of one job that are killed at random steps, one after the other in any order.
+"""Backups, copies, prunes and removals of one job, and changes of a keyring, that are killed at random steps, one after
+the other in any order.
 
 After some of them all invariants must hold (`tests/functional/invariants.py`).
 """
@@ -15,6 +16,7 @@ import random
 import typing as t
 
 from ansible_collections.lifeboat.recovery.tests.functional.crash_driver import Order
+from ansible_collections.lifeboat.recovery.tests.functional.crash_states import copy_of
 from ansible_collections.lifeboat.recovery.tests.functional.fault_fixtures import Driver, Ended
 from ansible_collections.lifeboat.recovery.tests.functional.invariants import FOREIGN, Watched, age_plans
 from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import own_locks
@@ -26,7 +28,9 @@ from ansible_collections.lifeboat.recovery.tests.functional.object_fixtures impo
     object_lab,
 )
 from ansible_collections.lifeboat.recovery.tests.functional.test_crash_at_every_step import STATUS
-from ansible_collections.lifeboat.recovery.tests.soak.random_runs import FAULTS, MOST_CRASHES, repeated
+from ansible_collections.lifeboat.recovery.tests.functional.test_keyring_crashes import Holder
+from ansible_collections.lifeboat.recovery.tests.soak.random_runs import ENCRYPTED, FAULTS, MOST_CRASHES, repeated
+from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository import keyrings
 
 __all__ = ["object_driver", "object_lab", "own_locks"]
 
@@ -80,7 +84,11 @@ class Chances:
 def maintenance_that_crashes(chance: random.Random, lab: ObjectLab, driver: Driver) -> int:
     """Kill work on a new job in two repositories again and again, and return how many runs were killed."""
     sites = chance.choice([[lab.bucket(), lab.directory()], [lab.directory(), lab.bucket()]])
-    watched = Watched.begun(lab, driver, sites, contents(chance.randint(20, 60), chance.choice([30, 3000])))
+    if chance.random() < ENCRYPTED:
+        sites = list(lab.encrypted(*sites))
+    # What compresses is not found in clear either: one object at least does not.
+    objects = {**contents(chance.randint(20, 60), chance.choice([30, 3000])), "folder-0/known": body("0", 3000)}
+    watched = Watched.begun(lab, driver, sites, objects)
     for _backup in range(2):
         watched.change({"folder-1/more": body(str(chance.random()), 3000)})
         watched.back_up()
@@ -93,7 +101,31 @@ def maintenance_that_crashes(chance: random.Random, lab: ObjectLab, driver: Driv
     return chances.kills
 
 
+def keyrings_that_crash(chance: random.Random, lab: ObjectLab, driver: Driver) -> int:
+    """Kill changes of a keyring again and again; it opens all the time, and all backups can be restored in the end."""
+    holder, killed, epochs = Holder(lab, driver), 0, 1
+    sites = holder.first
+    for _round in range(4):
+        options = chance.choice([{"epochs": epochs + 1}, {"secret": keyrings.fresh_secret().to_text()}])
+        steps = holder.change(tuple(copy_of(lab, site) for site in sites), options).steps
+        for _crash in range(chance.randint(1, MOST_CRASHES)):
+            fault = chance.choice(FAULTS)
+            assert holder.change(sites, options, chance.choice(steps), fault).status in (STATUS[fault], 0)
+            killed += 1
+            for site in sites:
+                holder.look_at(site, str(options))
+        ended = holder.change(sites, options)
+        assert ended.is_good, ended.error
+        sites, epochs = holder.changed(sites), options.get("epochs", epochs)
+        holder.old = holder.new
+        holder.back_up(sites)
+        assert [len(site.store.keys.epochs) for site in sites] == [epochs, epochs]
+    holder.assert_restorable(sites)
+    return killed
+
+
 def test_random_crashes_of_maintenance_cost_nothing_but_themselves(
     object_lab: ObjectLab, object_driver: Driver
 ) -> None:
-    repeated([functools.partial(maintenance_that_crashes, lab=object_lab, driver=object_driver)])
+    works = [maintenance_that_crashes, maintenance_that_crashes, keyrings_that_crash]
+    repeated([functools.partial(work, lab=object_lab, driver=object_driver) for work in works])

@@ -30,7 +30,7 @@ from ansible_collections.lifeboat.recovery.tests.functional.object_fixtures impo
 )
 from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import VERSIONED
 from ansible_collections.lifeboat.recovery.tests.functional.test_crash_at_every_step import STATUS
-from ansible_collections.lifeboat.recovery.tests.soak.random_runs import FAULTS, MOST_CRASHES, repeated
+from ansible_collections.lifeboat.recovery.tests.soak.random_runs import ENCRYPTED, FAULTS, MOST_CRASHES, repeated
 
 __all__ = ["object_driver", "object_lab", "own_locks"]
 
@@ -71,7 +71,8 @@ def crashed(chance: random.Random, driver: Driver, order: Order, steps: t.Sequen
 
 
 def sites_of(chance: random.Random, lab: ObjectLab) -> list[Site]:
-    return chance.choice([[lab.directory()], [lab.bucket()], [lab.bucket(), lab.directory()]])
+    sites = chance.choice([[lab.directory()], [lab.bucket()], [lab.bucket(), lab.directory()]])
+    return list(lab.encrypted(*sites)) if chance.random() < ENCRYPTED else sites
 
 
 def backups_that_crash(chance: random.Random, lab: ObjectLab, driver: Driver) -> int:

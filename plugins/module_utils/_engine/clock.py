@@ -39,13 +39,14 @@ def sleep(seconds: float) -> None:
 
 def to_text(moment: dt.datetime) -> str:
     """Return `2026-11-20T02:00:00.000000Z` (UTC, microseconds), the form of every time in a repository."""
-    return f"{moment.astimezone(UTC).isoformat(timespec='microseconds')[:26]}Z"
+    moment = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return f"{moment.isoformat(timespec='microseconds')[:26]}Z"
 
 
 def from_text(text: str) -> dt.datetime:
     """Parse what `to_text` writes; fractions may be missing. Raises ValueError."""
     if _TEXT.fullmatch(text):  # far the most are: listings are full of them, and strptime takes 50 times as long
-        return dt.datetime.fromisoformat(f"{text[:-1]}+00:00").replace(tzinfo=UTC)
+        return dt.datetime.fromisoformat(f"{text[:-1]}+00:00")
     pattern = "%Y-%m-%dT%H:%M:%S.%fZ" if "." in text else "%Y-%m-%dT%H:%M:%SZ"
     return dt.datetime.strptime(text, pattern).replace(tzinfo=UTC)
 

@@ -13,6 +13,7 @@ from ..errors import LifeboatError
 from ..repository import hold, proof, signing
 from ..repository.catalog import MergedBackup
 from ..repository.manifest import Manifest
+from ..repository.memory import no_search_for_cycles
 from ..repository.store import Store
 from ..repository.stored_files import warnings_of
 from . import tables
@@ -29,6 +30,7 @@ _WIDTHS = (23, 8, 10, 12, 0)
 _COPIES_WIDTH = tables.WIDTH - sum(_WIDTHS) - 2 * len(_WIDTHS[1:])  # columns that are left at least
 
 
+@no_search_for_cycles()
 def listing(config: Config, job: JobSettings) -> Document:
     """Return the backups of a job with their copies, oldest first; repositories that do not answer are named."""
     known = _known(config, job)
@@ -41,6 +43,7 @@ def listing(config: Config, job: JobSettings) -> Document:
     }
 
 
+@no_search_for_cycles()
 def listing_lines(each: Document, now: dt.datetime) -> list[str]:
     """Return the listing of a job as a table for people; long names of repositories stand below it, with numbers."""
     names = list(dict.fromkeys(copy["repository"] for backup in reversed(each["backups"]) for copy in backup["copies"]))

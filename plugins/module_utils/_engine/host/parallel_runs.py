@@ -40,15 +40,18 @@ def run_all(work: Work, count: int, parallel: int, say: Say) -> list[t.Any]:
     """Do the pieces of work 0 to `count` - 1, at most `parallel` of them at once, the first ones first.
 
     Returns what `work` returned for each; a LostError for those whose process was killed or ended by a bug, and for
-    what nobody was left to do. To be called before there are threads. When this process is told to end, the others are
-    told so too, and waited for.
+    what nobody was left to do. There may be no thread but the one that shows the progress, which holds still while
+    this forks: others could be holding locks, or starting programs whose pipes the children would inherit. When this
+    process is told to end, the others are told so too, and waited for.
     """
     results: list[t.Any] = [LostError() for _piece in range(count)]
     with unwinding(), contextlib.ExitStack() as stack:
         orders, giving = os.pipe()
         os.set_blocking(giving, False)
         try:
-            children = [_forked(work, orders, giving, stack) for _child in range(min(parallel, count))]
+            children: list[int] = []
+            for _child in range(min(parallel, count)):
+                children.append(_forked(work, orders, giving, children, stack))
         finally:
             os.close(orders)
             stack.callback(os.close, giving)  # before the children are ended: those that wait for orders end by it
@@ -113,7 +116,7 @@ def _messages(buffer: bytearray) -> t.Iterator[tuple[t.Any, ...]]:
         yield message
 
 
-def _forked(work: Work, orders: int, giving: int, stack: contextlib.ExitStack) -> int:
+def _forked(work: Work, orders: int, giving: int, others: t.Sequence[int], stack: contextlib.ExitStack) -> int:
     """Start a child, which is ended with the block of the stack, and return where it says what it does."""
     receiving, sending = os.pipe()
     pid = os.fork()
@@ -122,6 +125,8 @@ def _forked(work: Work, orders: int, giving: int, stack: contextlib.ExitStack) -
         try:
             os.close(receiving)
             os.close(giving)  # else the orders would never end
+            for other in others:
+                os.close(other)  # else the others would not notice that nobody listens any more
             status = _serve(work, orders, sending)
         finally:
             os._exit(status)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import threading
 import types
@@ -14,6 +15,10 @@ from .. import clock
 from .tables import cut, duration, printable
 
 _REDRAW_S = 1.0
+# The child of a process that forks while another thread draws (`parallel_runs`) would find this lock and that of the
+# stream held for ever. So whoever forks holds it, and nobody draws meanwhile.
+_DRAWING = threading.Lock()
+os.register_at_fork(before=_DRAWING.acquire, after_in_parent=_DRAWING.release, after_in_child=_DRAWING.release)
 
 
 class Progress:
@@ -28,14 +33,13 @@ class Progress:
         self._is_terminal = is_terminal
         self._phase = ""
         self._begun = 0.0
-        self._lock = threading.Lock()
         self._has_ended = threading.Event()
         self._redrawing: threading.Thread | None = None
 
     def __call__(self, line: str) -> None:
         """Begin the phase that `line` names."""
         line = printable(line)
-        with self._lock:
+        with _DRAWING:
             if not self._is_terminal:
                 self._write(f"{_moment()} {line}\n")
                 return
@@ -54,7 +58,7 @@ class Progress:
         self._has_ended.set()
         if self._redrawing is not None:
             self._redrawing.join()
-        with self._lock:
+        with _DRAWING:
             self._leave()
 
     def _start_redrawing(self) -> None:
@@ -64,7 +68,7 @@ class Progress:
 
     def _redraw(self) -> None:
         while not self._has_ended.wait(_REDRAW_S):
-            with self._lock:
+            with _DRAWING:
                 if self._phase:
                     self._draw("")
 

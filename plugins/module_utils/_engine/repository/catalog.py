@@ -14,6 +14,7 @@ from ..errors import DamagedError, GuardRefusal, LifeboatError, UsageError
 from . import acknowledgement, layout, proof, signing
 from .catalog_reading import CatalogReading
 from .manifest import Manifest, read
+from .memory import no_search_for_cycles
 from .recall import Recall
 from .standings import Standings
 from .store import Store, Version
@@ -90,6 +91,7 @@ def jobs(store: Store) -> list[str]:
     return sorted(bound)
 
 
+@no_search_for_cycles()
 def backups(store: Store, job: str, with_proof: bool = True, recall: Recall | None = None) -> list[Backup]:
     """Return the backups of a job, oldest first (ids begin with the repository's time).
 

@@ -20,7 +20,8 @@ from .store import ChangedError, Document, Entry, ExistsError, Store, StoreError
 from .tree import TemporaryFile, Tree, explained, is_foreign, is_temporary, lock, store_error, sync_directory
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
-_SHARED = ((), ("jobs",), ("maintenance",))  # directories with files of all jobs (docs/format.md, "Layout")
+# Directories with files of all jobs (docs/format.md, "Layout").
+_SHARED = ((), ("jobs",), ("maintenance",), ("keys",), ("RESCUE",))
 # Directories with one for each job.
 _PER_JOB = ("acknowledged", "data", "holds", "intents", "manifests", "plans", "recoveries", "verified")
 _REPLACE_LOCK = ".replace"

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import threading
 import typing as t
 
@@ -26,3 +28,18 @@ class Memory(t.Generic[_Key, _Value]):
             if key not in self._known:
                 self._known[key] = find(key)
             return self._known[key]
+
+
+@contextlib.contextmanager
+def no_search_for_cycles() -> t.Iterator[None]:
+    """Let Python not look for cycles while very many objects are made that are in none, such as those of a catalog.
+
+    It would look through all of them again and again: a fifth of the time of a listing.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

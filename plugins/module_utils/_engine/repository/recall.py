@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
@@ -56,6 +55,7 @@ class Recall:
         self._file = f"{digest[:40]}{_SUFFIX}"
         self._known = self._loaded()
         self._used: dict[str, _Kept] = {}
+        self._unread: set[str] = set()  # keys of what was kept, and nobody has found to be whole yet
 
     def document(self, entry: Entry) -> Document | None:
         """Return what was read before from what a listing shows now, or None."""
@@ -69,9 +69,8 @@ class Recall:
         """Keep what was read from what a listing shows; not if it was changed in between, or is damaged."""
         fits = len(document.data) == entry.size <= _MOST_DOCUMENT and document.etag == entry.etag
         if fits and document.modified.replace(microsecond=0) == entry.modified.replace(microsecond=0):
-            with contextlib.suppress(DamagedError):
-                json_document.decoded(document.data, entry.key)
-                self._used[entry.key] = _Kept([_mark(entry)], document.data)
+            self._used[entry.key] = _Kept([_mark(entry)], document.data)
+            self._unread.add(entry.key)
 
     def standing(self, manifest: Entry, proofs: t.Sequence[Entry]) -> Standing | None:
         """Return what was judged of a backup by its manifest and these proofs, or None."""
@@ -86,6 +85,7 @@ class Recall:
         """Keep what a backup was found to be by its manifest, which is kept, and by proofs, which need not be then."""
         kept = self._used.get(manifest.key)
         if kept is not None and kept.marks[0] == _mark(manifest):
+            self._unread.discard(manifest.key)  # nothing could be judged by what is not whole
             proved_at = clock.to_text(standing.proved_at) if standing.proved_at else None
             judged = [standing.is_proved, list(standing.problems), proved_at, standing.is_vouched, standing.is_claimed]
             self._used[manifest.key] = _Kept(_marks(manifest, proofs), kept.data, judged)
@@ -93,7 +93,13 @@ class Recall:
                 self._used.pop(proof.key, None)
 
     def save(self) -> None:
-        """Keep what was used, and forget everything else."""
+        """Keep what was used and is whole, and forget everything else."""
+        for key in self._unread & self._used.keys():
+            try:
+                json_document.decoded(self._used[key].data, key)
+            except DamagedError:
+                del self._used[key]
+        self._unread.clear()
         with contextlib.suppress(OSError), _own_folder(self._folder) as at:
             if self._used == self._known:
                 _touch(at, self._file)
@@ -130,7 +136,8 @@ def _mark(entry: Entry) -> _Mark:
 
 def _marks(manifest: Entry, proofs: t.Sequence[Entry]) -> list[_Mark]:
     """Return the marks of a manifest and its proofs; the keys of proofs are never used twice, and count as ETags."""
-    return [_mark(manifest), *(_mark(dataclasses.replace(each, etag=f"{each.key} {each.etag}")) for each in proofs)]
+    others = [(each.version_id, f"{each.key} {each.etag}", each.size, each.modified.timestamp()) for each in proofs]
+    return [_mark(manifest), *others]
 
 
 def _written(used: t.Mapping[str, _Kept]) -> bytes:

@@ -54,9 +54,20 @@ _CONTENTS = re.compile(
     rb"(?:<Owner>(?:<ID>[^<]*</ID>|<ID/>)?(?:<DisplayName>[^<]*</DisplayName>|<DisplayName/>)?</Owner>)?"
     rb"(?:<StorageClass>[^<]*</StorageClass>)?</Contents>"
 )
+_VERSION = re.compile(
+    rb"<Version><Key>([!-%'-;=-~]*)</Key><LastModified>([0-9TZ:.-]+)</LastModified>"
+    rb"<ETag>" + _QUOTE + rb"([0-9A-Za-z-]*)" + _QUOTE + rb"</ETag><Size>([0-9]+)</Size>"
+    rb"(?:<Owner>(?:<ID>[^<]*</ID>|<ID/>)?(?:<DisplayName>[^<]*</DisplayName>|<DisplayName/>)?</Owner>)?"
+    rb"(?:<StorageClass>[^<]*</StorageClass>)?"
+    rb"<IsLatest>(true|false)</IsLatest><VersionId>([!-%'-;=-~]*)</VersionId></Version>"
+)
 _TRUNCATED = re.compile(rb"<IsTruncated>(true|false)</IsTruncated>")
 _TOKEN = re.compile(rb"<NextContinuationToken>([!-%'-;=-~]*)</NextContinuationToken>")
+_BEGUN_VERSION = re.compile(rb"<Version[\s/>]")
+_KEY_MARKER = re.compile(rb"<NextKeyMarker>([!-%'-;=-~]*)</NextKeyMarker>")
+_VERSION_MARKER = re.compile(rb"<NextVersionIdMarker>([!-%'-;=-~]*)</NextVersionIdMarker>")
 _END = b"</ListBucketResult>"
+_END_OF_VERSIONS = b"</ListVersionsResult>"
 
 
 def parse_objects(body: bytes) -> Page:
@@ -72,14 +83,10 @@ def _plain_objects(body: bytes) -> Page | None:
     found = _CONTENTS.findall(body)
     truncated, tokens = _TRUNCATED.findall(body), _TOKEN.findall(body)
     is_plain = (
-        body.count(b"<Contents") == len(found)
+        _is_plain(body, _END)
+        and body.count(b"<Contents") == len(found)
         and len(truncated) == 1
         and body.count(b"<NextContinuationToken") == len(tokens) <= 1
-        and body.count(b"<EncodingType>url</EncodingType>") == 1
-        and body.rstrip().endswith(_END)
-        and body.count(_END) == 1
-        and b"<!" not in body
-        and b"\0" not in body
     )
     if not is_plain:
         return None
@@ -94,6 +101,17 @@ def _plain_objects(body: bytes) -> Page | None:
     return Page(entries, truncated[0] == b"true", marker)
 
 
+def _is_plain(body: bytes, end: bytes) -> bool:
+    """Say whether a page is one whose elements regular expressions can find."""
+    return (
+        body.count(b"<EncodingType>url</EncodingType>") == 1
+        and body.rstrip().endswith(end)
+        and body.count(end) == 1
+        and b"<!" not in body
+        and b"\0" not in body
+    )
+
+
 def _xml_objects(body: bytes) -> Page:
     root = parse_xml(body, "ListBucketResult")
     decode = _decoder(root)
@@ -104,6 +122,45 @@ def _xml_objects(body: bytes) -> Page:
 
 def parse_versions(body: bytes) -> Page:
     """Read a page of ListObjectVersions, delete markers at their place among the versions. Raises MalformedPage."""
+    page = _plain_versions(body)
+    return _xml_versions(body) if page is None else page
+
+
+def _plain_versions(body: bytes) -> Page | None:
+    """Read a page without delete markers as `_plain_objects` does."""
+    found = _VERSION.findall(body)
+    truncated = _TRUNCATED.findall(body)
+    keys, ids = _KEY_MARKER.findall(body), _VERSION_MARKER.findall(body)
+    is_plain = (
+        _is_plain(body, _END_OF_VERSIONS)
+        and len(_BEGUN_VERSION.findall(body)) == len(found)
+        and b"<DeleteMarker" not in body
+        and len(truncated) == 1
+        and body.count(b"<NextKeyMarker") == len(keys) <= 1
+        and body.count(b"<NextVersionIdMarker") == len(ids) <= 1
+    )
+    if not is_plain:
+        return None
+    try:
+        entries = [
+            Listed(
+                _decoded(key.decode("ascii")),
+                int(size),
+                etag.decode("ascii"),
+                _time(modified.decode("ascii")),
+                version.decode("ascii"),
+                latest == b"true",
+            )
+            for key, modified, etag, size, latest, version in found
+        ]
+    except ValueError:
+        return None
+    key = _decoded(keys[0].decode("ascii")) if keys else ""
+    marker = (key, ids[0].decode("ascii") if ids else "") if key else ()
+    return Page(entries, truncated[0] == b"true", marker)
+
+
+def _xml_versions(body: bytes) -> Page:
     root = parse_xml(body, "ListVersionsResult")
     decode = _decoder(root)
     entries = [_listed(item, decode) for item in root if item.tag in ("Version", "DeleteMarker")]

@@ -5,7 +5,10 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import signal
+import threading
 
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import progress
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.progress import Progress
@@ -64,3 +67,35 @@ def test_no_thread_is_left():
         say("db1: backing up")
         thread = say._redrawing
     assert not thread.is_alive()
+
+
+class Slow(io.StringIO):
+    """Takes long to write, and says when it has begun to."""
+
+    def __init__(self):
+        super().__init__()
+        self.has_begun = threading.Event()
+        self.may_end = threading.Event()
+
+    def write(self, text):
+        self.has_begun.set()
+        self.may_end.wait(0.3)
+        return super().write(text)
+
+
+def test_a_process_that_was_forked_while_another_thread_drew_can_draw():
+    stream = Slow()
+    say = Progress(stream, False)
+    drawing = threading.Thread(target=say, args=("db1: backing up",))
+    drawing.start()
+    assert stream.has_begun.wait(10)
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(10)  # ends a child that waits for a thread which it does not have
+        stream.may_end.set()
+        say("db1: copying")
+        os._exit(0)
+    stream.may_end.set()
+    drawing.join()
+    assert os.waitpid(pid, 0)[1] == 0
+    assert "backing up" in stream.getvalue()

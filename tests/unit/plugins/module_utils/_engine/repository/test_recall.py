@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import collections
+import gc
 import os
 import pathlib
 import threading
@@ -15,6 +16,7 @@ import typing as t
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import catalog, layout, proof, recall
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.catalog import Backup
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.memory import no_search_for_cycles
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.recall import Recall
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import Document
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.examples import (
@@ -237,3 +239,28 @@ def test_too_much_is_not_kept(place: MemoryPlace, tmp_path: pathlib.Path, monkey
     monkeypatch.setattr(recall, "_MOST_FILE", 1000)
     looked(place, tmp_path)
     assert not list((tmp_path / "kept").iterdir())
+
+
+def test_a_document_that_nothing_was_judged_by_is_kept_only_if_it_is_whole(
+    place: MemoryPlace, tmp_path: pathlib.Path
+) -> None:
+    fill(place)
+    store = CountingStore(place)
+    entries = {entry.key: entry for entry in store.entries(layout.manifests(JOB))}
+    whole, damaged = list(entries)[:2]
+    first = Recall(str(tmp_path), "one")
+    for key, data in ((whole, None), (damaged, b"x" * entries[damaged].size)):
+        document = store.get(key)
+        assert document is not None
+        first.remember(entries[key], document if data is None else Document(data, document.etag, document.modified))
+    first.save()
+    second = Recall(str(tmp_path), "one")
+    assert [second.document(entries[key]) is not None for key in (whole, damaged)] == [True, False]
+
+
+def test_the_search_for_cycles_goes_on_after_a_listing_that_failed() -> None:
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError), no_search_for_cycles():
+        assert not gc.isenabled()
+        raise ZeroDivisionError
+    assert gc.isenabled()

@@ -182,6 +182,66 @@ def row(key: str, version: str, kind: str = "Version", latest: bool = False) -> 
     )
 
 
+# As MinIO writes them.
+VERSION = (
+    "<Version><Key>{key}</Key><LastModified>2026-11-20T02:00:00.123Z</LastModified><ETag>&#34;{etag}&#34;</ETag>"
+    "<Size>{size}</Size><Owner><ID>02d6176d</ID><DisplayName>minio</DisplayName></Owner>"
+    "<StorageClass>STANDARD</StorageClass><IsLatest>{latest}</IsLatest><VersionId>{version}</VersionId></Version>"
+)
+
+
+def version_rows(names: t.Iterable[str]) -> str:
+    rows = [(encoded(name), version) for name in names for version in (2, 1)]
+    return "".join(
+        VERSION.format(
+            key=key, etag=f"{size:032x}", size=size, latest=str(version == 2).lower(), version=f"9ac5a5b6-{version}"
+        )
+        for size, (key, version) in enumerate(rows)
+    )
+
+
+@given(keys, st.booleans())
+def test_a_page_of_versions_reads_the_same_by_expression_and_by_xml(names: list[str], truncated: bool) -> None:
+    following = "<NextKeyMarker>a%2Fb+c</NextKeyMarker><NextVersionIdMarker>2</NextVersionIdMarker>"
+    body = version_page(version_rows(in_order(names)), following if truncated else "", truncated)
+    plain = listing._plain_versions(body)
+    assert plain is not None and plain == listing._xml_versions(body)
+    assert [row.key for row in plain.entries] == [name for name in in_order(names) for _version in range(2)]
+    assert plain.marker == (("a/b c", "2") if truncated else ())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b"<Version>", b"<Version a='1'>"),
+        (b"<Size>0</Size>", b"<Size>0</Size><Size>1</Size>"),
+        (b"<IsTruncated>", b"<DeleteMarker/><IsTruncated>"),
+        (b"<IsTruncated>", b"<!-- x --><IsTruncated>"),
+        (b"<EncodingType>url</EncodingType>", b""),
+        (b"02:00:00.123Z", b"25:00:00.123Z"),
+        (b"</ListVersionsResult>", b"</ListVersionsResult><x/>"),
+    ],
+)
+def test_an_unusual_page_of_versions_is_left_to_the_xml_parser(change: tuple[bytes, bytes]) -> None:
+    assert listing._plain_versions(version_page(version_rows(["a", "b"])).replace(*change)) is None
+
+
+@given(st.binary(max_size=60), st.integers(0, 2000), st.integers(0, 40))
+@settings(max_examples=300)
+def test_a_damaged_page_of_versions_is_refused_or_equals_what_xml_reads(noise: bytes, position: int, cut: int) -> None:
+    body = version_page(version_rows(["a", "b+c"]))
+    position %= len(body)
+    damaged = body[:position] + noise + body[position + cut :]
+    plain = listing._plain_versions(damaged)
+    if plain is None:
+        return
+    try:
+        by_xml = listing._xml_versions(damaged)
+    except listing.MalformedPage:
+        by_xml = plain  # as with objects: damage outside of the entries
+    assert plain.entries == by_xml.entries
+
+
 def test_versions_and_delete_markers_keep_their_order_across_pages() -> None:
     following = "<NextKeyMarker>a+b</NextKeyMarker><NextVersionIdMarker>2</NextVersionIdMarker>"
     pages = iter(
