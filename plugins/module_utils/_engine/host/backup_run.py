@@ -21,6 +21,7 @@ from ..verify.drill_place import DrillPlace
 from ..verify.outcome import Outcome
 from .place import Place, Say, is_unusable
 from .proving import OBJECT_KINDS, is_whole, prove, require_good
+from .receiving import receive
 from .unfinished import Unfinished, clean_up
 
 _POLL_S = 0.1
@@ -263,7 +264,7 @@ def _copied(job: Job, work: Work, primary: Place, place: Place, manifest: Manife
         if job.rebind:
             place.receiving_identity()
             binding.bind(place.store, job.name, work.kind, work.identity, rebind=True)
-        moved = place.receive(primary.store, manifest, job.wait_s, say, trusting=True)
+        moved = receive(place, primary.store, manifest, job.wait_s, say, trusting=True)
         if job.proof != "none":
             _prove(job, place, manifest, is_own=all(each.owner == manifest.id for each in moved.missing))
     except LifeboatError as error:

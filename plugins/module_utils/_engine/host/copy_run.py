@@ -18,6 +18,7 @@ from ..verify.drill_place import DrillPlace
 from .copy_choice import Narrowing, as_candidates, dropped_at_once
 from .place import Place, Say, retrieving, silent
 from .proving import Drill, prove, require_good
+from .receiving import receive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +167,7 @@ def _brought(planned: CopyRunPlan, move: copy.CopyPlan, say: Say) -> CopiedBacku
     with retrieving(request.source, say):
         if request.source.archive is not None:
             request.source.store.ask_early(each.key(manifest.job) for each in move.missing)
-        moved = request.target.receive(request.source.store, manifest, request.wait_s, say)
+        moved = receive(request.target, request.source.store, manifest, request.wait_s, say)
     if request.proof != "none":
         outcome = prove(request.target.store, manifest, request.proof, request.drill, drill=request.try_out)
         require_good(outcome, manifest, request.target.name)

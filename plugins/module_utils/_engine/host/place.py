@@ -9,12 +9,10 @@ import dataclasses
 import typing as t
 
 from ..errors import GuardRefusal
-from ..repository import copy, identity, key_wrapping, keyring
+from ..repository import identity, key_wrapping, keyring
 from ..repository.bucket import BucketStore
-from ..repository.copy import CopyPlan
 from ..repository.identity import Identity
 from ..repository.keyring import Access
-from ..repository.manifest import Manifest
 from ..repository.retrieval import Retrieval, RetrievalPolicy
 from ..repository.store import Store, StoreError
 
@@ -72,18 +70,6 @@ class Place:
         if self.access is not None and not keyring.epoch_names(self.store):
             return identity.require(self.store, self.repository)
         return self.identity()
-
-    def receive(
-        self, source: Store, manifest: Manifest, wait_s: float, say: Say = silent, *, trusting: bool = False
-    ) -> CopyPlan:
-        """Bring a backup here, have the keys ready to prove it, and return what was moved.
-
-        For `wait_s` and `trusting` see `copy.copy`. Raises as that and `identity` do.
-        """
-        found = self.receiving_identity()
-        moved = copy.copy(source, self.store, manifest, found, wait_s, say, trusting)
-        self.identity()  # its keyring may have come with the backup
-        return moved
 
 
 @contextlib.contextmanager

@@ -251,6 +251,21 @@ def test_a_set_is_scheduled_for_whoever_can_work_for_all_members():
 
 
 @pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        ({"kind": "minio", "verify": {"schedule": "weekly", "level": "restore"}}, "server of its own"),
+        ({"kind": "set", "members": ["db"], "lock": "daily"}, "no backups of its own"),
+        ({"kind": "set", "members": ["db"], "copy": {"schedule": "daily", "tier": "weekly"}}, "mean nothing for them"),
+    ],
+)
+def test_what_the_command_would_refuse_each_time_is_not_scheduled(job, words):
+    with pytest.raises(UsageError, match=words):
+        schedules("host1", [JOBS[0], {"name": "x", **job}])
+    good = {key: "daily" if key in ("verify", "copy") else value for key, value in job.items() if key != "lock"}
+    assert schedules("host1", [JOBS[0], {"name": "x", **good}]) is not None
+
+
+@pytest.mark.parametrize(
     ("keys", "rows", "missing"),
     [
         ([], ["a"], []),
