@@ -26,6 +26,19 @@ options:
       - Name of the job.
       - By default the backups of all jobs are listed that one of the repositories knows.
     type: str
+  databases:
+    description:
+      - That O(job) is one for several databases of a server, as of M(lifeboat.recovery.pg_backup).
+        V(all), or a list of their names.
+      - Its backups are those of jobs for single databases. They are listed for all of these databases that any of the
+        repositories has a backup of. RV(jobs) has the names of these jobs.
+    type: raw
+  exclude:
+    description:
+      - With O(databases=all), names or patterns (C(*), C(?), C([])) of databases to leave out.
+    type: list
+    elements: str
+    default: []
   backup:
     description:
       - Which backups to list, V(all), V(latest), V(latest_good), or the one with this id.
@@ -86,6 +99,13 @@ EXAMPLES = r"""
     msg: "{{ item.job }} {{ item.id }}"
   loop: "{{ newest.backups }}"
   when: item.copies | length < 2
+
+- name: Look at the newest good backup of each database of a server
+  lifeboat.recovery.backup_info:
+    job: db1-all
+    databases: all
+    backup: latest_good
+    repositories: *repositories
 
 - name: Fail if one of the repositories cannot be read
   lifeboat.recovery.backup_info:
@@ -189,6 +209,12 @@ backups:
             - With keys a backup is V(valid), or never chosen. With V(wrong) somebody has changed the manifest.
           type: str
           sample: not_checked
+jobs:
+  description: Names of the jobs whose backups were looked for, also of those that have none like O(backup).
+  returned: success, and when O(allow_partial=false) makes the task fail
+  type: list
+  elements: str
+  sample: [db1-shop]
 total:
   description: How many backups were found. If it is larger than O(limit), older ones are not in RV(backups).
   returned: success, and when O(allow_partial=false) makes the task fail
@@ -218,6 +244,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.argument
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.places import places_from
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import IncompleteError, UsageError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.listing import described, listing
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.databases import selection_from
 
 
 def read(module: AnsibleModule) -> bridge.Result:
@@ -226,9 +253,10 @@ def read(module: AnsibleModule) -> bridge.Result:
     if params["limit"] < 0:
         raise UsageError("Cannot list so few backups", f"limit is {params['limit']}", "set it to 0 for all, or more")
     places = places_from(params["repositories"])
-    found = listing(places, params["job"] or "", params["backup"])
+    found = listing(places, params["job"] or "", params["backup"], _databases(params))
     answer = {
         "backups": [described(row) for row in found.rows[: params["limit"] or None]],
+        "jobs": list(found.jobs),
         "total": len(found.rows),
         # Not "unreachable": of a task that returns this, Ansible says that the host is.
         "unreadable": [{"repository": name, "reason": why} for name, why in found.unreachable.items()],
@@ -240,10 +268,21 @@ def read(module: AnsibleModule) -> bridge.Result:
     return {**answer, "warnings": words}
 
 
+def _databases(params: bridge.Params) -> t.Callable[[str], bool] | None:
+    if params["databases"] is None:
+        return None
+    problem = "Cannot list the backups of these databases"
+    if not params["job"]:
+        raise UsageError(problem, "no job is named", "name the job that backs them up")
+    return selection_from(params["databases"], params["exclude"], problem).has
+
+
 def main() -> t.NoReturn:
     module = AnsibleModule(
         argument_spec={
             "job": {"type": "str"},
+            "databases": {"type": "raw"},
+            "exclude": {"type": "list", "elements": "str", "default": []},
             "backup": {"type": "str", "default": "all"},
             "limit": {"type": "int", "default": 100},
             "allow_partial": {"type": "bool", "default": True},

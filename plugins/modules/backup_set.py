@@ -63,7 +63,9 @@ job:
   type: str
   sample: shop1-complete
 members:
-  description: The jobs, in the order in which they ran. In check mode, and before they ran, only their names and kinds.
+  description:
+    - The jobs, in the order in which they ran. A job for several databases has an entry for each of them.
+    - In check mode, and before they ran, only their names and kinds.
   returned: success and when backups were written
   type: list
   elements: dict

@@ -43,12 +43,13 @@ options:
   only:
     description:
       - Names of the jobs to restore. By default all members.
+      - Of a member for several databases it may also be the job of one, such as V(shop1-all.shop).
     type: list
     elements: str
     default: []
   except:
     description:
-      - Names of jobs to leave out.
+      - Names of jobs to leave out, as in O(only).
     type: list
     elements: str
     default: []

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import cli
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.member_names import member_job
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import identity
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
@@ -59,6 +60,7 @@ class Lab(t.NamedTuple):
         *places: str,
         repositories: t.Mapping[str, t.Any] | None = None,
         buckets: t.Sequence[str] = (),
+        databases: t.Sequence[str] = (),
         **changed: t.Any,
     ) -> None:
         """Write the configuration; `changed` replaces keys of the set, `repositories` those of the host."""
@@ -83,6 +85,9 @@ class Lab(t.NamedTuple):
             "etc": {"kind": "files", "roots": [str(self.folder)], "repositories": both},
             "whole": whole,
         }
+        if databases:
+            jobs["lab"].update(databases=list(databases))
+            del jobs["lab"]["database"]
         path = self.host.folder / "config.json"
         document = {"repositories": {**self.host.repositories, **(repositories or {})}, "jobs": jobs}
         path.write_text(json.dumps(document))
@@ -177,9 +182,19 @@ def test_members_come_back_together_from_one_point(lab: Lab) -> None:
     lab.host.server.sql(f'DROP DATABASE "{previous}" WITH (FORCE)')
 
 
-def test_a_part_of_a_point_can_be_chosen_and_left_out(lab: Lab) -> None:
+def test_a_part_of_a_point_can_be_chosen_and_left_out_also_one_database_of_several(lab: Lab) -> None:
     rows, settings = lab.rows(), lab.settings()
-    lab.ask("run", "whole")
+    whole, other = member_job("lab", lab.host.database), "lab.postgres"
+    papers = {"database": whole, "query": "SELECT object FROM paper", "objects": "papers"}
+    lab.configure("local", "site", databases=[lab.host.database, "postgres"], references={"papers": papers})
+    run = lab.ask("run", "whole")
+    assert [(each["job"], each["present"]) for each in run["members"]] == [
+        (name, ["local", "site"]) for name in (whole, other, "papers", "etc")
+    ]
+    assert (run["references"][0]["keys"], run["references"][0]["problem"]) == (31, "")
+    assert lab.ask("status", "whole")["healthy"]
+    assert [each["exit_code"] for each in lab.ask("verify", "whole", "--level", "presence")["members"]] == [0] * 4
+
     lab.lose_everything()
     only = lab.ask("restore", "whole", "--only", "etc", *lab.confirmed)
     assert [each["job"] for each in only["members"]] == ["etc"]
@@ -188,6 +203,10 @@ def test_a_part_of_a_point_can_be_chosen_and_left_out(lab: Lab) -> None:
     rest = lab.ask("restore", "whole", "--except", "etc", "--except", "lab", *lab.confirmed)
     assert [each["job"] for each in rest["members"]] == ["papers"]
     assert len(lab.papers()) == 31
+    databases = lab.ask("restore", "whole", "--only", "lab", "--except", other, *lab.confirmed)
+    assert [each["job"] for each in databases["members"]] == [whole]
+    assert lab.rows() == rows
+    lab.host.server.sql(f'DROP DATABASE "{databases["members"][0]["previous"]}" WITH (FORCE)')
     assert "does not have it" in lab.ask("restore", "whole", "--only", "nope", code=2)["error"]["cause"]
     assert "is a set" in lab.ask("restore", "whole", "--prefix", "a", code=2)["error"]["cause"]
 

@@ -22,12 +22,13 @@ class PlaceState:
 
     repository: str
     problem: str = ""  # why it cannot be used; empty: it can
+    is_primary: bool = False  # the backup would be written here first; the others get copies
     latest: Manifest | None = None  # the newest backup that is there
 
 
 def primary(places: t.Sequence[PlaceState]) -> PlaceState:
     """Return the repository that would be written to; `states_of` made sure that there is one."""
-    return next(place for place in places if not place.problem)
+    return next(place for place in places if place.is_primary)
 
 
 def states_of(job: Job, kind: str, identity: binding.Identity) -> tuple[PlaceState, ...]:
@@ -37,28 +38,28 @@ def states_of(job: Job, kind: str, identity: binding.Identity) -> tuple[PlaceSta
     """
     states: list[PlaceState] = []
     for place in job.places:
+        is_copy = place.store.copies_only or any(state.is_primary for state in states)
         try:
-            states.append(_state(job, kind, identity, place))
+            states.append(_state(job, kind, identity, place, is_copy))
         except LifeboatError as error:
             # What stops the primary stops the run; what stops a copy only leaves the backup incomplete.
-            is_copy = any(not state.problem for state in states)
             if len(job.places) == 1 or not (is_copy or is_unusable(error) or isinstance(error, DamagedError)):
                 raise
             states.append(PlaceState(place.name, f"{error.problem}: {error.cause}"))
-    if all(state.problem for state in states):
+    if not any(state.is_primary for state in states):
         raise LifeboatError(
             f"Cannot back up {job.name}: no repository works",
-            "; ".join(state.problem for state in states),
+            "; ".join(state.problem or f"{state.repository} is for copies only" for state in states),
             "make one of the repositories available and run the job again",
         )
     return tuple(states)
 
 
-def _state(job: Job, kind: str, identity: binding.Identity, place: Place) -> PlaceState:
-    if place is job.places[0]:
-        place.writable_identity()
-    else:
+def _state(job: Job, kind: str, identity: binding.Identity, place: Place, is_copy: bool) -> PlaceState:
+    if is_copy:
         place.receiving_identity()
+    else:
+        place.writable_identity()
     if not job.rebind:
         binding.check(place.store, job.name, kind, identity)
-    return PlaceState(place.name, latest=newest_manifest(place.store, job.name))
+    return PlaceState(place.name, is_primary=not is_copy, latest=newest_manifest(place.store, job.name))

@@ -12,7 +12,7 @@ import typing as t
 
 from .. import clock
 from ..errors import DamagedError, IncompleteError, LifeboatError
-from ..repository import binding, catalog, copy, layout
+from ..repository import binding, catalog, layout
 from ..repository.manifest import Manifest
 from ..repository.publish import PublishError, Run
 from ..repository.store import Store
@@ -21,6 +21,7 @@ from ..verify.drill_place import DrillPlace
 from ..verify.outcome import Outcome
 from .place import Place, Say, is_unusable
 from .proving import OBJECT_KINDS, prove, require_good, shared_damage, whole_since
+from .receiving import receive
 from .unfinished import Unfinished, clean_up
 
 _POLL_S = 0.1
@@ -259,20 +260,26 @@ def _proved_primary(job: Job, place: Place, manifest: Manifest, written_s: float
 def _copied(job: Job, work: Work, primary: Place, place: Place, manifest: Manifest, say: Say) -> CopyResult:
     begun = clock.monotonic()
     say(f"{job.name}: copying {manifest.id} to {place.name}")
-    is_present = False
     try:
-        identity = place.receiving_identity()
         if job.rebind:
+            place.receiving_identity()
             binding.bind(place.store, job.name, work.kind, work.identity, rebind=True)
-        moved = copy.copy(primary.store, place.store, manifest, identity, job.wait_s, say, trusting=True)
-        is_present = True
-        place.identity()  # its keyring may have come with the backup
+        moved = receive(place, primary.store, manifest, job.wait_s, say, trusting=True)
         if job.proof != "none":
             _prove(job, place, manifest, is_own=all(each.owner == manifest.id for each in moved.missing))
     except LifeboatError as error:
         problem = f"{error.problem}: {error.cause}"
+        is_present = _is_there(place, manifest)
         return CopyResult(place.name, False, is_present, False, problem, clock.seconds_since(begun))
     return CopyResult(place.name, False, True, job.proof != "none", seconds=clock.seconds_since(begun))
+
+
+def _is_there(place: Place, manifest: Manifest) -> bool:
+    """Say whether a copy that something went wrong with arrived all the same; no, where that cannot be asked."""
+    try:
+        return place.store.stat(layout.manifest(manifest.job, manifest.id)) is not None
+    except LifeboatError:
+        return False
 
 
 def _prove(job: Job, place: Place, manifest: Manifest, is_own: bool) -> None:

@@ -281,6 +281,9 @@ def restore_member(
     say: Say,
 ) -> Shown:
     """Bring a backup of a member of a set back to its own place, or show what that would do."""
+    if isinstance(job, DatabaseSettings) and job.server_job and not job.database:  # its name was cut
+        known = server_command.known_members(config, config.job(job.server_job)).databases
+        job = dataclasses.replace(job, database=known.get(job.name, ""))
     return _restore(config, job, set_command.member_options(given, job, backup, confirm, is_plan), say)
 
 

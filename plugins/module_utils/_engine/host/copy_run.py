@@ -18,6 +18,7 @@ from ..verify.drill_place import DrillPlace
 from .copy_choice import Narrowing, as_candidates, dropped_at_once
 from .place import Place, Say, retrieving, silent
 from .proving import Drill, prove, require_good
+from .receiving import receive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,12 +167,10 @@ def _incomplete(
 def _brought(planned: CopyRunPlan, move: copy.CopyPlan, say: Say) -> CopiedBackup:
     request, manifest, begun = planned.request, planned.manifests[move.id], clock.monotonic()
     say(f"{request.job}: copying {move.id} from {request.source.name} to {request.target.name}")
-    identity = request.target.receiving_identity()
     with retrieving(request.source, say):
         if request.source.archive is not None:
             request.source.store.ask_early(each.key(manifest.job) for each in move.missing)
-        moved = copy.copy(request.source.store, request.target.store, manifest, identity, request.wait_s, say)
-    request.target.identity()  # its keyring may have come with the backup
+        moved = receive(request.target, request.source.store, manifest, request.wait_s, say)
     if request.proof != "none":
         outcome = prove(request.target.store, manifest, request.proof, request.drill, drill=request.try_out)
         require_good(outcome, manifest, request.target.name)

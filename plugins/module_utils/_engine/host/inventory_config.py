@@ -80,7 +80,8 @@ def host_files(
     """
     names = _distinct(repositories, "repository")
     found_jobs = [(full_name(host, job), job) for job in jobs]
-    builder = _Builder(run_as, {str(job["name"]): name for name, job in found_jobs})
+    servers = [str(job["name"]) for _name, job in found_jobs if job.get("databases")]
+    builder = _Builder(run_as, {str(job["name"]): name for name, job in found_jobs}, servers)
     _refuse_twins([name for name, _job in found_jobs], "job")
     _distinct(mirrors, "mirror")
     document: dict[str, t.Any] = {
@@ -101,9 +102,10 @@ def host_files(
 class _Builder:
     """Collects users and secrets while it translates entry by entry; jobs come before repositories."""
 
-    def __init__(self, run_as: str, full_names: t.Mapping[str, str]) -> None:
+    def __init__(self, run_as: str, full_names: t.Mapping[str, str], servers: t.Sequence[str]) -> None:
         self._run_as = run_as
         self._full_names = full_names  # of jobs, by their names in the inventory
+        self._servers = servers  # names in the inventory of jobs for several databases
         self.users: set[str] = set()
         self.secrets: list[Secret] = []
         self.repository_users: dict[str, tuple[str, ...]] = {}
@@ -136,8 +138,15 @@ class _Builder:
     def _reference(self, values: t.Any) -> t.Any:
         if not isinstance(values, dict):
             return values
-        jobs = {key: self._full_names.get(values[key], values[key]) for key in ("database", "objects") if key in values}
+        jobs = {key: self._full_name(values[key]) for key in ("database", "objects") if key in values}
         return {**values, **jobs}
+
+    def _full_name(self, name: t.Any) -> t.Any:
+        """Return the full name of a job, or of a database of one for several, that is called by its short name."""
+        for server in self._servers:
+            if str(name).startswith(f"{server}."):
+                return self._full_names[server] + str(name)[len(server) :]
+        return self._full_names.get(name, name)
 
     def repository(self, repository: Entry) -> dict[str, t.Any]:
         values = _plain(repository)

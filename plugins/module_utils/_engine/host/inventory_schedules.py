@@ -11,6 +11,8 @@ import typing as t
 from ..errors import UsageError
 from ..repository.layout import checked_job
 from .inventory_config import Entry, full_name, job_users
+from .minio_backup import KIND as MINIO
+from .set_settings import KIND as SET
 from .timing import Timing, are_same, minutes_to_look, stable_delay, timing_of
 
 LOG_FOLDER = "/var/log/lifeboat"
@@ -104,6 +106,7 @@ class _Maker:
         for key, options in (("verify", ("level", "backup", "sample")), ("copy", _COPY), ("prune", ()), ("lock", ())):
             section = _section(name, key, job.get(key), options)
             if section.get("schedule"):
+                _refuse_impossible(name, str(job.get("kind", "")), key, section)
                 given = [
                     word
                     for option in options
@@ -165,6 +168,18 @@ def _section(name: str, key: str, value: t.Any, options: t.Sequence[str]) -> Ent
         known = ", ".join((*options, "schedule"))
         raise UsageError(f"Cannot schedule {key} of {name}", f"it has {unknown[0]}", f"known are {known}")
     return value
+
+
+def _refuse_impossible(name: str, kind: str, key: str, section: Entry) -> None:
+    """Raise UsageError for what the command would refuse each time that it is due."""
+    problem = f"Cannot schedule {key} of {name}"
+    if kind == MINIO and key == "verify" and section.get("level") == "restore":
+        raise UsageError(problem, "a restore on trial would need a server of its own", "use level content")
+    if kind == SET and key == "lock":
+        raise UsageError(problem, "a set has no backups of its own", "schedule it for the members")
+    if kind == SET and key == "copy" and any(section.get(option) for option in _COPY):
+        words = f"points go where their backups are, and {', '.join(_COPY)} mean nothing for them"
+        raise UsageError(problem, words, "say that of the members")
 
 
 def _seconds(text: str) -> int:

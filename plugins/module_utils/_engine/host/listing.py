@@ -14,6 +14,8 @@ from ..repository.catalog import Backup, MergedBackup
 from ..repository.manifest import Manifest
 from ..repository.store import Store
 from .candidates import holdings
+from .member_names import checked_server_job
+from .members import members_of
 from .place import Place
 
 _SHOWN_PROBLEMS = 10  # of one copy
@@ -25,23 +27,40 @@ class Listing:
 
     rows: tuple[MergedBackup, ...]  # newest first
     unreachable: t.Mapping[str, str]  # name of the repository → why
+    jobs: tuple[str, ...] = ()  # that were looked for, in the order of their names
 
 
-def listing(places: t.Sequence[Place], job: str = "", wanted: str = "all") -> Listing:
+def listing(
+    places: t.Sequence[Place], job: str = "", wanted: str = "all", databases: t.Callable[[str], bool] | None = None
+) -> Listing:
     """Join what the repositories have of one job, or of all jobs that they know.
 
-    `wanted`: all, latest or latest_good (of each job), or an id. Raises UsageError; a repository that does not answer
-    is no error.
+    `wanted`: all, latest or latest_good (of each job), or an id. With `databases`, which says whether a database is
+    meant, the job is one for several: what is listed are the jobs of those that have backups. Raises UsageError; a
+    repository that does not answer is no error.
     """
     if wanted not in ("all", "latest", "latest_good"):
         layout.checked_id(wanted)
     unreachable: dict[str, str] = {}
     rows: list[MergedBackup] = []
-    for name in [layout.checked_job(job)] if job else _jobs(places, unreachable):
+    names = _names(places, job, databases, unreachable)
+    for name in names:
         known = holdings(name, [place for place in places if place.name not in unreachable])
         unreachable.update(known.unreachable)
         rows += _selected(known.merged(), wanted)
-    return Listing(tuple(sorted(rows, key=lambda row: (row.id, row.job), reverse=True)), unreachable)
+    return Listing(tuple(sorted(rows, key=lambda row: (row.id, row.job), reverse=True)), unreachable, tuple(names))
+
+
+def _names(
+    places: t.Sequence[Place], job: str, databases: t.Callable[[str], bool] | None, unreachable: dict[str, str]
+) -> list[str]:
+    if not job:
+        return _jobs(places, unreachable)
+    if databases is None:
+        return [layout.checked_job(job)]
+    known = members_of(checked_server_job(job), places)
+    unreachable.update(known.unreachable)
+    return sorted(name for name, database in known.databases.items() if databases(database))
 
 
 def _jobs(places: t.Sequence[Place], unreachable: dict[str, str]) -> list[str]:

@@ -10,9 +10,9 @@ import contextlib
 import dataclasses
 import typing as t
 
+from .. import clock
 from ..errors import DamagedError, LifeboatError
 from ..repository import json_document, layout
-from .backup_run import backup_ids
 from .member_names import database_of
 from .place import Place
 
@@ -45,9 +45,14 @@ def _of_place(server_job: str, place: Place, known: t.Mapping[str, str]) -> t.It
     for entry in place.store.entries(f"{layout.JOBS}{server_job}."):
         job = layout.id_of(entry.key)
         database = database_of(server_job, job)
-        if database is None or job in known or not backup_ids(place.store, job):
+        if database is None or job in known or not _has_backups(place, job):
             continue
         yield job, database or _bound_database(place, job)
+
+
+def _has_backups(place: Place, job: str) -> bool:
+    entries = place.store.entries(layout.manifests(job))
+    return any(clock.is_backup_id(layout.id_of(entry.key)) for entry in entries)
 
 
 def _bound_database(place: Place, job: str) -> str:

@@ -27,9 +27,9 @@ from .shown import Shown
 def run(job: JobSettings, places: tuple[Place, ...], options: argparse.Namespace, say: Say) -> Shown:
     """Back up, prove, copy. Raises UsageError for options that the kind of the job does not have."""
     try:
-        return _shown(_backed_up(job, places, options, say))
+        return shown(_backed_up(job, places, options, say))
     except (IncompleteError, FlaggedError) as error:
-        return _shown(error.result, error)
+        return shown(error.result, error)
 
 
 def _backed_up(job: JobSettings, places: tuple[Place, ...], options: argparse.Namespace, say: Say) -> BackupResult:
@@ -115,21 +115,22 @@ def document_of(result: BackupResult) -> Document:
     }
 
 
-def _shown(result: BackupResult, error: LifeboatError | None = None) -> Shown:
+def shown(result: BackupResult, error: LifeboatError | None = None) -> Shown:
+    """Return what a run made, for people and machines."""
     document = document_of(result)
     sizes = f"{tables.size(result.stored_bytes)} of {tables.size(result.plain_bytes)}"
-    shown = [f"{result.job}: backup {result.id}, {sizes}, {tables.duration(result.seconds)}", *_objects(result)]
+    lines = [f"{result.job}: backup {result.id}, {sizes}, {tables.duration(result.seconds)}", *_objects(result)]
     for copy in result.copies:
         words = "proved" if copy.is_proved else ("not proved" if copy.is_present else "MISSING")
-        shown.append(tables.printable(f"  {copy.repository}: {words}"))
-        shown += tables.note(copy.problem) if copy.problem else []
+        lines.append(tables.printable(f"  {copy.repository}: {words}"))
+        lines += tables.note(copy.problem) if copy.problem else []
     for flag in result.flags:
-        shown += tables.note(flag, "FLAG: ")
+        lines += tables.note(flag, "FLAG: ")
     for warning in result.warnings:
-        shown += tables.note(warning, "warning: ")
+        lines += tables.note(warning, "warning: ")
     for remark in result.statistics.get("remarks_sample", ()):
-        shown += tables.note(str(remark), "object ")
-    return Shown(document, shown, error.exit_code if error else DONE, error=error)
+        lines += tables.note(str(remark), "object ")
+    return Shown(document, lines, error.exit_code if error else DONE, error=error)
 
 
 def _objects(result: BackupResult) -> list[str]:

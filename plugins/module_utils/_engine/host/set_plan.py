@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from ..errors import LifeboatError
-from . import database_plan, minio_backup, objects_plan
+from . import database_plan, minio_backup, objects_plan, server_backup, server_command
 from .config import Config
 from .database_settings import DatabaseSettings
 from .job_settings import JobSettings
@@ -49,7 +49,9 @@ def _planned(config: Config, job: JobSettings) -> MemberPlan:
     def work() -> Document:
         try:
             places = config.places(job)
-            if isinstance(job, DatabaseSettings):
+            if isinstance(job, DatabaseSettings) and job.has_members:
+                _plan_databases(config, job)
+            elif isinstance(job, DatabaseSettings):
                 database_plan.plan(job.job(places))
             elif isinstance(job, ObjectsSettings):
                 objects_plan.plan(job.job(places), False)
@@ -63,6 +65,19 @@ def _planned(config: Config, job: JobSettings) -> MemberPlan:
         return MemberPlan(job.name, job.kind, **apart(job.run_as, job.name, work))
     except LifeboatError as error:
         return MemberPlan(job.name, job.kind, _words(error), error.remedy)
+
+
+def _plan_databases(config: Config, job: DatabaseSettings) -> None:
+    """Look at all databases of a job. Raises LifeboatError for those that a run would not back up."""
+    planned = server_backup.plan(server_command.server_job(config, job))
+    problems = [server_backup.gone_words(each) for each in planned.gone] if job.on_gone == "fail" else []
+    for each in planned.databases:
+        try:
+            database_plan.plan(planned.job.single(each.name))
+        except LifeboatError as error:
+            problems.append(_words(error))
+    if problems:
+        raise LifeboatError(f"Cannot back up {job.name}", "; ".join(problems), f"see lifeboat check {job.name}")
 
 
 def _words(error: LifeboatError) -> str:

@@ -19,7 +19,7 @@ from .job_settings import JobSettings
 from .place import Say
 from .run_as import Document, apart, as_user
 from .set_run import Speaking
-from .set_settings import SetSettings
+from .set_settings import SetSettings, owner_of
 from .shown import Shown
 
 
@@ -28,8 +28,8 @@ class Options:
     """How members are brought back."""
 
     confirm: tuple[str, ...] = ()  # names of databases, buckets, folders that may be replaced or overwritten
-    only: tuple[str, ...] = ()  # members; empty: all
-    leave_out: tuple[str, ...] = ()  # members
+    only: tuple[str, ...] = ()  # members, or single databases of them; empty: all
+    leave_out: tuple[str, ...] = ()  # the same
 
 
 # Restores a backup (its id) of a job to its own place, or only shows what that would do (True).
@@ -76,11 +76,11 @@ def plan(
     What cannot be restored is told in its step. Raises LifeboatError when there is no such point, or when a chosen
     member of it has gone.
     """
-    settings.require((*options.only, *options.leave_out))
+    settings.require((*options.only, *options.leave_out), config.jobs)
     point = as_user(
         settings.reader, settings.name, functools.partial(set_points.choose, config, settings, checked_wanted(wanted))
     )
-    chosen = _chosen(settings, point, options)
+    chosen = _chosen(config, settings, point, options)
     steps = [step(config, name, chosen[name], options.confirm, True, speaking, member) for name in chosen]
     return SetPlan(settings, point, tuple(steps), options)
 
@@ -133,11 +133,17 @@ def unfinished(planned: SetPlan, steps: t.Sequence[Step]) -> LifeboatError:
     )
 
 
-def _chosen(settings: SetSettings, point: Document, options: Options) -> dict[str, str]:
+def _chosen(config: Config, settings: SetSettings, point: Document, options: Options) -> dict[str, str]:
     """Return the backups to restore by the names of their jobs, in order. Raises LifeboatError."""
     backups = {each["job"]: each for each in point["members"]}
-    names = [name for name in settings.restore_order if not options.only or name in options.only]
-    names = [name for name in names if name not in options.leave_out]
+    parts = _parts(config, settings, backups, options.only)
+    only, leave_out = set(options.only), set(options.leave_out)
+    names = [
+        name
+        for member in settings.restore_order
+        for name in parts[member]
+        if (not only or only & {member, name}) and not leave_out & {member, name}
+    ]
     problem = f"Cannot restore point {point['id']} of {settings.name}"
     absent = [name for name in names if name not in backups]
     if absent:
@@ -150,6 +156,20 @@ def _chosen(settings: SetSettings, point: Document, options: Options) -> dict[st
     if not names:
         raise UsageError(problem, "no member is left to be restored", "choose others")
     return {checked_job(name): str(backups[name]["backup"]) for name in names}
+
+
+def _parts(
+    config: Config, settings: SetSettings, known: t.Iterable[str], only: t.Iterable[str]
+) -> dict[str, list[str]]:
+    """Return the jobs that each member has backups of, those of single databases too; of a member that the point does
+    not have, its own name."""
+    found: dict[str, list[str]] = {name: [] for name in settings.members}
+    for name in (*known, *only):
+        owner = owner_of(name, settings.members, config.jobs)
+        is_whole = name == owner and config.jobs[owner].has_members
+        if owner and not is_whole and name not in found[owner]:
+            found[owner].append(name)
+    return {name: parts or [name] for name, parts in found.items()}
 
 
 def step(

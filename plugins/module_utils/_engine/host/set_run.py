@@ -15,17 +15,16 @@ import typing as t
 
 from .. import clock
 from ..errors import DONE, IncompleteError, LifeboatError
-from ..repository import catalog
 from ..repository.recovery_point import Member, Point, Reference
 from ..steps import reached
-from . import run_command, set_references
-from .backup_run import MissingCopiesError
+from . import set_references
 from .config import Config
 from .database_settings import DatabaseSettings
 from .job_lock import job_lock
 from .job_settings import JobSettings
 from .place import Say
 from .run_as import Document, apart
+from .set_backup import backed_up
 from .set_recording import Lists, record
 from .set_settings import ReferenceSettings, SetSettings
 
@@ -36,7 +35,7 @@ Speaking = t.Callable[[], t.ContextManager[Say]]  # opens what shows progress, i
 
 @dataclasses.dataclass(frozen=True)
 class MemberOutcome:
-    """How the run of a member ended."""
+    """How a backup of a member ended: its only one, or that of one of its databases."""
 
     job: str
     kind: str
@@ -131,7 +130,7 @@ class _Running:
 
     def result(self) -> SetResult:
         begun = clock.monotonic()
-        members = tuple(self._member(name) for name in self._settings.members)
+        members = tuple(each for name in self._settings.members for each in self._outcomes(name))
         point: Point | None = None
         recorded: list[Recorded] = []
         if all(each.is_whole for each in members):
@@ -172,27 +171,29 @@ class _Running:
         except LifeboatError as error:
             return {"problem": _words(error), "exit_code": error.exit_code}
 
-    def _member(self, name: str) -> MemberOutcome:
+    def _outcomes(self, name: str) -> t.Iterator[MemberOutcome]:
+        """Run a member, and yield how each of its backups ended."""
         job = self._config.job(name)
-        answer = self._apart(job.run_as, functools.partial(_backed_up, self._config, job, self._options))
+        answer = self._apart(job.run_as, functools.partial(backed_up, self._config, job, self._options))
         reached("set.member")
-        values: dict[str, t.Any] = {key: tuple(each) if key in _LISTS else each for key, each in answer.items()}
-        outcome = MemberOutcome(name, job.kind, **values)
-        if outcome.is_whole and isinstance(job, DatabaseSettings):
-            self._collect(job)
-        return outcome
+        for found in answer.get("outcomes", [{"job": name, **answer}]):
+            values: dict[str, t.Any] = {key: tuple(each) if key in _LISTS else each for key, each in found.items()}
+            outcome = MemberOutcome(kind=job.kind, **values)
+            if outcome.is_whole:
+                self._collect(self._config.job(outcome.job))
+            yield outcome
 
-    def _collect(self, job: DatabaseSettings) -> None:
+    def _collect(self, job: JobSettings) -> None:
         """Ask a database for its keys right after it was dumped: objects are read later, so none can be too new."""
         for each in self._settings.references:
-            if each.database == job.name:
+            if each.database == job.name and isinstance(job, DatabaseSettings):
                 answer = self._apart(job.run_as, functools.partial(_collected, job, each, self._lists[each.name]))
                 found = Reference(each.name, each.database, each.objects)
                 self._references[each.name] = _with_answer(found, answer)
 
     def _compare_all(self, members: t.Mapping[str, MemberOutcome]) -> None:
         for each in self._settings.references:
-            found = self._references[each.name]
+            found = self._references.setdefault(each.name, _never_asked(each))
             if found.problem:
                 continue
             job = self._config.job(each.objects)
@@ -212,34 +213,10 @@ class _Running:
         return point, [Recorded(**each) for each in answer["recorded"]]
 
 
-def _backed_up(config: Config, job: JobSettings, options: argparse.Namespace, say: Say) -> Document:
-    """Run a member; in its own process."""
-    try:
-        shown = run_command.run(job, config.places(job), options, say)
-    except LifeboatError as failure:
-        return _ended(failure)
-    document, error = shown.document, shown.error
-    present = [each["repository"] for each in document["copies"] if each["present"]]
-    outcome = {
-        **_ended(error),
-        "backup": document["id"],
-        "is_whole": error is None or isinstance(error, MissingCopiesError),
-        "present": present,
-        "proved": [each["repository"] for each in document["copies"] if each["proved"]],
-        "lines": list(shown.lines),
-    }
-    for place in config.usable_places(job)[0]:
-        found = catalog.find(place.store, job.name, document["id"], False) if place.name in present else None
-        if found is not None and found.manifest is not None:
-            times = {name: clock.to_text(getattr(found.manifest, name)) for name in ("started", "finished")}
-            return {**outcome, **times}
-    return {**outcome, "is_whole": False, "problem": "its manifest cannot be read"}
-
-
-def _ended(error: LifeboatError | None) -> Document:
-    words = _words(error) if error is not None else ""
-    code = error.exit_code if error is not None else DONE
-    return {"exit_code": code, "problem": words}
+def _never_asked(wanted: ReferenceSettings) -> Reference:
+    """Return what is known of a reference whose database was not backed up: a job for several has let it out."""
+    problem = f"there is no backup of {wanted.database} in this point"
+    return Reference(wanted.name, wanted.database, wanted.objects, problem=problem)
 
 
 def _with_answer(found: Reference, answer: Document) -> Reference:

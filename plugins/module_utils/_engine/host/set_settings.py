@@ -12,6 +12,7 @@ import typing as t
 from ..errors import UsageError
 from .fields import Fields
 from .job_settings import JobSettings
+from .member_names import member_job
 from .notify_config import notify_from, schedule_from
 
 KIND = "set"
@@ -27,7 +28,7 @@ class ReferenceSettings:
     """Keys that a database knows, each of which must be an object of the same point."""
 
     name: str
-    database: str  # member of kind pg_database
+    database: str  # member of kind pg_database, or a database of one for several
     query: str  # SQL of one column: the keys
     objects: str  # member of kind bucket or files
     collection: str  # bucket or root that the keys lie in; empty: the only one that the backup has
@@ -48,13 +49,21 @@ class SetSettings(JobSettings):
     def reader(self) -> str:
         return self.recorder
 
-    def require(self, names: t.Sequence[str]) -> None:
-        """Raise UsageError for names that are no members."""
+    def require(self, names: t.Sequence[str], jobs: t.Mapping[str, JobSettings]) -> None:
+        """Raise UsageError for names that are neither members nor databases of one."""
         for name in names:
-            if name not in self.members:
+            if not owner_of(name, self.members, jobs):
                 raise UsageError(
                     f"Cannot choose {name}", f"set {self.name} does not have it", f"it has {', '.join(self.members)}"
                 )
+
+
+def owner_of(name: str, members: t.Sequence[str], jobs: t.Mapping[str, JobSettings]) -> str:
+    """Return the member whose backups those of a job are: itself, or the job for several databases that it is a part
+    of; empty: none."""
+    if name in members:
+        return name
+    return next((each for each in members if jobs[each].member(name) is not None), "")
 
 
 def set_from(name: str, fields: Fields, repositories: t.Collection[str]) -> SetSettings:
@@ -110,9 +119,6 @@ def _completed(found: SetSettings, jobs: t.Mapping[str, JobSettings], document: 
         if name not in jobs or isinstance(jobs[name], SetSettings):
             why = "is a set itself" if name in jobs else "is not there"
             raise document.refuse(f"{key}.members", f"names {name}, which {why}", "name jobs of other kinds")
-        if jobs[name].has_members:
-            why = "is for several databases, each with backups of its own"
-            raise document.refuse(f"{key}.members", f"names {name}, which {why}", "name jobs of single databases")
     members = [jobs[name] for name in found.members]
     repositories = _shared_repositories(found, members, document)
     _check_references(found, jobs, document)
@@ -156,11 +162,15 @@ def _restore_order(found: SetSettings, jobs: t.Mapping[str, JobSettings], docume
 def _check_references(found: SetSettings, jobs: t.Mapping[str, JobSettings], document: Fields) -> None:
     for each in found.references:
         key = f"jobs.{found.name}.references.{each.name}"
-        for name, member, kinds in (("database", each.database, ("pg_database",)), ("objects", each.objects, _OBJECTS)):
+        database = owner_of(each.database, found.members, jobs)
+        for name, member, kinds in (("database", database, ("pg_database",)), ("objects", each.objects, _OBJECTS)):
             if member not in found.members or jobs[member].kind not in kinds:
-                words = f"is {member!r}, which is no member of kind {' or '.join(kinds)}"
+                words = f"is {getattr(each, name)!r}, which is no member of kind {' or '.join(kinds)}"
                 raise document.refuse(f"{key}.{name}", words, f"the members are: {', '.join(found.members)}")
-        if found.members.index(each.database) > found.members.index(each.objects):
+        if jobs[database].has_members and each.database == database:
+            words = f"is {database}, which is for several databases"
+            raise document.refuse(f"{key}.database", words, f"name one of them, such as {member_job(database, 'shop')}")
+        if found.members.index(database) > found.members.index(each.objects):
             words = f"is {each.database}, which comes after {each.objects}"
             remedy = "name the database first in members: what is added between the two would always be missing"
             raise document.refuse(f"{key}.database", words, remedy)

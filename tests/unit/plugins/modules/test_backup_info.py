@@ -76,6 +76,20 @@ def test_the_newest_and_the_newest_good_backup_of_each_job_can_be_chosen(run, lo
     assert ids(run(backup=good.id)) == [good.id]
 
 
+def test_the_databases_of_a_server_are_found_under_their_names(run, local, site):
+    for name in ("db1-all.shop", "db1-all.my.2edb", "db1-all.test_1", "db1-shop", "db1-all.Not-.an.Escape"):
+        local.back_up(name)
+    site.back_up("db1-all.wiki")
+    end = run(job="db1-all", databases="all", exclude=["test_*"])
+    assert end["jobs"] == ["db1-all.my.2edb", "db1-all.shop", "db1-all.wiki"]
+    assert {row["job"] for row in end["backups"]} == set(end["jobs"])
+    named = run(job="db1-all", databases=["my.db", "wiki", "new"], backup=local.back_up("db1-all.wiki").id)
+    assert named["jobs"] == ["db1-all.my.2edb", "db1-all.wiki"]
+    assert [row["job"] for row in named["backups"]] == ["db1-all.wiki"]
+    assert "no job is named" in run(databases="all")["msg"]
+    assert run(job="db1-shop")["jobs"] == ["db1-shop"]
+
+
 def test_no_backup_is_an_empty_list(run, local):
     local.back_up(proved=False)
     assert run(backup="latest_good")["backups"] == []

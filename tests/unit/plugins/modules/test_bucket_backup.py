@@ -67,7 +67,7 @@ class Engine:
         if self.refusal:
             raised(self.refusal)
         source = FoundSource(None, tuple(f"bucket{number:02}" for number in range(30)), {"endpoint": "x"})
-        places = (PlaceState("local"), PlaceState("site", "Cannot read: refused"))
+        places = (PlaceState("local", is_primary=True), PlaceState("site", "Cannot read: refused"))
         return ObjectsPlan(job, source, places, "20261119T020000Z-0a1b2c", ("a note",), Estimate(**COUNTS))
 
     def back_up(self, job):

@@ -49,7 +49,7 @@ class Engine:
     def __init__(self):
         self.planned = []
         self.ran = []
-        self.states = (PlaceState("local"), PlaceState("site", "Cannot read: refused"))
+        self.states = (PlaceState("local", is_primary=True), PlaceState("site", "Cannot read: refused"))
         self.refusal = None
         self.outcome = RESULT
 

@@ -9,7 +9,11 @@ from __future__ import annotations
 import pathlib
 
 import pytest
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import GuardRefusal, MissingPartError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import (
+    GuardRefusal,
+    LifeboatError,
+    MissingPartError,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import backup_plan, place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import identity, keyring
@@ -99,4 +103,22 @@ def test_only_the_first_repository_of_a_job_must_have_its_keyring_before_the_run
     assert [state.problem for state in states] == ["", ""]
     Job.places = tuple(reversed(Job.places))
     with pytest.raises(GuardRefusal, match="none"):
+        backup_plan.states_of(Job(), "files", {})
+
+
+def test_a_repository_for_copies_is_never_planned_to_be_written_first(encrypted, plain, monkeypatch):
+    class Job:
+        name, rebind = "db1", True
+        places = (Place("copies", plain, access=Access(SECRET)), Place("first", encrypted, access=Access(SECRET)))
+
+    monkeypatch.setattr(plain, "copies_only", True)
+    states = backup_plan.states_of(Job(), "files", {})
+    assert [state.problem for state in states] == ["", ""]  # the keyring comes there with the first copy
+    assert backup_plan.primary(states).repository == "first"
+    encrypted.keys = None
+    Job.places = (Job.places[0], Place("first", encrypted))
+    with pytest.raises(GuardRefusal, match="encrypted"):  # as the run would be
+        backup_plan.states_of(Job(), "files", {})
+    Job.places = Job.places[:1]
+    with pytest.raises(LifeboatError, match="no repository works"):
         backup_plan.states_of(Job(), "files", {})

@@ -4,12 +4,25 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import types
 
 import pytest
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import UsageError
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import config, inventory_config
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import LifeboatError, UsageError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import (
+    config,
+    inventory_config,
+    set_backup,
+    set_restore,
+)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.backup_run import BackupResult, CopyResult
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.inventory_schedules import schedules
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.server_backup import (
+    Failure,
+    MemberOutcome,
+    ServerResult,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.set_references import held
 
 REPOSITORIES = {"local": {"path": "/srv/a"}, "site": {"path": "/srv/b"}, "far": {"path": "/srv/c"}}
@@ -17,6 +30,10 @@ REFERENCE = {"database": "db", "query": "SELECT object FROM paper", "objects": "
 
 
 def parsed(jobs=None, **changed):
+    return whole_config(jobs, **changed).jobs["whole"]
+
+
+def whole_config(jobs=None, **changed):
     members = {
         "etc": {"kind": "files", "roots": ["/etc/shop"], "repositories": ["site", "far", "local"]},
         "papers": {"kind": "bucket", "buckets": ["papers"], "repositories": ["local", "site"]},
@@ -25,7 +42,7 @@ def parsed(jobs=None, **changed):
     }
     whole = {"kind": "set", "members": ["etc", "db", "papers"], **changed}
     document = {"repositories": REPOSITORIES, "jobs": {"whole": whole, **members}}
-    return config.parse(json.dumps(document).encode(), "config.json").jobs["whole"]
+    return config.parse(json.dumps(document).encode(), "config.json")
 
 
 def refused(**changed):
@@ -81,6 +98,83 @@ def test_what_cannot_be_a_set_is_refused_by_name(changed, words):
     assert words in refused(**changed)
 
 
+SERVER = {"kind": "pg_database", "databases": "all", "repositories": ["local", "site"]}
+
+
+def test_all_databases_of_a_server_are_a_member_and_a_reference_names_one_of_them():
+    (found,) = parsed({"db": SERVER}, references={"a": {**REFERENCE, "database": "db.shop"}}).references
+    assert found.database == "db.shop"
+    with pytest.raises(UsageError, match="is db, which is for several databases"):
+        parsed({"db": SERVER}, references={"a": REFERENCE})
+    with pytest.raises(UsageError, match="'etc.shop', which is no member of kind pg_database"):
+        parsed({"db": SERVER}, references={"a": {**REFERENCE, "database": "etc.shop"}})
+
+
+def of_point(*jobs):
+    members = [{"job": job, "backup": f"of {job}", "present": ["local"]} for job in jobs]
+    return {"id": "20261120T020000Z-0a1b2c", "members": members}
+
+
+@pytest.mark.parametrize(
+    ("only", "leave_out", "chosen"),
+    [
+        ((), (), ["db.shop", "db.wiki", "papers", "etc"]),
+        (("db",), (), ["db.shop", "db.wiki"]),
+        (("db.wiki", "etc"), (), ["db.wiki", "etc"]),
+        ((), ("db",), ["papers", "etc"]),
+        ((), ("db.shop", "etc"), ["db.wiki", "papers"]),
+    ],
+)
+def test_databases_of_a_server_come_back_at_the_place_of_their_job_and_can_be_chosen(
+    monkeypatch, only, leave_out, chosen
+):
+    config = whole_config({"db": SERVER})
+    monkeypatch.setattr(set_restore.set_points, "choose", lambda *_a: of_point("etc", "db.shop", "db.wiki", "papers"))
+    steps = []
+    monkeypatch.setattr(set_restore, "step", lambda _config, name, *_a: steps.append(name))
+    options = set_restore.Options((), only, leave_out)
+    set_restore.plan(config, config.jobs["whole"], "latest", options, None, None)
+    assert steps == chosen
+
+
+def test_a_database_that_a_point_does_not_have_is_told(monkeypatch):
+    config = whole_config({"db": SERVER})
+    monkeypatch.setattr(set_restore.set_points, "choose", lambda *_a: of_point("etc", "db.shop", "papers"))
+    options = set_restore.Options((), ("db.wiki",))
+    with pytest.raises(LifeboatError, match="it has no db.wiki"):
+        set_restore.plan(config, config.jobs["whole"], "latest", options, None, None)
+    with pytest.raises(UsageError, match="does not have it"):
+        set_restore.plan(config, config.jobs["whole"], "latest", set_restore.Options((), ("x.wiki",)), None, None)
+
+
+@pytest.mark.parametrize("gone", [(), ("old",)])
+def test_each_database_of_a_server_is_a_member_of_the_point_and_one_that_is_gone_prevents_it(monkeypatch, gone):
+    """`shop` has no copy off site, and there was nothing to say of `wiki`."""
+    config = whole_config({"db": SERVER})
+    copies = (CopyResult("local", True, True, True), CopyResult("site", False, False, False, "away"))
+    results = [BackupResult(f"db.{name}", f"id of {name}", copies, 1, 1, 1.0, 1.0, ()) for name in ("shop", "wiki")]
+    failure = Failure("Backup is not in all of its repositories", "away", exit_code=5)
+    members = (MemberOutcome("db.shop", "shop", results[0], failure), MemberOutcome("db.wiki", "wiki", results[1]))
+    monkeypatch.setattr(set_backup.server_command, "server_job", lambda *_a: types.SimpleNamespace(on_gone="fail"))
+    monkeypatch.setattr(set_backup.server_backup, "plan", lambda _job: None)
+    result = ServerResult("db", members, gone, ("template2 is left out",), 1.0)
+    monkeypatch.setattr(set_backup.server_backup, "run", lambda _plan, _say: result)
+    places = (types.SimpleNamespace(name="local", store=None),)
+    monkeypatch.setattr(type(config), "usable_places", lambda _self, _job: (places, {}))
+    moment = dt.datetime(2026, 11, 20, tzinfo=dt.timezone.utc)
+    manifest = types.SimpleNamespace(manifest=types.SimpleNamespace(started=moment, finished=moment))
+    monkeypatch.setattr(set_backup.catalog, "find", lambda *_a: manifest)
+    outcomes = set_backup.backed_up(config, config.jobs["db"], None, None)["outcomes"]
+    assert [(each["job"], each.get("is_whole", False)) for each in outcomes] == [
+        ("db.shop", True),
+        ("db.wiki", True),
+        *((f"db.{name}", False) for name in gone),
+    ]
+    assert [each.get("present") for each in outcomes[:2]] == [["local"], ["local"]]
+    assert outcomes[0]["exit_code"] == 5 and outcomes[1]["problem"] == ""
+    assert "warning: template2 is left out" in "\n".join(outcomes[0]["lines"])
+
+
 def test_members_without_a_common_repository_are_refused():
     alone = {"kind": "files", "roots": ["/etc"], "repositories": ["far"]}
     assert "no repository in common" in refused(jobs={"etc": alone})
@@ -129,6 +223,14 @@ def test_an_inventory_names_members_as_its_jobs():
     }
 
 
+def test_an_inventory_names_a_database_of_a_member_for_several():
+    reference = {"database": "all.shop", "query": "SELECT 1", "objects": "etc"}
+    whole = {**JOBS[2], "members": ["all", "etc"], "restore_order": ["all", "etc"], "references": {"files": reference}}
+    jobs = [{"name": "all", "kind": "pg_database", "databases": "all", "run_as": "postgres"}, JOBS[1], whole]
+    found = inventory_config.host_files("host1", jobs, PLACES).document["jobs"]["host1-whole"]
+    assert found["references"]["files"]["database"] == "host1-all.shop"
+
+
 def test_an_inventory_names_the_server_of_a_job_at_its_own_level():
     server = {"name": "server", "kind": "minio", "endpoint_url": "https://minio.example.com", "access_key": "a"}
     found = inventory_config.host_files("host1", [{**server, "secret_key": "s"}], PLACES)
@@ -146,6 +248,21 @@ def test_a_set_is_scheduled_for_whoever_can_work_for_all_members():
     assert found["host1-whole.prune"] == ("root", ("prune", "host1-whole"))
     alone = [*JOBS[1:2], {**JOBS[2], "members": ["etc"]}]
     assert {each.user for each in schedules("host1", alone)} == {"lifeboat"}
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        ({"kind": "minio", "verify": {"schedule": "weekly", "level": "restore"}}, "server of its own"),
+        ({"kind": "set", "members": ["db"], "lock": "daily"}, "no backups of its own"),
+        ({"kind": "set", "members": ["db"], "copy": {"schedule": "daily", "tier": "weekly"}}, "mean nothing for them"),
+    ],
+)
+def test_what_the_command_would_refuse_each_time_is_not_scheduled(job, words):
+    with pytest.raises(UsageError, match=words):
+        schedules("host1", [JOBS[0], {"name": "x", **job}])
+    good = {key: "daily" if key in ("verify", "copy") else value for key, value in job.items() if key != "lock"}
+    assert schedules("host1", [JOBS[0], {"name": "x", **good}]) is not None
 
 
 @pytest.mark.parametrize(
