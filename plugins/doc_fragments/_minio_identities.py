@@ -11,8 +11,8 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 requirements:
   - cryptography
-  - cryptography 44 with OpenSSL 3.2, or argon2-cffi, wherever the server answers with secrets (access keys, disabled
-    groups, and the removal of users and policies)
+  - cryptography 44 with OpenSSL 3.2, or argon2-cffi, wherever the server answers encrypted (access keys, lists of
+    users, who has a policy, disabled groups, and the removal of users and policies)
 notes:
   - The libraries are needed on the host that runs the task. Where that host does not have them, delegate the task to
     one that has, such as the controller.

@@ -101,6 +101,7 @@ options:
     type: bool
     default: false
 seealso:
+  - module: lifeboat.recovery.backup_keyring_info
   - module: lifeboat.recovery.backup_recovery_key
 """
 

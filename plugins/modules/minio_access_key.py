@@ -96,6 +96,7 @@ options:
     choices: [present, absent]
     default: present
 seealso:
+  - module: lifeboat.recovery.minio_access_key_info
   - module: lifeboat.recovery.minio_user
   - module: lifeboat.recovery.minio_policy
 """

@@ -65,6 +65,7 @@ options:
     choices: [present, absent]
     default: present
 seealso:
+  - module: lifeboat.recovery.minio_group_info
   - module: lifeboat.recovery.minio_policy
   - module: lifeboat.recovery.minio_user
 """

@@ -52,6 +52,7 @@ options:
     choices: [present, absent]
     default: present
 seealso:
+  - module: lifeboat.recovery.minio_policy_info
   - module: lifeboat.recovery.minio_user
   - module: lifeboat.recovery.minio_group
   - module: lifeboat.recovery.minio_access_key

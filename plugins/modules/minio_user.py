@@ -69,6 +69,7 @@ options:
     choices: [present, absent]
     default: present
 seealso:
+  - module: lifeboat.recovery.minio_user_info
   - module: lifeboat.recovery.minio_policy
   - module: lifeboat.recovery.minio_group
   - module: lifeboat.recovery.minio_access_key

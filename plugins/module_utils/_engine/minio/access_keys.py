@@ -65,7 +65,7 @@ class PresentKey:
 
     def result(self) -> dict[str, t.Any]:
         """Return the access key as it would be after the plan, without its secret."""
-        return {"key_id": self.key_id, **_described(self.after)}
+        return {"key_id": self.key_id, **described(self.after)}
 
     def apply(self, api: IdentityApi) -> dict[str, t.Any]:
         """Write what differs, read it back, and prove a secret that was written. Raises LifeboatError.
@@ -249,7 +249,8 @@ def _same(one: AccessKey, other: AccessKey) -> bool:
     return _means_same(one, other) and dataclasses.replace(one, policy=None) == dataclasses.replace(other, policy=None)
 
 
-def _described(key: AccessKey) -> dict[str, t.Any]:
+def described(key: AccessKey) -> dict[str, t.Any]:
+    """Return an access key as results of tasks show it, which is without its secret."""
     return {
         "user": key.user,
         "status": "enabled" if key.is_enabled else "disabled",
@@ -261,4 +262,4 @@ def _described(key: AccessKey) -> dict[str, t.Any]:
 
 
 def _shown(key: AccessKey) -> dict[str, t.Any]:
-    return {"state": "present", **_described(key)}
+    return {"state": "present", **described(key)}

@@ -102,6 +102,16 @@ class AdminClient:
         """Ask for a JSON object that holds no secrets. Raises AdminError."""
         return _json(problem, self.send(problem, "GET", verb, query))
 
+    def names(self, problem: str, verb: str) -> list[str]:
+        """Ask for a JSON list of names; `null` is an empty one. Raises AdminError."""
+        try:
+            answer = json.loads(self.send(problem, "GET", verb) or b"null") or []
+        except ValueError:
+            answer = None
+        if not isinstance(answer, list) or not all(isinstance(each, str) for each in answer):
+            raise AdminError(problem, http.client.OK, failure.BAD_ANSWER, "the answer is no list of names")
+        return answer
+
     def secret_document(self, problem: str, verb: str, query: Query = ()) -> dict[str, t.Any]:
         """Ask for a JSON object that comes encrypted. Raises AdminError, MissingPartError, DamagedError."""
         return _json(problem, admin_cipher.decrypted(self._source().secret_key, self.send(problem, "GET", verb, query)))

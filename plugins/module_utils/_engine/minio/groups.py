@@ -48,7 +48,7 @@ class PresentGroup:
             *identity_plan.missing_warnings("user", self.missing_members),
             *identity_plan.missing_warnings("policy", self.missing_policies),
         ]
-        return {"group": self.name, **_described(self.after), "warnings": warnings}
+        return {"group": self.name, **described(self.after), "warnings": warnings}
 
     def apply(self, api: IdentityApi) -> dict[str, t.Any]:
         """Write what differs, and read it back. Raises LifeboatError.
@@ -75,7 +75,7 @@ class PresentGroup:
             api.set_group_status(self.name, False)
         self._write_members(api, before)
         found = read_back(problem, lambda: api.group(self.name), lambda found: found == self.after)
-        return _described(found or self.after)
+        return described(found or self.after)
 
     def _write_members(self, api: IdentityApi, before: Group) -> None:
         gone = [name for name in before.members if name not in self.after.members]
@@ -162,7 +162,8 @@ def plan_absent(api: IdentityApi, name: str) -> AbsentGroup:
     return AbsentGroup(name, api.group(name))
 
 
-def _described(group: Group) -> dict[str, t.Any]:
+def described(group: Group) -> dict[str, t.Any]:
+    """Return a group as results of tasks show it."""
     return {
         "status": "enabled" if group.is_enabled else "disabled",
         "members": list(group.members),
@@ -171,4 +172,4 @@ def _described(group: Group) -> dict[str, t.Any]:
 
 
 def _shown(group: Group | None) -> dict[str, t.Any]:
-    return ABSENT if group is None else {"state": "present", **_described(group)}
+    return ABSENT if group is None else {"state": "present", **described(group)}

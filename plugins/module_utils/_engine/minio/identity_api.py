@@ -118,7 +118,12 @@ class IdentityApi:
         found = self._found(_NO_USER, lambda: self._admin.document(f"Cannot look at user {name}", "user-info", query))
         if found is None:
             return None
-        return User(found.get("status") == "enabled", _names(found.get("policyName")), _sorted(found.get("memberOf")))
+        return _user(found)
+
+    def users_by_name(self) -> dict[str, User]:
+        """Return all users but root by their names, in one request."""
+        found = self._admin.secret_document("Cannot list the users", "list-users")
+        return {name: _user(found[name]) for name in sorted(found)}
 
     def write_user(self, name: str, secret: str, is_enabled: bool) -> None:
         """Create a user, or set the secret and the status of one; its policies stay."""
@@ -145,6 +150,9 @@ class IdentityApi:
         policies = _names(found.get("policy")) if is_enabled else self._policies_of_disabled(name)
         return Group(is_enabled, _sorted(found.get("members")), policies)
 
+    def group_names(self) -> tuple[str, ...]:
+        return _sorted(self._admin.names("Cannot list the groups", "groups"))
+
     def _policies_of_disabled(self, name: str) -> tuple[str, ...]:
         # Such a group does not show them itself.
         found = self._entities(f"Cannot read the policies of group {name}", "group", name)
@@ -168,6 +176,11 @@ class IdentityApi:
         problem, query = f"Cannot read policy {name}", (("name", name), ("v", "2"))
         found = self._found(_NO_POLICY, lambda: self._admin.document(problem, "info-canned-policy", query))
         return None if found is None else dict(found.get("Policy") or {})
+
+    def policies_by_name(self) -> dict[str, Document]:
+        """Return all policies by their names, in one request."""
+        found = self._admin.document("Cannot list the policies", "list-canned-policies")
+        return {name: dict(found[name] or {}) for name in sorted(found)}
 
     def write_policy(self, name: str, document: Document) -> None:
         body = json.dumps(document).encode("utf-8")
@@ -225,6 +238,13 @@ class IdentityApi:
         found = self._admin.secret_document(f"Cannot list the access keys of {user}", "list-service-accounts", query)
         return _sorted(str(each["accessKey"]) for each in found.get("accounts") or ())
 
+    def key_names(self) -> tuple[str, ...]:
+        """Return the access keys of all users."""
+        query = (("listType", "svcacc-only"), ("all", "true"))
+        found = self._admin.secret_document("Cannot list the access keys", "list-access-keys-bulk", query)
+        accounts = (each for of_user in found.values() for each in of_user.get("serviceAccounts") or ())
+        return _sorted(str(each["accessKey"]) for each in accounts)
+
     def create_key(self, name: str, secret: str, key: AccessKey) -> None:
         fields: dict[str, t.Any] = {"targetUser": key.user, "accessKey": name, "secretKey": secret}
         wanted = {"policy": key.policy, "name": key.label, "description": key.description}
@@ -278,6 +298,10 @@ def read_back(problem: str, read: t.Callable[[], F], is_as_wanted: t.Callable[[F
         f"the server accepted it without an error, but what it keeps is {found}",
         "look whether somebody else changes it at the same time, and leave out what this server does not support",
     )
+
+
+def _user(found: t.Mapping[str, t.Any]) -> User:
+    return User(found.get("status") == "enabled", _names(found.get("policyName")), _sorted(found.get("memberOf")))
 
 
 def _status(is_enabled: bool) -> str:

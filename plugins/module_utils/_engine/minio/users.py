@@ -52,7 +52,7 @@ class PresentUser:
     def result(self) -> dict[str, t.Any]:
         """Return the user as it would be after the plan."""
         warnings = [*self.warnings, *identity_plan.missing_warnings("policy", self.missing_policies)]
-        return {"user": self.name, **_described(self.after), "warnings": warnings}
+        return {"user": self.name, **described(self.after), "warnings": warnings}
 
     def apply(self, api: IdentityApi) -> dict[str, t.Any]:
         """Write what differs, read it back, and prove a secret that was written. Raises LifeboatError.
@@ -75,7 +75,7 @@ class PresentUser:
         found = read_back(problem, lambda: api.user(self.name), lambda found: found == self.after)
         if self.secret and self.after.is_enabled:
             prove(api, self.name, self.secret)
-        return _described(found or self.after)
+        return described(found or self.after)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +186,8 @@ def _without(names: t.Collection[str], others: t.Collection[str]) -> tuple[str, 
     return tuple(name for name in names if name not in others)
 
 
-def _described(user: User) -> dict[str, t.Any]:
+def described(user: User) -> dict[str, t.Any]:
+    """Return a user as results of tasks show it."""
     return {
         "status": "enabled" if user.is_enabled else "disabled",
         "policies": list(user.policies),
@@ -195,6 +196,6 @@ def _described(user: User) -> dict[str, t.Any]:
 
 
 def _shown(user: User) -> dict[str, t.Any]:
-    shown = _described(user)
+    shown = described(user)
     del shown["groups"]  # they are the groups' business
     return {"state": "present", **shown}

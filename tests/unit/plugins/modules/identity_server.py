@@ -55,6 +55,9 @@ class IdentityServer:
         groups = tuple(sorted(each for each, group in self.groups.items() if name in group.members))
         return found and dataclasses.replace(found, groups=groups)
 
+    def users_by_name(self):
+        return {name: self.user(name) for name in sorted(self.users)}
+
     def write_user(self, name, secret, is_enabled):
         def work():
             self.users[name] = dataclasses.replace(self.users.get(name, User()), is_enabled=is_enabled)
@@ -72,6 +75,9 @@ class IdentityServer:
     def group(self, name):
         return self.groups.get(name)
 
+    def group_names(self):
+        return tuple(sorted(self.groups))
+
     def change_members(self, group, members, is_removal):
         found = self.groups.get(group, Group())
         if is_removal and not members:
@@ -87,6 +93,9 @@ class IdentityServer:
 
     def policy(self, name):
         return self.policies.get(name)
+
+    def policies_by_name(self):
+        return dict(sorted(self.policies.items()))
 
     def write_policy(self, name, document):
         self._write(f"write policy {name}", lambda: self.policies.update({name: document}))
@@ -120,6 +129,9 @@ class IdentityServer:
 
     def keys_of(self, user):
         return tuple(sorted(name for name, key in self.keys.items() if key.user == user))
+
+    def key_names(self):
+        return tuple(sorted(self.keys))
 
     def create_key(self, name, secret, key):
         self._write(

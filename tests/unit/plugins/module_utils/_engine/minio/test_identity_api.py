@@ -241,3 +241,38 @@ def test_what_is_written_late_is_read_back_and_what_is_not_kept_is_told(monkeypa
     assert read_back("Cannot do it", lambda: next(answers), lambda found: found == 3) == 3
     with pytest.raises(LifeboatError, match="what it keeps is 0"):
         read_back("Cannot do it", lambda: 0, bool)
+
+
+def test_all_users_come_in_one_request(server, api):
+    shop = {"policyName": "readonly,shop", "status": "enabled", "memberOf": ["staff"]}
+    server.answers["list-users"] = sealed({"shop": shop, "anna": {"status": "disabled"}})
+    assert list(api.users_by_name().items()) == [
+        ("anna", User(False)),
+        ("shop", User(True, ("readonly", "shop"), ("staff",))),
+    ]
+
+
+def test_all_policies_come_in_one_request(server, api):
+    server.answers["list-canned-policies"] = plain({"shop": {"Version": "2012-10-17"}, "none": None})
+    assert api.policies_by_name() == {"none": {}, "shop": {"Version": "2012-10-17"}}
+
+
+@pytest.mark.parametrize(("answer", "names"), [(b"null", ()), (b'["staff", "guests"]', ("guests", "staff"))])
+def test_the_groups_are_listed(server, api, answer, names):
+    server.answers["groups"] = (200, answer)
+    assert api.group_names() == names
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b'{"a": 1}', b"[1]"])
+def test_what_is_no_list_of_groups_is_refused(server, api, answer):
+    server.answers["groups"] = (200, answer)
+    with pytest.raises(AdminError, match="no list of names"):
+        api.group_names()
+
+
+def test_the_access_keys_of_all_users_are_listed(server, api):
+    accounts = [{"accessKey": "shop-2"}, {"accessKey": "shop-1"}]
+    found = {"shop": {"serviceAccounts": accounts}, "anna": {"serviceAccounts": None}}
+    server.answers["list-access-keys-bulk"] = sealed(found)
+    assert api.key_names() == ("shop-1", "shop-2")
+    assert server.seen[-1][2] == {"listType": "svcacc-only", "all": "true"}
