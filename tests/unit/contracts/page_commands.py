@@ -24,6 +24,7 @@ from ansible_collections.lifeboat.recovery.tests.unit.contracts import collectio
 LIFEBOAT = ("lifeboat", "/usr/local/bin/lifeboat")
 # Imported when they are asked: ansible-test, which shall collect the tests, hides all of Ansible but module_utils.
 _ANSIBLE = {
+    "ansible": ("ansible.cli.adhoc", "AdHocCLI"),
     "ansible-doc": ("ansible.cli.doc", "DocCLI"),
     "ansible-galaxy": ("ansible.cli.galaxy", "GalaxyCLI"),
     "ansible-inventory": ("ansible.cli.inventory", "InventoryCLI"),
@@ -31,8 +32,8 @@ _ANSIBLE = {
 }
 # Programs that everybody has: the shell has read their lines, and nobody here knows more of them.
 ORDINARY = frozenset(
-    ("apt-get", "cat", "cd", "chmod", "git", "grep", "less", "ls", "mkdir", "pg_restore", "pip", "printf", "psql")
-    + ("sha256sum", "systemctl", "tail", "tar", "zstd")
+    ("apt-get", "cat", "cd", "chmod", "export", "git", "grep", "less", "ls", "mkdir", "pg_restore", "pip", "printf")
+    + ("psql", "read", "sha256sum", "systemctl", "tail", "tar", "zstd")
 )
 _CRON_LINE = re.compile(r"((?:[\d*/,-]+\s+){4}[\w*/,-]+)\s+([a-z]\w*)\s+(\S.*)")
 _HIDDEN = re.compile(r"(?:(?:sudo )?(?:lifeboat|ansible-playbook|make|python3) \w)")
@@ -183,4 +184,5 @@ def _names_of(extra: t.Sequence[str]) -> t.Iterator[str]:
         if text.startswith(("{", "[")):
             yield from yaml.safe_load(text) if "'" in text else json.loads(text)
         else:
-            yield from (word.partition("=")[0] for word in shlex.split(text))
+            # Ansible's own reader: a value may be an expression with blanks.
+            yield from importlib.import_module("ansible.parsing.splitter").parse_kv(text)
