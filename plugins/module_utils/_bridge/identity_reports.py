@@ -19,9 +19,7 @@ from .options import Spec
 LIMIT: Spec = {"limit": {"type": "int", "default": 1000}}
 
 
-def listed(
-    params: t.Mapping[str, t.Any], what: str, read: t.Callable[[IdentityApi, int], Listing]
-) -> dict[str, t.Any]:
+def listed(params: t.Mapping[str, t.Any], what: str, read: t.Callable[[IdentityApi, int], Listing]) -> dict[str, t.Any]:
     """Return the rows that `read` finds under `what`, and how many there are. Raises LifeboatError."""
     limit = params["limit"]
     if limit < 0:
