@@ -28,9 +28,10 @@ from run import variables
 _DAEMON_START_S = 60.0
 _DAEMON_STOP_S = 30.0
 _SCENARIOS = CHECKOUT / "extensions" / "molecule"
-# A server with every option, upgrade and removal (scenarios of other roles use it with its defaults), and the
-# inventories that the collection shows, from bare hosts.
-LONG = frozenset(("minio_server", "single_host", "two_sites"))
+# A server with every option, upgrade and removal (scenarios of other roles use it with its defaults), the roles of
+# recoveries each alone, and the inventories that the collection shows, from bare hosts.
+_RECOVERIES = frozenset(("application_control", "bucket_recovery", "postgres_recovery", "repository_copy"))
+LONG = _RECOVERIES | {"minio_server", "single_host", "two_sites"}
 _MEASURED = re.compile(r"From bare hosts to the first proved backup: [0-9.]+ s")
 
 

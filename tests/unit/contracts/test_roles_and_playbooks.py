@@ -54,15 +54,8 @@ def _page_problems(role: pathlib.Path, options: t.Iterable[str]) -> list[str]:
     return problems
 
 
-# What a schedule runs is made by the agent: one scenario sets both up, and waits for cron and timers. What belongs to
-# recoveries is at work where disasters happen.
-TOGETHER = {
-    "application_control": "two_sites",
-    "backup_schedule": "backup_agent",
-    "bucket_recovery": "two_sites",
-    "postgres_recovery": "two_sites",
-    "repository_copy": "two_sites",
-}
+# What a schedule runs is made by the agent: one scenario sets both up, and waits for cron and timers.
+TOGETHER = {"backup_schedule": "backup_agent"}
 
 
 def scenario_problems(root: pathlib.Path, role: str) -> list[str]:
