@@ -46,7 +46,8 @@ _LONG: dict[str, t.Any] = {"database": "long", "compression": "none", "wait_s": 
 
 
 def of_share(steps: t.Sequence[str], share: int, shares: int) -> t.Sequence[str]:
-    chosen = steps[share::shares]
+    # In one piece: neighbours leave the same state more often than others do.
+    chosen = steps[len(steps) * share // shares : len(steps) * (share + 1) // shares]
     if not chosen:
         raise AssertionError("a share without steps tests nothing")
     return chosen

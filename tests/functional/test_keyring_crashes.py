@@ -20,6 +20,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     WrongSecretError,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.keys import Keys
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream.encryption import EpochKey
 from ansible_collections.lifeboat.recovery.tests.functional.crash_driver import Order
 from ansible_collections.lifeboat.recovery.tests.functional.crash_states import Recovered, copy_of, state_of
 from ansible_collections.lifeboat.recovery.tests.functional.fault_fixtures import Driver, Ended, Site
@@ -77,19 +78,14 @@ class Holder:
         return tuple(copy_of(self.lab, site) for site in self.first)
 
     def opened(self, site: Site) -> Keys | None:
-        """Return the keys that the old secret or the new one opens, which must be all; None where there is none."""
+        """Return all keys, each of which the old secret or the new one must open; None where there is none."""
         secrets = [organisation_secret.from_text(text, "a test") for text in (self.old, self.new)]
-        found = [
-            next((each.opened(secret) for secret in secrets if each.opened(secret)), None)
-            for each in keyring.epochs(site.store)
-        ]
-        assert all(found), "a key opens with neither secret"
-        for secret in secrets:
-            try:
-                return keyring.read(site.store, Access(secret)) if found else None
-            except WrongSecretError:
-                continue
-        raise AssertionError("no secret opens anything")
+        keys = []
+        for each in keyring.epochs(site.store):
+            opened = each.opened(secrets[0]) or each.opened(secrets[1])
+            assert opened, f"epoch {each.epoch} opens with neither secret"
+            keys.append(EpochKey(each.keyring, each.epoch, opened.secret))
+        return Keys(keys[0].keyring, tuple(keys)) if keys else None
 
     def look_at(self, site: Site, step: str) -> None:
         site.documents("")
