@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import typing as t
 
@@ -82,7 +81,7 @@ class MirrorBench(Bench):
             "to": bucket,
             "threads": self.options.threads,
         }
-        return objects._measured([sys.executable, __file__, "--work", json.dumps(order)], dict(os.environ))
+        return objects._measured(*objects.client(__file__, order))
 
 
 def _mirror(order: t.Mapping[str, t.Any]) -> None:

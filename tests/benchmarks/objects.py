@@ -93,6 +93,7 @@ class Bench:
         )
         self.source, self.target = source, target
         self.peers = Peers(source, target, self.folder)
+        _measured(*client(__file__, self._order("start")))
         self.place = f"two MinIO on loopback, data on {'tmpfs' if is_tmpfs else 'DISK'}{', TLS' if tls else ''}"
         return self
 
@@ -225,16 +226,16 @@ class Bench:
     # Clients
 
     def _lifeboat(self, use_case: str, repository: str, to: str = "", is_encrypted: bool = False) -> Measured:
-        order = {
+        order = {**self._order(use_case), "repository": repository, "to": to, "is_encrypted": is_encrypted}
+        return _measured(*client(__file__, order))
+
+    def _order(self, use_case: str) -> dict[str, t.Any]:
+        return {
             "use_case": use_case,
             "job": f"bench-{os.getpid()}",  # no other benchmark on this host has this one
             "source": _login(self.source),
             "target": _login(self.target),
-            "repository": repository,
-            "to": to,
-            "is_encrypted": is_encrypted,
         }
-        return _measured([sys.executable, __file__, "--work", json.dumps(order)], dict(os.environ))
 
     def _rclone(self, source: str, bucket: str, tuning: t.Sequence[str] = ()) -> Measured:
         from peers import RCLONE_TUNED
@@ -292,17 +293,21 @@ class Bench:
         self._fill("data", ((_key(number), size) for number in range(self.options.keys)))
 
     def _fill(self, bucket: str, objects: t.Iterable[tuple[str, int]], make: bool = True) -> None:
-        client = _client(self.source)
+        """Write objects; a process does that whose memory is not taken for that of the clients, which begin as copies
+        of this one.
+        """
         if make:
-            client.create_bucket(bucket)
-
-        def put(each: tuple[str, int]) -> None:
-            key, size = each
-            client.put_object(bucket, key, hashlib.shake_128(f"{key} {size}".encode()).digest(size))
-
-        with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-            for _done in pool.map(put, objects):
-                pass
+            _client(self.source).create_bucket(bucket)
+        pid = os.fork()
+        if not pid:
+            status = 1
+            try:
+                _put_all(_client(self.source), bucket, objects)
+                status = 0
+            finally:
+                os._exit(status)
+        if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+            raise SystemExit(f"the bucket {bucket} could not be filled")
 
     # Results
 
@@ -335,6 +340,16 @@ class Bench:
         print(f"  {ours}: {found:.2f} x the CPU of {best} (target {target}: {word})")
 
 
+def _put_all(client: t.Any, bucket: str, objects: t.Iterable[tuple[str, int]]) -> None:
+    def put(each: tuple[str, int]) -> None:
+        key, size = each
+        client.put_object(bucket, key, hashlib.shake_128(f"{key} {size}".encode()).digest(size))
+
+    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+        for _done in pool.map(put, objects):
+            pass
+
+
 def _key(number: int) -> str:
     return f"2026/{number // 3000 % 12 + 1:02d}/{number // 100 % 30 + 1:02d}/object-{number:09d}"
 
@@ -355,6 +370,13 @@ def _measured(argv: t.Sequence[str], environment: t.Mapping[str, str]) -> Measur
             said.seek(0)
             raise SystemExit(f"{argv[0]} failed: {said.read()[-2000:].decode('utf-8', 'replace')}")
     return Measured(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+def client(program: str, order: t.Mapping[str, t.Any]) -> tuple[list[str], dict[str, str]]:
+    """Return command line and environment of a client of ours, which starts from bytecode as an installed one does."""
+    folder = Path(tempfile.gettempdir(), f"lifeboat-bench-bytecode-{os.getuid()}")
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder), "PYTHONDONTWRITEBYTECODE": ""}
+    return [sys.executable, program, "--work", json.dumps(order)], environment
 
 
 def _login(server: t.Any) -> dict[str, str]:
@@ -394,6 +416,8 @@ def _work(order: t.Mapping[str, t.Any]) -> None:
     from _engine.repository.keys import Keys
     from _engine.stream.encryption import EpochKey
 
+    if order["use_case"] == "start":
+        return
     place = Place("site", BucketStore(target, order["repository"]))
     if order["is_encrypted"]:
         place.store.keys = Keys("bench", (EpochKey("bench", "1", bytes(range(32))),))
