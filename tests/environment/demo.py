@@ -37,7 +37,7 @@ from servers import MinioServer, PostgresServer, Server
 _INVENTORY = CHECKOUT / "inventories" / "demo" / "hosts.yml"
 _INVOICES_AFTER_BACKUP = 25
 _LOG_TAIL_LINES = 60
-_WIDTH = 88
+_WIDTH = 94
 _DAMAGE = """
 UPDATE billing.invoice_line SET price = price * 100 WHERE invoice % 3 = 0;
 DELETE FROM documents.preview WHERE key < '2022';
@@ -127,10 +127,14 @@ def _stage(folder: Path, major: int) -> Stage:
     )
 
 
-def _run_playbook(stage: Stage, name: str, variables: t.Mapping[str, str] | None = None, *, expect: int = 0) -> str:
-    """Run a playbook of the collection and return what it said. Raises DemoError with the end of that.
+@contextlib.contextmanager
+def _beside(
+    stage: Stage, name: str, variables: t.Mapping[str, str] | None = None, *, expect: int = 0
+) -> t.Iterator[Path]:
+    """Run a playbook of the collection beside the block, and yield its log, which is whole after the block.
 
-    `expect`: the exit code that it must have. Secrets travel in the environment only.
+    `expect`: the exit code that it must have. Secrets travel in the environment only. Raises DemoError with the end of
+    the log.
     """
     log = stage.folder / "logs" / f"{len(list((stage.folder / 'logs').iterdir())) + 1:02d}-{name}.log"
     command = ["ansible-playbook", f"lifeboat.recovery.{name}", "-i", _INVENTORY, "-e", json.dumps(variables or {})]
@@ -147,12 +151,22 @@ def _run_playbook(stage: Stage, name: str, variables: t.Mapping[str, str] | None
     with GuardedProcess(
         command, log=log, environment=environment, cwd=stage.folder, stop_signal=signal.SIGINT, grace_s=8.0
     ) as process:
+        yield log
         status = process.wait()
-    said = log.read_text(encoding="utf-8", errors="replace")
     if status != expect:
-        end = "\n".join(said.splitlines()[-_LOG_TAIL_LINES:])
+        end = "\n".join(_said(log).splitlines()[-_LOG_TAIL_LINES:])
         raise DemoError(f"{shlex.join(map(str, command))}\nended with {status}, not {expect}. It said:\n{end}")
-    return said
+
+
+def _run_playbook(stage: Stage, name: str, variables: t.Mapping[str, str] | None = None, *, expect: int = 0) -> str:
+    """Run a playbook of the collection and return what it said. For the rest see `_beside`."""
+    with _beside(stage, name, variables, expect=expect) as log:
+        pass
+    return _said(log)
+
+
+def _said(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")
 
 
 def _state(stage: Stage) -> comparison.State:
@@ -166,21 +180,20 @@ def _play(stage: Stage, phases: Phases, pool: concurrent.futures.Executor) -> bo
     """Play everything from the empty servers to the comparison, and say whether all came back."""
     postgres = stage.postgres
     filling = pool.submit(application.fill_database, postgres)
-    with phases("site", "Make buckets, repositories and their keyring: lifeboat.recovery.site"):
+    with phases("site", "Make buckets, repositories and their keyring: playbook site"):
         _run_playbook(stage, "site")
-    with phases("keys", "Verify the code of the recovery key, which is printed: lifeboat.recovery.recovery_key"):
-        _run_playbook(stage, "recovery_key", {"lifeboat_recovery_code_file": str(stage.folder / "recovery-code")})
-    with phases("fill", f"Fill the application: database and {application.DOCUMENTS:,} PDF and PNG objects"):
+    about = f"Verify the printed recovery code: recovery_key. Fill in {application.DOCUMENTS:,} PDF and PNG objects"
+    code = {"lifeboat_recovery_code_file": str(stage.folder / "recovery-code")}
+    with phases("fill", about), _beside(stage, "recovery_key", code):
         object_bytes = application.fill_bucket(stage.site)
         filling.result()
         before = _state(stage)
-    with phases("backup", "Back up, encrypted, to a local directory and off-site: lifeboat.recovery.backup"):
+    about = "Back up, encrypted, to a local directory and off-site: backup. Mirror the bucket: mirror"
+    with phases("backup", about), _beside(stage, "mirror"):
         _run_playbook(stage, "backup")
         data = stage.folder / "backups" / "data" / "demo-archive"
         stored = sum(path.stat().st_size for path in data.rglob("*") if path.is_file())
-    with phases("mirror", "Mirror the bucket off-site: lifeboat.recovery.mirror"):
-        _run_playbook(stage, "mirror")
-    with phases("verify", "Prove the off-site copy by restoring it on trial: lifeboat.recovery.verify"):
+    with phases("verify", "Prove the off-site copy by restoring it on trial: verify"):
         _run_playbook(stage, "verify", {"lifeboat_level": "restore", "lifeboat_repository": "offsite"})
     with phases("damage", "Work goes on; then tables and objects are damaged, database and local backups deleted"):
         application.work_on(postgres, _INVOICES_AFTER_BACKUP)
@@ -190,35 +203,34 @@ def _play(stage: Stage, phases: Phases, pool: concurrent.futures.Executor) -> bo
         damaged = _state(stage)
         postgres.sql(f"DROP DATABASE {application.DATABASE} WITH (FORCE)")
         shutil.rmtree(stage.folder / "backups")
-    with phases("refuse", "Mirror again: refused, for so many objects are hardly gone on purpose"):
-        said = _run_playbook(stage, "mirror", expect=2)
-        _require("mass_delete" in said, "the mirror did not refuse to follow")
     recovery = "dr.database_corruption"
-    with phases("plan", f"See the plan, which waits for a confirmation: lifeboat.recovery.{recovery}"):
-        said = _run_playbook(stage, recovery, {"lifeboat_failed_at": failed_at}, expect=2)
+    about = f"See the plan, which waits for a confirmation: {recovery}. So much gone? mirror refuses"
+    with phases("plan", about):
+        with _beside(stage, "mirror", expect=2) as mirror:
+            said = _run_playbook(stage, recovery, {"lifeboat_failed_at": failed_at}, expect=2)
         _require("lifeboat_confirm=archive" in said, "the playbook did not ask for the confirmation")
-    with phases("recover", f"Recover: lifeboat.recovery.{recovery}"):
-        confirmed = {"lifeboat_failed_at": failed_at, "lifeboat_confirm": application.DATABASE}
-        _run_playbook(stage, recovery, confirmed)
+        _require("mass_delete" in _said(mirror), "the mirror did not refuse to follow")
+    confirmed = {"lifeboat_failed_at": failed_at, "lifeboat_confirm": application.DATABASE}
     bucket = {"lifeboat_job": "documents", "lifeboat_confirm": application.BUCKET}
-    with phases("objects", "Get objects back that were deleted and overwritten: lifeboat.recovery.restore"):
-        _run_playbook(stage, "restore", bucket)
+    about = f"Recover the database: {recovery}. Get lost objects back: restore"
+    with phases("recover", about), _beside(stage, "restore", bucket):
+        _run_playbook(stage, recovery, confirmed)
     with phases("compare", "Compare every row and object by SQL and boto3"):
         recovered = _state(stage)
         rows = comparison.compare(before, damaged, recovered)
     with phases("again", "Recover again: nothing to do, nothing changes"):
-        said = _run_playbook(stage, recovery, confirmed)
+        with _beside(stage, "restore", bucket) as objects:
+            said = _run_playbook(stage, recovery, confirmed)
         _require(re.search(r"changed=0\b", said) is not None, "the second run changed something")
-        said = _run_playbook(stage, "restore", bucket)
+        said = _said(objects)
         _require(re.search(r"changed=0\b", said) is not None, "the second restore of objects changed something")
         _require(_state(stage) == recovered, "the second run changed the data")
-    with phases("copy", "Make the local repository again, and bring it what it lacks: lifeboat.recovery.copy"):
+    about = "Make the local repository again, and bring it what it lacks: copy. Compare the mirror: mirror"
+    with phases("copy", about), _beside(stage, "mirror", {"lifeboat_verify": "yes"}):
         _run_playbook(stage, "copy", {"lifeboat_make": "local", "ansible_become": "false"})
-    with phases("prune", "Remove the backup from before the damage, as keep says: lifeboat.recovery.prune"):
+    with phases("prune", "Remove the backup from before the damage, as keep says: prune"):
         said = _run_playbook(stage, "prune")
         _require(re.search(r"changed=[1-9]", said) is not None, "nothing was pruned")
-    with phases("equal", "Compare the mirror with the bucket: lifeboat.recovery.mirror"):
-        _run_playbook(stage, "mirror", {"lifeboat_verify": "yes"})
     _show(stage, phases, rows, object_bytes, stored)
     return all(row.is_same for row in rows)
 
