@@ -67,6 +67,8 @@ options:
       - Whether what the backup does not have is removed, as far as O(prefix), O(key), O(include) and O(exclude) select
         it. Where there are versions that is by a delete marker.
       - It is removed last, and only if all others could be brought.
+      - What patterns of the job left out of the backup is not in it either. To keep that, give the same patterns as
+        O(exclude). Of folders, what is mounted below them is part of them.
     type: bool
     default: false
   confirm:
