@@ -32,6 +32,7 @@ SAMPLE = 20  # steps that a result shows
 
 _SPOOLED_BYTES = 4 * 1024 * 1024  # of removals that are kept in memory before they go to a temporary file
 _LENGTH = struct.Struct(">I")
+_DIRECTORY = "directory"  # type of a row, and attributes of an item
 
 
 class Step(t.NamedTuple):
@@ -53,11 +54,17 @@ class Policy:
     suffix: str = ""  # of keys that are written beside others (`rename`)
 
 
-Selected = t.Callable[[str], bool]  # says whether a key takes part
+class Selected(t.Protocol):
+    """Says which keys take part."""
+
+    def __call__(self, key: str, is_directory: bool = False, /) -> bool:
+        """Say whether a key does, which may be that of a directory of a file system."""
+
+
 Judge = t.Callable[[Row, Item], bool]  # says whether what differs in a listing is the same all the same
 
 
-def everything(_key: str) -> bool:
+def everything(_key: str, _is_directory: bool = False, /) -> bool:
     """Select all keys."""
     return True
 
@@ -79,17 +86,18 @@ def steps(
     """Yield what brings a target to the state of the rows: a merge-join of both; removals come last, backwards.
 
     Rows and the listing of what is present are in the order of `rows.order`; keys that are not selected take part in
-    neither, so that nothing but selected keys is ever removed. `judge` is asked about what the target does not call the
-    same. Raises DamagedError for rows in another order.
+    neither, so that nothing but selected keys is ever removed, and no directory that holds others. `judge` is asked
+    about what the target does not call the same. Raises DamagedError for rows in another order.
     """
     taken: set[str] = set()  # keys other than a row's under which rows lie; few: odd names, and renamed ones
+    needed: set[str] = set()  # directories that hold what is not selected
     with tempfile.SpooledTemporaryFile(_SPOOLED_BYTES) as extra:
-        for row, item in _joined(_ordered(rows), (each for each in present if selected(each.key))):
+        for row, item in _joined(_ordered(rows), _taking_part(present, selected, needed)):
             if row is None:
                 if item is not None and policy.exact:
                     _spool(extra, item)
                 continue
-            if not selected(row.key):
+            if not selected(row.key, is_directory(row)):
                 continue
             step, beside = _step(row, item, target, collection, policy, judge)
             if beside is not None and policy.exact:
@@ -97,7 +105,21 @@ def steps(
             if step.key != row.key:
                 taken.add(step.key)
             yield step
-        yield from (Step(REMOVE, item.key, None, item) for item in _backwards(extra) if item.key not in taken)
+        for item in _backwards(extra):
+            if item.key not in taken and not (item.key in needed and item.attributes == _DIRECTORY):
+                yield Step(REMOVE, item.key, None, item)
+
+
+def _taking_part(present: t.Iterable[Item], selected: Selected, needed: set[str]) -> t.Iterator[Item]:
+    """Yield what is selected of a listing; the directories on the way to what is not go into `needed`."""
+    for item in present:
+        if selected(item.key, item.attributes == _DIRECTORY):
+            yield item
+            continue
+        above = item.key.rpartition("/")[0]
+        while above and above not in needed:
+            needed.add(above)
+            above = above.rpartition("/")[0]
 
 
 def _step(
@@ -162,7 +184,7 @@ def has_bytes_of(row: Row, item: Item) -> bool:
 
 def is_directory(row: Row) -> bool:
     """Say whether a row is a directory of a file system."""
-    return bool(row.properties.get("type") == "directory")
+    return bool(row.properties.get("type") == _DIRECTORY)
 
 
 def destroys(step: Step) -> bool:

@@ -24,6 +24,10 @@ class Selection:
         return Patterns(self.exclude, self.include)
 
     @functools.cached_property
+    def _leaving_out(self) -> Patterns:
+        return Patterns(self.exclude)
+
+    @functools.cached_property
     def _keys(self) -> frozenset[str]:
         return frozenset(self.keys)
 
@@ -40,9 +44,11 @@ class Selection:
         """Raise UsageError for patterns that are none."""
         Patterns(self.exclude, self.include)
 
-    def __call__(self, key: str) -> bool:
-        """Say whether a key is selected."""
+    def __call__(self, key: str, is_directory: bool = False, /) -> bool:
+        """Say whether a key is selected; to patterns that include, a directory is a key like any other."""
         if not key.startswith(self.prefix) or (self.keys and key not in self._keys):
+            return False
+        if is_directory and not self._leaving_out.is_wanted(key, True):
             return False
         return not (self.include or self.exclude) or self._matches(key)
 

@@ -30,6 +30,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.
     steps,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.rows import Item, Row, order
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.selection import Selection
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.objects.restore_model import (
     Shelf,
     row,
@@ -111,9 +112,19 @@ def test_only_selected_keys_are_written_or_removed() -> None:
     shelf = Shelf({"logs/new": ("x", ""), "other": ("x", "")})
     rows = [row("data/1"), row("logs/1")]
 
-    found = planned(rows, shelf, Policy(exact=True), selected=lambda key: key.startswith("logs/"))
+    found = planned(rows, shelf, Policy(exact=True), selected=Selection(prefix="logs/"))
 
     assert told(found) == [(WRITE, "logs/1"), (REMOVE, "logs/new")]
+
+
+def test_a_directory_that_holds_what_is_left_out_is_not_removed() -> None:
+    directories, files = ("cache", "d", "d/b", "f"), ("cache/a", "d/b/c.tmp", "d/e", "f/g")
+    shelf = Shelf({**dict.fromkeys(directories, ("", "directory")), **dict.fromkeys(files, ("x", ""))})
+    left_out = Selection(exclude=("cache/", "*.tmp"))
+
+    found = planned([row("1")], shelf, Policy(exact=True), selected=left_out)
+
+    assert told(found) == [(WRITE, "1"), (REMOVE, "f/g"), (REMOVE, "f"), (REMOVE, "d/e")]
 
 
 def test_rows_out_of_order_are_damage() -> None:

@@ -21,6 +21,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.restore_run import Restoration
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.restore_work import Work
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.rows import Row
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.selection import Selection
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.objects.restore_model import (
     Shelf,
     Stored,
@@ -165,7 +166,7 @@ def test_a_hard_link_comes_after_the_file_and_becomes_one_without_it() -> None:
     whole, alone = Shelf(), Shelf()
 
     restored(work_on(whole), Stored(rows))
-    restored(work_on(alone, selected=lambda key: key == "b"), Stored(rows))
+    restored(work_on(alone, selected=Selection(keys=("b",))), Stored(rows))
 
     assert whole.done[-1] == ("write", "b") and whole.held["b"] == ("", "")
     assert alone.held == {"b": ("one", "")}
@@ -208,7 +209,7 @@ CROWDED = ("p", "p/", "p/c", "p/c/d", "q/", "q", "r//s", "r")  # each stands in 
 
 def in_folder(folder: Path, policy: Policy | None = None, keys: t.Collection[str] = CROWDED) -> Work:
     target = DirectoryTarget({"shop-again": str(folder)}, objects_only=True)
-    return Work(target, {"shop": "shop-again"}, policy or Policy(), lambda key: key in keys, threads=3)
+    return Work(target, {"shop": "shop-again"}, policy or Policy(), Selection(keys=tuple(keys)), threads=3)
 
 
 def crowded() -> Stored:
