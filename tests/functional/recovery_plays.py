@@ -21,8 +21,10 @@ from pathlib import Path
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import identity
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.keyring import Access
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
 from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import VERSIONED, endpoint_of
+from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository import keyrings
 from servers import MinioServer
 
 HOST = "app1"
@@ -79,6 +81,16 @@ class Lab:
             self.make_bucket(server, REPOSITORY, versioned=True)
             with self.client(server) as client:
                 identity.initialise(BucketStore(client, REPOSITORY, ""))
+
+    def encrypt(self) -> Access:
+        """Give all repositories a keyring, and return what opens it."""
+        secret = keyrings.fresh_secret()
+        with self.client(self.near) as near, self.client(self.far) as far:
+            folder = DirectoryStore(str(self.folder / "repository"))
+            stores = [folder, *(BucketStore(client, REPOSITORY, "") for client in (near, far))]
+            keyrings.create(stores, secret, is_single=True)
+        self.repositories = [{**each, "keyring": {"secret": secret.to_text()}} for each in self.repositories]
+        return Access(secret)
 
     def make_bucket(self, server: MinioServer, name: str, versioned: bool = False) -> None:
         with self.client(server) as client:

@@ -12,8 +12,9 @@ import shutil
 import typing as t
 
 import pytest
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import catalog
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import catalog, keyring
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.keyring import Access
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
 from ansible_collections.lifeboat.recovery.tests.functional.recovery_plays import HOST, REPOSITORY, Lab, running_lab
 from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import endpoint_of
@@ -25,8 +26,9 @@ TAGS = b"<Tagging><TagSet><Tag><Key>owner</Key><Value>archive</Value></Tag></Tag
 
 
 @pytest.fixture
-def lab() -> t.Iterator[Lab]:
+def encrypted() -> t.Iterator[tuple[Lab, Access]]:
     with running_lab() as running:
+        access = running.encrypt()
         running.make_bucket(running.near, "papers", versioned=True)
         running.write("papers", PAPERS)
         with running.client(running.near) as client:
@@ -34,7 +36,7 @@ def lab() -> t.Iterator[Lab]:
         running.jobs = [running.bucket_job("papers", "site", "offsite")]
         made = running.run("lifeboat.recovery.backup")
         assert made.is_good, made.said
-        yield running
+        yield running, access
 
 
 def inventory(lab: Lab) -> dict[str, t.Any]:
@@ -65,7 +67,10 @@ def lose_everything(lab: Lab) -> None:
         shutil.rmtree(drive)
 
 
-def test_a_server_that_lost_everything_serves_again_and_is_a_repository_again(lab: Lab) -> None:
+def test_a_server_that_lost_everything_serves_again_and_is_an_encrypted_repository_again(
+    encrypted: tuple[Lab, Access],
+) -> None:
+    lab, access = encrypted
     given = inventory(lab)
     lose_everything(lab)
 
@@ -80,6 +85,8 @@ def test_a_server_that_lost_everything_serves_again_and_is_a_repository_again(la
     with lab.client(lab.near) as client:
         assert b"archive" in client.document("GET", "papers", "tagging")
         site = BucketStore(client, REPOSITORY, "")
+        assert {entry.key.endswith(".enc") for entry in site.entries("data/") if "pack" in entry.key} == {True}
+        site.keys = keyring.read(site, access)
         assert [each.is_good for each in catalog.backups(site, "app1-papers")] == [True, True]
     shop = dataclasses.replace(endpoint_of(lab.near), access_key="shop", secret_key=SECRET)
     with contextlib.closing(S3Client(shop)) as client:
