@@ -28,9 +28,13 @@ class LifeboatError(Exception):
         self.cause = cause.rstrip(".")
         self.remedy = remedy
 
+    @property
+    def summary(self) -> str:
+        """Return what could not be done and why, without what to try next."""
+        return f"{self.problem}: {self.cause}" if self.cause else self.problem
+
     def __str__(self) -> str:
-        first = f"{self.problem}: {self.cause}." if self.cause else f"{self.problem}."
-        return f"{first}\nRemedy: {self.remedy}" if self.remedy else first
+        return f"{self.summary}.\nRemedy: {self.remedy}" if self.remedy else f"{self.summary}."
 
 
 class UsageError(LifeboatError):

@@ -123,7 +123,7 @@ def _found(subject: str, look: t.Callable[[], str]) -> Finding:
     try:
         return Finding(subject, look())
     except LifeboatError as error:
-        words = f"{error.problem}: {error.cause}" if error.cause else error.problem
+        words = error.summary
         return Finding(subject, words, error.remedy, error.exit_code)
 
 

@@ -5,14 +5,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import functools
-import gc
 import typing as t
 
 from .. import clock
 from ..errors import DONE, FAILED, INCOMPLETE, UsageError
+from ..repository.memory import no_search_for_cycles
 from ..verify.sample import parse_sample
 from ..verify.scratch import ScratchBucket
 from . import (
@@ -61,19 +60,7 @@ def run(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     return run_command.run(job, config.places(job), options, say)
 
 
-@contextlib.contextmanager
-def _uncollected() -> t.Iterator[None]:
-    """Do without looking for cycles: ten thousands of rows have none, and it would take a third of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-@_uncollected()
+@no_search_for_cycles()
 def list_backups(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
     """List the backups of one job or of all."""
     jobs, remarks = _accessible(config, options.job)

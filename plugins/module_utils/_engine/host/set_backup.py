@@ -97,5 +97,4 @@ def _with_backup(outcome: Document, places: t.Sequence[Place], document: Documen
 def _ended(error: LifeboatError | None) -> Document:
     if error is None:
         return {"exit_code": DONE, "problem": ""}
-    words = f"{error.problem}: {error.cause}" if error.cause else error.problem
-    return {"exit_code": error.exit_code, "problem": words}
+    return {"exit_code": error.exit_code, "problem": error.summary}

@@ -58,13 +58,13 @@ def _planned(config: Config, job: JobSettings) -> MemberPlan:
             elif isinstance(job, MinioSettings):
                 minio_backup.plan(job.job(places))
         except LifeboatError as error:
-            return {"problem": _words(error), "remedy": error.remedy}
+            return {"problem": error.summary, "remedy": error.remedy}
         return {}
 
     try:
         return MemberPlan(job.name, job.kind, **apart(job.run_as, job.name, work))
     except LifeboatError as error:
-        return MemberPlan(job.name, job.kind, _words(error), error.remedy)
+        return MemberPlan(job.name, job.kind, error.summary, error.remedy)
 
 
 def _plan_databases(config: Config, job: DatabaseSettings) -> None:
@@ -75,10 +75,6 @@ def _plan_databases(config: Config, job: DatabaseSettings) -> None:
         try:
             database_plan.plan(planned.job.single(each.name))
         except LifeboatError as error:
-            problems.append(_words(error))
+            problems.append(error.summary)
     if problems:
         raise LifeboatError(f"Cannot back up {job.name}", "; ".join(problems), f"see lifeboat check {job.name}")
-
-
-def _words(error: LifeboatError) -> str:
-    return f"{error.problem}: {error.cause}" if error.cause else error.problem

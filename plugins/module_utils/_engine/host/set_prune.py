@@ -54,7 +54,7 @@ def tidied(settings: SetSettings, place: Place, is_dry_run: bool, say: Say) -> T
         result = prune.prune(place.store, request, window, on_wait=say)
         return dataclasses.replace(found, deleted_files=result.files)
     except LifeboatError as error:
-        return dataclasses.replace(found, problem=f"{error.problem}: {error.cause}" if error.cause else error.problem)
+        return dataclasses.replace(found, problem=error.summary)
 
 
 def _broken(settings: SetSettings, place: Place, ids: list[str]) -> dict[str, str]:

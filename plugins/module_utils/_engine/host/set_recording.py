@@ -63,7 +63,7 @@ def record(
                 _bring_lists(first, place.store, point)
                 recovery_point.write(place.store, point)
         except LifeboatError as error:
-            problems[place.name] = f"{error.problem}: {error.cause}" if error.cause else error.problem
+            problems[place.name] = error.summary
     return point, problems
 
 

@@ -203,7 +203,7 @@ def _told(shown: Shown) -> Document:
     error, document = shown.error, shown.document
     code, problem, remedy, guard = shown.exit_code, "", "", ""
     if error is not None:
-        problem = f"{error.problem}: {error.cause}" if error.cause else error.problem
+        problem = error.summary
         remedy, guard = error.remedy, error.guard if isinstance(error, GuardRefusal) else ""
     elif document.get("needs_confirm"):
         code, guard = REFUSED, "confirm"

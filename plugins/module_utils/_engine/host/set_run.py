@@ -169,7 +169,7 @@ class _Running:
         try:
             return apart(user, self._settings.name, speaks)
         except LifeboatError as error:
-            return {"problem": _words(error), "exit_code": error.exit_code}
+            return {"problem": error.summary, "exit_code": error.exit_code}
 
     def _outcomes(self, name: str) -> t.Iterator[MemberOutcome]:
         """Run a member, and yield how each of its backups ended."""
@@ -229,7 +229,7 @@ def _collected(job: DatabaseSettings, wanted: ReferenceSettings, lists: Lists, s
     try:
         return {"keys": set_references.collect(job.login(), job.database, wanted.query, lists.keys)}
     except LifeboatError as error:
-        return {"problem": _words(error)}
+        return {"problem": error.summary}
 
 
 def _compared(
@@ -242,7 +242,7 @@ def _compared(
         found = set_references.compare(wanted, job.name, outcome.backup, places, lists.keys, lists.missing)
         return dataclasses.asdict(found)
     except LifeboatError as error:
-        return {"problem": _words(error)}
+        return {"problem": error.summary}
 
 
 def _record(
@@ -269,7 +269,3 @@ def _record(
     recorded += [{"repository": place.name, "problem": problems.get(place.name, "")} for place in chosen]
     data = point.to_bytes(None).decode("ascii") if point else ""
     return {"point": data, "id": point.id if point else "", "recorded": recorded}
-
-
-def _words(error: LifeboatError) -> str:
-    return f"{error.problem}: {error.cause}" if error.cause else error.problem

@@ -56,7 +56,7 @@ def _looked(settings: JobSettings | MirrorSettings, look: t.Callable[[], Documen
         user = settings.reader if isinstance(settings, JobSettings) else settings.run_as
         return as_user(user, settings.name, look)
     except LifeboatError as error:
-        problem = f"{error.problem}: {error.cause}" if error.cause else error.problem
+        problem = error.summary
         if isinstance(settings, JobSettings):
             return status.unseen(settings, problem).document()
         return mirror_status.judge(settings, History(), (problem,)).document()

@@ -13,6 +13,7 @@ import tempfile
 import typing as t
 
 from ..errors import DamagedError, LifeboatError
+from .file_properties import DIRECTORY
 from .rows import Item, Row, order
 from .source import ObjectError
 from .target import Target
@@ -32,7 +33,6 @@ SAMPLE = 20  # steps that a result shows
 
 _SPOOLED_BYTES = 4 * 1024 * 1024  # of removals that are kept in memory before they go to a temporary file
 _LENGTH = struct.Struct(">I")
-_DIRECTORY = "directory"  # type of a row, and attributes of an item
 
 
 class Step(t.NamedTuple):
@@ -106,14 +106,14 @@ def steps(
                 taken.add(step.key)
             yield step
         for item in _backwards(extra):
-            if item.key not in taken and not (item.key in needed and item.attributes == _DIRECTORY):
+            if item.key not in taken and not (item.key in needed and item.attributes == DIRECTORY):
                 yield Step(REMOVE, item.key, None, item)
 
 
 def _taking_part(present: t.Iterable[Item], selected: Selected, needed: set[str]) -> t.Iterator[Item]:
     """Yield what is selected of a listing; the directories on the way to what is not go into `needed`."""
     for item in present:
-        if selected(item.key, item.attributes == _DIRECTORY):
+        if selected(item.key, item.attributes == DIRECTORY):
             yield item
             continue
         above = item.key.rpartition("/")[0]
@@ -184,7 +184,7 @@ def has_bytes_of(row: Row, item: Item) -> bool:
 
 def is_directory(row: Row) -> bool:
     """Say whether a row is a directory of a file system."""
-    return bool(row.properties.get("type") == _DIRECTORY)
+    return bool(row.properties.get("type") == DIRECTORY)
 
 
 def destroys(step: Step) -> bool:

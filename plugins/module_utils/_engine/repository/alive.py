@@ -95,7 +95,7 @@ def _told(store: Store, manifest: Manifest, known: Memory[Need, frozenset[str]])
     except DamagedError as error:
         raise DamagedError(
             f"Cannot tell what backup {manifest.id} of {manifest.job} needs in {store.name}",
-            f"{error.problem}: {error.cause}" if error.cause else error.problem,
+            error.summary,
             "copy this backup from another repository, or delete it with the module backup_delete",
         ) from error
 
