@@ -97,7 +97,7 @@ DAILY: t.Sequence[tuple[str, dict[str, t.Any]]] = (
     ("verify", {"lifeboat_job": "whole", "lifeboat_level": "checksum"}),
     ("prune", {}),
     ("prune", {"lifeboat_job": "whole"}),
-    ("restore", {"lifeboat_job": "all", "lifeboat_confirm": [DATABASE]}),
+    ("restore", {"lifeboat_job": "all", "lifeboat_confirm": f"{DATABASE}, another"}),
     ("restore", {"lifeboat_job": "whole", "lifeboat_only": [f"{HOST}-papers"]}),
 )
 
