@@ -23,10 +23,11 @@ from .set_settings import ReferenceSettings
 
 _AT_ONCE = 10_000  # keys that are fetched from the database by one request
 SHOWN = 20  # missing keys that results name
+# Bytes sort as the rows of an index do.
 _KEYS = """DECLARE lifeboat_keys NO SCROLL CURSOR FOR
 SELECT pg_catalog.convert_to(found.key, 'UTF8') FROM (SELECT DISTINCT each.key::text FROM (
 {query}
-) AS each (key)) AS found (key) WHERE found.key OPERATOR(pg_catalog.<>) '' ORDER BY 1"""  # bytes sort as the rows of an index do
+) AS each (key)) AS found (key) WHERE found.key OPERATOR(pg_catalog.<>) '' ORDER BY 1"""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -174,7 +174,8 @@ class Session:
 def connect(server: Server, database: str, *, keeps_search_path: bool = False) -> t.Iterator[Session]:
     """Connect to one database by its exact name for the duration of the block.
 
-    Names without a schema are those of PostgreSQL alone; with `keeps_search_path` those that applications find. Raises MissingPartError without psycopg2, LifeboatError when the server refuses.
+    Names without a schema are those of PostgreSQL alone; with `keeps_search_path` those that applications find. Raises
+    MissingPartError without psycopg2, LifeboatError when the server refuses.
     """
     if psycopg2 is None:
         raise MissingPartError(
