@@ -440,6 +440,26 @@ def test_a_dump_is_never_given_to_a_role_whose_powers_its_functions_would_have(
         server.sql("DROP ROLE heir")
 
 
+def test_a_script_with_tables_on_servers_that_do_not_answer_is_loaded(postgres: Postgres, tmp_path: Path) -> None:
+    server, path = postgres(MAJORS[0]), tmp_path / "away.sql"  # only that of the distribution has this extension
+    path.write_text(
+        """CREATE EXTENSION postgres_fdw;
+        CREATE SERVER away FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '1', dbname 'x');
+        CREATE USER MAPPING FOR PUBLIC SERVER away;
+        CREATE TABLE public.sale (n int) PARTITION BY RANGE (n);
+        CREATE TABLE public.sale_new PARTITION OF public.sale FOR VALUES FROM (0) TO (9);
+        CREATE FOREIGN TABLE public.sale_old PARTITION OF public.sale FOR VALUES FROM (-9) TO (0) SERVER away;
+        INSERT INTO public.sale VALUES (1);
+        """
+        + MARK,
+        encoding="utf-8",
+    )
+    with unchanged(server):
+        result = loaded(server, path, is_trusted=True)
+        assert "no statistics were gathered of tables that have foreign parts: public.sale" in result.notes
+        assert server.sql("SELECT n FROM public.sale_new", "arrived") == "1"
+
+
 def test_a_dump_of_a_newer_major_is_refused_with_advice(postgres: Postgres, tmp_path: Path) -> None:
     newer, server = postgres(MAJORS[-1]), postgres(15)
     with database(newer, "young", "CREATE TABLE t AS SELECT 1 AS a"):
