@@ -66,6 +66,17 @@ def test_the_old_database_is_dropped_when_it_is_not_to_be_kept(postgres: Postgre
         assert databases_of(server) == before | {"lab"}
 
 
+def test_an_old_database_that_cannot_be_dropped_is_kept_and_named(postgres: Postgres) -> None:
+    server = postgres(15)
+    follows = "CREATE SUBSCRIPTION news CONNECTION 'dbname=x' PUBLICATION p WITH (connect = false, slot_name = NONE)"
+    with database(server, "lab", follows), database(server, "fresh", marked("new")):
+        previous = swap(login(server), "lab", "fresh", keep_previous=False).previous
+        assert server.sql("SELECT text FROM mark", "lab") == "new"
+        server.sql(f'ALTER DATABASE "{previous}" ALLOW_CONNECTIONS true')
+        server.sql("DROP SUBSCRIPTION news", previous)
+        drop(server, previous)
+
+
 def test_sessions_in_the_old_database_are_ended(postgres: Postgres) -> None:
     server = postgres(15)
     with database(server, "lab", marked("old")), database(server, "fresh", marked("new")):

@@ -72,7 +72,7 @@ def read_globals(script: str) -> Globals:
     """Return the roles in a script of `pg_dumpall --globals-only`. Everything else in it is left aside: tablespaces,
     privileges on parameters, passwords."""
     roles: dict[str, Role] = {}
-    memberships = []
+    memberships: dict[tuple[str, str], Membership] = {}
     for statement in _statements(script):
         if _begins(statement, "CREATE", "ROLE") and len(statement) == 3:
             roles.setdefault(statement[2].value, Role(statement[2].value))
@@ -82,8 +82,10 @@ def read_globals(script: str) -> Globals:
             role = roles[statement[3].value]
             roles[role.name] = _with(role, comment=statement[5].value)
         elif _begins(statement, "GRANT") and len(statement) > 3 and statement[2].says("TO"):
-            memberships.append(_membership(statement))
-    return Globals(roles, tuple(memberships))
+            found = _membership(statement)
+            known = memberships.get((found.role, found.member))
+            memberships[found.role, found.member] = found if known is None else _joined(known, found)
+    return Globals(roles, tuple(memberships.values()))
 
 
 def _begins(statement: t.Sequence[_Token], *words: str) -> bool:
@@ -148,3 +150,12 @@ def _membership(statement: t.Sequence[_Token]) -> Membership:
     return Membership(
         statement[1].value, statement[3].value, given.get("ADMIN", False), given.get("INHERIT"), given.get("SET")
     )
+
+
+def _joined(one: Membership, other: Membership) -> Membership:
+    """Return what two grants of one membership say together: from PostgreSQL 16 on several roles can have given it, with
+    options of their own, and who has it has all of them."""
+    inherit, may_set = (
+        None if None in pair else any(pair) for pair in ((one.inherit, other.inherit), (one.may_set, other.may_set))
+    )
+    return Membership(one.role, one.member, one.admin or other.admin, inherit, may_set)

@@ -47,7 +47,8 @@ def swap(server: Server, name: str, new: str, *, keep_previous: bool = True) -> 
     """Give the database `new` the name `name`; one that has it already is closed, emptied of sessions and renamed.
 
     Both renames are one transaction. On failure the former one has its name and is open again. It stays under
-    `previous` until somebody drops it, or is dropped at once without `keep_previous`. Raises GuardRefusal for a
+    `previous` until somebody drops it, or is dropped at once without `keep_previous`; where the server refuses that, it
+    stays. Raises GuardRefusal for a
     database that holds the server together, LifeboatError when sessions do not end.
     """
     if name in ("template0", "template1"):
@@ -60,10 +61,12 @@ def swap(server: Server, name: str, new: str, *, keep_previous: bool = True) -> 
             return Swapped(name, "")
         previous = _free_name(session, name)
         _exchange(session, name, new, previous, was_open=bool(rows[0][0]))
-        if not keep_previous:
-            session.run(f"DROP DATABASE {identifier(previous)} WITH (FORCE)")
-            reached("swap.dropped")
-            previous = ""
+        # The new one is in its place: a failure from here on would make the restore take roles back that it needs.
+        with contextlib.suppress(LifeboatError):
+            if not keep_previous:
+                session.run(f"DROP DATABASE {identifier(previous)} WITH (FORCE)")
+                reached("swap.dropped")
+                previous = ""
         return Swapped(name, previous)
 
 

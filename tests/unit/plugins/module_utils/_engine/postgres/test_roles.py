@@ -78,6 +78,19 @@ def test_memberships_among_roles_that_are_there_are_left_alone():
     assert (planned.make, planned.grant) == ((), ())
 
 
+def test_a_membership_that_several_roles_gave_has_the_options_of_all():
+    found = read_globals(
+        """GRANT team TO a WITH INHERIT FALSE GRANTED BY postgres;
+        GRANT team TO a WITH INHERIT TRUE, SET FALSE GRANTED BY boss;
+        GRANT team TO b WITH INHERIT FALSE, SET FALSE GRANTED BY postgres;
+        GRANT team TO b WITH ADMIN OPTION, INHERIT FALSE, SET FALSE GRANTED BY boss;"""
+    )
+    assert found.memberships == (
+        Membership("team", "a", inherit=True),
+        Membership("team", "b", admin=True, inherit=False, may_set=False),
+    )
+
+
 @pytest.mark.parametrize("version", [150018, 160014])
 def test_the_statements_quote_everything_and_suit_the_server(version):
     role = Role('a"b', frozenset(("LOGIN", "CREATEDB")), 3, "tomorrow", (("x.y", ("it's",)),), "c'c")
