@@ -110,3 +110,9 @@ def test_a_site_with_nothing_but_environment_files_gets_them(tmp_path: Path) -> 
     play = ("lifeboat.recovery.site", {"lifeboat_minio_hosts": "app", "lifeboat_hosts": "none"})
     said = run(tmp_path, {"app": host}, play, arguments=("--tags", "buckets"))
     assert path.is_file() and "USE_S3_STORAGE=false" in path.read_text(), said
+
+
+def test_no_server_is_rebuilt_where_nobody_was_shown_a_plan(tmp_path: Path) -> None:
+    given = {"lifeboat_minio_hosts": "server", "lifeboat_hosts": "none"}
+    said = run(tmp_path, {"server": {}}, ("lifeboat.recovery.dr.file_storage_loss", given))
+    assert "No host has shown a plan" in refusal(said, "server")
