@@ -8,15 +8,15 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import LifeboatError
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.inventory_recovery import Point, scope
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.inventory_recovery import Known, scope
 
 DOCUMENTATION = r"""
 name: recovery_scope
 short_description: Tell which jobs of an inventory a recovery of everything brings back
 version_added: 1.0.0
 description:
-  - Takes names of jobs as people give them, and makes of a set its members, and of a job with databases one job for each
-    of them.
+  - Takes names of jobs as people give them, and makes of a set its members, and of a job with databases one job for
+    each of them.
   - The playbook C(lifeboat.recovery.dr.complete_loss) works by it.
 author:
   - Lifeboat maintainers (@lifeboat)
@@ -43,8 +43,8 @@ options:
     type: raw
   databases:
     description:
-      - What repositories know of jobs with databases. A dictionary for each database has the C(name) of its job, C(job) as
-        the full name of its backups, and C(database).
+      - What repositories know of jobs with databases. A dictionary for each database has the C(name) of its job, C(job)
+        as the full name of its backups, and C(database).
     type: list
     elements: dict
     default: []
@@ -121,7 +121,7 @@ def recovery_scope(
 ) -> dict[str, t.Any]:
     """Return what a recovery is about. Raises AnsibleFilterError."""
     try:
-        found = scope(str(host), jobs, _listed(names), _listed(confirm), Point(tuple(databases), tuple(members)))
+        found = scope(str(host), jobs, _listed(names), _listed(confirm), Known(tuple(databases), tuple(members)))
     except LifeboatError as error:
         raise AnsibleFilterError(str(error)) from error
     return {

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What playbooks refuse before they do anything. Each mistake has a host of its own: each start of Ansible takes time."""
+"""What playbooks refuse before they do anything. Each mistake has a host of its own: starts of Ansible take time."""
 
 from __future__ import annotations
 

@@ -18,11 +18,14 @@ _OF_SERVERS = ("databases", "exclude", "parallel", "on_gone")
 
 
 @dataclasses.dataclass(frozen=True)
-class Point:
-    """A recovery point, and what was found of the databases of servers."""
+class Known:
+    """What repositories know of what the inventory names."""
 
     found: tuple[Entry, ...] = ()  # of jobs with databases: `name` of the job, `job` (full name) and `database` of each
     members: tuple[Entry, ...] = ()  # of the point: `job` (full name) and `backup` (id) of each
+
+
+_NOTHING = Known()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,19 +52,20 @@ def scope(
     jobs: t.Sequence[Entry],
     names: t.Sequence[str] = (),
     confirm: t.Sequence[str] = (),
-    point: Point = Point(),
+    known: Known = _NOTHING,
 ) -> Scope:
-    """Return what a recovery is about. `names` are those of jobs, or of one set. Raises UsageError for impossible names."""
+    """Return what a recovery is about. `names` are those of jobs, or of one set. Raises UsageError."""
     the_set: Entry = next((job for job in jobs if job.get("kind") == SET and [job["name"]] == list(names)), {})
     named = [str(each) for each in the_set.get("members", ())] if the_set else list(names)
     servers = tuple(str(job["name"]) for job in jobs if "databases" in job and (not named or job["name"] in named))
-    every = [each for job in jobs if job.get("kind") in RECOVERED for each in _of(host, job, point.found)]
+    every = [each for job in jobs if job.get("kind") in RECOVERED for each in _of(host, job, known.found)]
     parts = {name: [str(job["name"]) for server, job in every if server == name] for name in servers}
     # Servers get their users and settings from the inventory.
     passed_over = {job["name"] for job in jobs if job.get("kind") == MINIO} if the_set else set()
-    asked = tuple(each for name in named if name not in passed_over for each in (parts.get(name) or [name]))
+    kept = [name for name in named if name not in passed_over] or named  # nothing would be everything
+    asked = tuple(each for name in kept for each in (parts.get(name) or [name]))
     full_names = {str(job["name"]): full_name(host, job) for _server, job in every}
-    ids = {str(each["job"]): str(each["backup"]) for each in point.members}
+    ids = {str(each["job"]): str(each["backup"]) for each in known.members}
     return Scope(
         set=the_set,
         servers=servers,

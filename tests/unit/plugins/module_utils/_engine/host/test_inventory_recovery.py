@@ -76,6 +76,10 @@ def test_a_set_stands_for_its_members_but_those_that_the_inventory_makes():
     assert scope(names="whole", confirm="media", databases=FOUND)["confirmed"] == ["media"]
 
 
+def test_a_set_of_nothing_that_can_be_brought_back_does_not_stand_for_everything():
+    assert scope([*JOBS, {"name": "mine", "kind": "set", "members": ["server"]}], names="mine")["asked"] == ["server"]
+
+
 def test_names_that_nobody_knows_are_left_for_others_to_refuse():
     assert scope(names="whole,media")["asked"] == ["whole", "media"]
     assert scope(names="no such job")["asked"] == ["no such job"]
