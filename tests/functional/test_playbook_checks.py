@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What playbooks refuse before they do anything. Each mistake has a host of its own: each start of Ansible takes time."""
+"""What playbooks refuse before they do anything. Each mistake has a host of its own: starts of Ansible take time."""
 
 from __future__ import annotations
 
@@ -64,8 +64,12 @@ def run(
         "lifeboat_jobs": [FOLDER],
         "lifeboat_repositories": [{"name": "local", "path": str(folder / "none")}],
     }
-    inventory, playbook = folder / "hosts.json", folder / "play.yml"
-    inventory.write_text(json.dumps({"lifeboat": {"hosts": hosts, "vars": common}}))
+    inventory, playbook = folder / "hosts.yml", folder / "play.yml"
+    # Times without quotes, as people write them.
+    text = re.sub(
+        r'"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)"', r"\1", json.dumps({"lifeboat": {"hosts": hosts, "vars": common}})
+    )
+    inventory.write_text(text)
     playbook.write_text(json.dumps([{"import_playbook": name, "vars": given} for name, given in plays]))
     command = ["ansible-playbook", str(playbook), "-i", str(inventory), *arguments]
     environment = {**os.environ, "ANSIBLE_PIPELINING": "true"}
@@ -110,3 +114,20 @@ def test_a_site_with_nothing_but_environment_files_gets_them(tmp_path: Path) -> 
     play = ("lifeboat.recovery.site", {"lifeboat_minio_hosts": "app", "lifeboat_hosts": "none"})
     said = run(tmp_path, {"app": host}, play, arguments=("--tags", "buckets"))
     assert path.is_file() and "USE_S3_STORAGE=false" in path.read_text(), said
+
+
+def test_a_damage_is_of_the_past_and_its_time_needs_no_quotes(tmp_path: Path) -> None:
+    asked = {"lifeboat_job": "etc", "lifeboat_key": "hosts", "lifeboat_confirm": "etc"}
+    times = {"past": "2026-11-20T08:30:00Z", "future": "2999-01-01T00:00:00Z", "words": "yesterday"}
+    hosts = {name: {**asked, "lifeboat_failed_at": time} for name, time in times.items()}
+    said = run(tmp_path, hosts, ("lifeboat.recovery.dr.single_object", {}))
+    for host in ("future", "words"):
+        assert "(lifeboat_failed_at) in UTC like 2026-11-20T08:30:00Z, not in the future" in refusal(said, host)
+    # It goes on, and looks for backups in a repository that is not there.
+    assert "fatal: [past]" not in said and "failed: [past] (item=etc)" in said
+
+
+def test_no_server_is_rebuilt_where_nobody_was_shown_a_plan(tmp_path: Path) -> None:
+    given = {"lifeboat_minio_hosts": "server", "lifeboat_hosts": "none"}
+    said = run(tmp_path, {"server": {}}, ("lifeboat.recovery.dr.file_storage_loss", given))
+    assert "No host has shown a plan" in refusal(said, "server")
