@@ -47,7 +47,7 @@ class Selection:
         return ServerExport(identities, buckets)
 
     def missing_groups(self, found: ServerExport) -> tuple[str, ...]:
-        """Return the groups whose rights the chosen users had and do not get: a group comes only with all identities."""
+        """Return the groups whose rights the chosen users had and do not get: groups come with all identities only."""
         groups = found.identities.get("groups", {})
         return tuple(name for name in sorted(groups) if set(self.users) & set(groups[name].get("members") or ()))
 

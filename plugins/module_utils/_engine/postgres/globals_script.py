@@ -176,8 +176,8 @@ def _parameter_grant(statement: t.Sequence[_Token]) -> ParameterGrant | None:
 
 
 def _joined(one: Membership, other: Membership) -> Membership:
-    """Return what two grants of one membership say together: from PostgreSQL 16 on several roles can have given it, with
-    options of their own, and who has it has all of them."""
+    """Return what two grants of one membership say together: from PostgreSQL 16 on several roles can have given it,
+    with options of their own, and who has it has all of them."""
     inherit, may_set = (
         None if None in pair else any(pair) for pair in ((one.inherit, other.inherit), (one.may_set, other.may_set))
     )

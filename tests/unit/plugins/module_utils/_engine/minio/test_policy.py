@@ -122,5 +122,5 @@ def test_variables_mean_something_only_in_the_newer_version():
     home = {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::b/${aws:username}/*"}
     plain = {**home, "Resource": "arn:aws:s3:::b/*"}
     for statement, is_same in ((home, False), (plain, True)):
-        new, old = (policy.meaning({"Version": each, "Statement": [statement]}) for each in ("2012-10-17", "2008-10-17"))
-        assert (new == old) is is_same
+        new = policy.meaning({"Version": "2012-10-17", "Statement": [statement]})
+        assert (new == policy.meaning({"Version": "2008-10-17", "Statement": [statement]})) is is_same
