@@ -174,6 +174,15 @@ def test_what_would_be_torn_by_a_swap_is_named_before(postgres: Postgres) -> Non
     ]
 
 
+def test_a_name_that_the_server_would_cut_is_refused(postgres: Postgres) -> None:
+    server = postgres(15)
+    with database(server, "lab") as name:
+        source = describe_database(login(server), name)
+    assert not target.check_target(login(server), "é" * 31 + "x", source).problems
+    words = "the name has 64 bytes, of which a server keeps 63 (take a shorter one)"
+    assert target.check_target(login(server), "é" * 32, source).problems == (words,)
+
+
 def test_a_role_without_the_right_to_create_databases_is_told_so(postgres: Postgres) -> None:
     server = postgres(15)
     server.sql("DROP ROLE IF EXISTS weak; CREATE ROLE weak LOGIN")

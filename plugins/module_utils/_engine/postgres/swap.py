@@ -12,10 +12,9 @@ from .. import clock
 from ..errors import GuardRefusal, LifeboatError
 from ..steps import reached
 from .connection import Server, Session, connect
-from .quoting import identifier
+from .quoting import NAME_LIMIT, identifier
 from .target import other_than
 
-_NAME_LIMIT = 63  # bytes of an identifier (NAMEDATALEN - 1); the server would cut a longer name silently
 _LEAVING_S = 30.0  # sessions that were ended get this long to go
 
 
@@ -39,7 +38,7 @@ def restored_name(name: str, moment: str) -> str:
 
 def _timed_name(name: str, word: str, moment: str) -> str:
     suffix = f"_{word}_{moment}"
-    kept = name.encode()[: _NAME_LIMIT - len(suffix)].decode("utf-8", "ignore")
+    kept = name.encode()[: NAME_LIMIT - len(suffix)].decode("utf-8", "ignore")
     return kept + suffix
 
 
