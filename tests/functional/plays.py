@@ -11,22 +11,16 @@ import os
 import subprocess
 from pathlib import Path
 
-from ansible_collections.lifeboat.recovery.tests.functional.warm_python import interpreter
+from ansible_collections.lifeboat.recovery.tests.functional import warm_python
 
 
-def ran(*words: str, folder: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run `ansible-playbook` with these words, in a folder and with more environment variables; standard output has
-    all that it says.
+def ran(*words: str, folder: Path = Path("/"), scratch: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `ansible-playbook` with these words, in a folder; standard output has all that it says.
 
-    Its modules run on this host. Each takes one process instead of four (pipelining), which is a fork.
+    Its modules run on this host, with their temporary files in the folder `scratch`.
     """
-    local = {"ansible_connection": "local", "ansible_python_interpreter": interpreter()}
-    return subprocess.run(
-        ["ansible-playbook", "-e", json.dumps(local), *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        cwd=folder,
-        env={**os.environ, "ANSIBLE_PIPELINING": "true", **variables},
-    )
+    local = {"ansible_connection": "local", "ansible_python_interpreter": warm_python.interpreter()}
+    argv = ["-e", json.dumps(local), *words]
+    variables = {**os.environ, **({"TMPDIR": str(scratch)} if scratch else {})}
+    status, said = warm_python.ansible_playbook(argv, folder, variables)
+    return subprocess.CompletedProcess(argv, status, said)

@@ -138,7 +138,7 @@ class Lab:
         settings = self.folder / "variables.json"
         settings.write_text(json.dumps(given))
         words = [str(playbook), "-i", f"{HOST},", "-e", f"@{settings}", *arguments]
-        done = ran(*words, TMPDIR=str(self.folder / "scratch"))
+        done = ran(*words, scratch=self.folder / "scratch")
         for secret in (self.near.secret_key, self.far.secret_key):
             if secret in done.stdout:
                 raise AssertionError("a secret was shown")

@@ -2,17 +2,19 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An interpreter for the modules of playbooks under test that forks instead of starting anew.
+"""Interpreters for playbooks under test that fork instead of starting anew.
 
-Most of the time of a module on this host would be the start of an interpreter that compiles what Ansible sends. Here
-one process has imported the same sources already, and forks for each module; what Ansible sends is still what tells
-the fork which module to run, and with what. That everything a module needs is sent is what ansible-test and the
-scenarios on other hosts see.
+Most of the time of a small playbook on this host would be imports: those of Ansible, and for each module those of what
+Ansible sends, which is compiled every time. Here one process has imported Ansible, another one the sources that are
+sent; each forks for what is to run, and is given arguments, streams, folder and environment by who asks for it. What
+Ansible sends still says which module runs, and with what. That all that a module needs is sent, ansible-test sees, and
+so do the scenarios on other hosts.
 """
 
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import functools
 import gc
 import importlib
@@ -30,48 +32,81 @@ import threading
 import traceback
 import types
 import typing as t
+import warnings
 from pathlib import Path
 
+_LENGTH_BYTES = 4  # of an order, before it
+_KILLED = 137  # what a shell says of a program that SIGKILL ended
 _MODULE_UTILS = "ansible_collections.lifeboat.recovery.plugins.module_utils"
-_BUILTIN = ("command", "copy", "file", "find", "setup", "slurp", "stat")
-_OTHERS = ("base64", "concurrent.futures.thread", "psycopg2", "shutil", "tempfile", "zipfile")
-# What Ansible starts: a small program, which lets the server run the module with its own streams and waits for the end.
+# What Ansible starts as interpreter: it asks for the fork, and waits for its end.
 _CLIENT = """#!{python} -IS
 import _socket, marshal, os, sys
 
 if sys.argv[1:2] and sys.argv[1].startswith("-"):
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
-umask = os.umask(0o077)
 server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
 server.connect({path!r})
 streams = b"".join(number.to_bytes(4, sys.byteorder) for number in range(3))
-order = marshal.dumps((sys.argv[1:], os.getcwd(), dict(os.environ), umask))
-server.sendmsg([len(order).to_bytes(4, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
+order = marshal.dumps((sys.argv[1:], os.getcwd(), dict(os.environ)))
+length = len(order).to_bytes({length_bytes}, "big")
+server.sendmsg([length], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
 server.sendall(order)
 status = server.recv(1)
-os._exit(status[0] if status else 137)
+os._exit(status[0] if status else {killed})
 """
+
+
+@dataclasses.dataclass(frozen=True)
+class _Server:
+    """A process that forks on demand, and ends with this one."""
+
+    path: Path  # of its socket
+    process: subprocess.Popen[bytes]  # lives until its input is closed
+
+
+@functools.cache
+def _server(kind: str) -> _Server:
+    folder = Path(tempfile.mkdtemp(prefix="lbw-", dir="/tmp"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(folder / "socket"))
+        listening.listen()
+        words = [sys.executable, __file__, kind, str(listening.fileno())]
+        environment = {**os.environ, "ANSIBLE_PIPELINING": "true"}  # a module takes one process instead of four
+        number = listening.fileno()
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, pass_fds=[number], env=environment)
+    atexit.register(process.communicate)
+    return _Server(folder / "socket", process)
 
 
 @functools.cache
 def interpreter() -> str:
-    """Return the path of the interpreter, whose server ends with this process."""
-    folder = Path(tempfile.mkdtemp(prefix="lbw-", dir="/tmp"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path, listening = folder / "socket", socket.socket(socket.AF_UNIX)
-    with listening:
-        listening.bind(str(path))
-        listening.listen()
-        words = [sys.executable, __file__, str(listening.fileno())]
-        process = subprocess.Popen(words, stdin=subprocess.PIPE, pass_fds=[listening.fileno()])
-    atexit.register(process.communicate)  # closes its input, which ends it
-    client = folder / "python"
-    client.write_text(_CLIENT.format(python=sys.executable, path=str(path)))
+    """Return the path of an interpreter for modules."""
+    path = _server("modules").path
+    client = path.with_name("python")
+    values = {"python": sys.executable, "path": str(path), "length_bytes": _LENGTH_BYTES, "killed": _KILLED}
+    client.write_text(_CLIENT.format(**values))
     client.chmod(0o755)
     return str(client)
 
 
-def _serve(listening: socket.socket) -> None:
+def ansible_playbook(words: t.Sequence[str], folder: Path, environment: t.Mapping[str, str]) -> tuple[int, str]:
+    """Run it in a folder, and return its exit code and all that it said.
+
+    Its settings are those of the environment of this process: what differs in `environment` reaches modules only.
+    """
+    order = marshal.dumps((["ansible-playbook", *words], str(folder), dict(environment)))
+    with socket.socket(socket.AF_UNIX) as asking, tempfile.TemporaryFile() as said, open(os.devnull, "rb") as nothing:
+        asking.connect(str(_server("ansible-playbook").path))
+        streams = [nothing.fileno(), said.fileno(), said.fileno()]
+        socket.send_fds(asking, [len(order).to_bytes(_LENGTH_BYTES, "big")], streams)
+        asking.sendall(order)
+        status = asking.recv(1)
+        said.seek(0)
+        return status[0] if status else _KILLED, said.read().decode()
+
+
+def _serve(listening: socket.socket, execute: t.Callable[[], None]) -> None:
     """Fork for each order until whoever started this has gone."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
     while True:
@@ -81,22 +116,19 @@ def _serve(listening: socket.socket) -> None:
         connection, _address = listening.accept()
         if os.fork() == 0:
             listening.close()
-            _be_interpreter(connection)
+            _carry_out(connection, execute)
         connection.close()
 
 
-def _be_interpreter(connection: socket.socket) -> t.NoReturn:
-    """Be the interpreter that a client asks for, and tell it how that ended."""
+def _carry_out(connection: socket.socket, execute: t.Callable[[], None]) -> t.NoReturn:
+    """Take an order, become what it asks for, and say how that ended."""
     status = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        _length, streams, _flags, _address = socket.recv_fds(connection, 4, 3)
-        order = _received(connection, int.from_bytes(_length, "big"))
-        for number, stream in enumerate(streams):
-            os.dup2(stream, number)
-            os.close(stream)
-        status = _status_of(functools.partial(_execute, *marshal.loads(order)))
-        threading._shutdown()  # type: ignore[attr-defined] # waits for threads, as an interpreter does in the end
+        atexit._clear()
+        _take_over(connection)
+        status = _status_of(execute)
+        threading._shutdown()  # type: ignore[attr-defined] # waits for threads, as interpreters do in the end
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -104,40 +136,32 @@ def _be_interpreter(connection: socket.socket) -> t.NoReturn:
         traceback.print_exc()
     finally:
         connection.sendall(bytes([status & 0xFF]))
-        os._exit(status)
+        os._exit(status & 0xFF)
 
 
-def _received(connection: socket.socket, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        data += connection.recv(size - len(data))
-    return data
-
-
-def _execute(arguments: t.Sequence[str], folder: str, environment: t.Mapping[str, str], umask: int) -> None:
-    """Execute the file that the first argument names, or standard input."""
+def _take_over(connection: socket.socket) -> None:
+    length, streams, _flags, _address = socket.recv_fds(connection, _LENGTH_BYTES, 3)
+    order = b""
+    while len(order) < int.from_bytes(length, "big"):
+        order += connection.recv(1 << 20)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    sys.argv, folder, environment = marshal.loads(order)
     os.chdir(folder)
-    os.umask(umask)
     os.environ.clear()
     os.environ.update(environment)
     tempfile.tempdir = None
-    sys.argv = list(arguments) or [""]
-    main = sys.modules["__main__"] = types.ModuleType("__main__")
-    if arguments:
-        main.__file__ = arguments[0]
-    with open(arguments[0] if arguments else 0, "rb", closefd=bool(arguments)) as source:
-        code = compile(source.read(), arguments[0] if arguments else "<stdin>", "exec")
-    exec(code, vars(main))
 
 
-def _status_of(work: t.Callable[[], None]) -> int:
-    """Return the exit code that an interpreter has for how a program ended."""
+def _status_of(execute: t.Callable[[], None]) -> int:
+    """Return the exit code that an interpreter has for how a program ends."""
     try:
-        work()
+        execute()
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             return end.code or 0
-        print(end.code, file=sys.stderr)
+        sys.stderr.write(f"{end.code}\n")
         return 1
     except BaseException:
         traceback.print_exc()
@@ -145,23 +169,51 @@ def _status_of(work: t.Callable[[], None]) -> int:
     return 0
 
 
-def _preload() -> None:
+def _modules() -> t.Callable[[], None]:
+    """Import what modules need, and return what executes a program: a file, or else standard input."""
     from ansible.module_utils._internal._ansiballz import _loader  # noqa: F401
 
-    for name in _OTHERS:
-        importlib.import_module(name)
-    for name in _BUILTIN:
+    for name in ("command", "copy", "file", "find", "setup", "slurp", "stat", "uri"):
         importlib.import_module(f"ansible.modules.{name}")
-    ours = importlib.import_module(_MODULE_UTILS)
-    for each in pkgutil.walk_packages(ours.__path__, f"{_MODULE_UTILS}."):
+    for name in (_MODULE_UTILS, "psycopg2", "concurrent.futures.thread", "zipfile"):
+        importlib.import_module(name)
+    for each in pkgutil.walk_packages(sys.modules[_MODULE_UTILS].__path__, f"{_MODULE_UTILS}."):
         importlib.import_module(each.name)
-    gc.collect()
-    gc.freeze()
+
+    def execute() -> None:
+        main = sys.modules["__main__"] = types.ModuleType("__main__")
+        path = sys.argv[0] if sys.argv else ""
+        sys.argv = sys.argv or [""]
+        if path:
+            main.__file__ = path
+        with open(path or 0, "rb", closefd=bool(path)) as source:
+            code = compile(source.read(), path or "<stdin>", "exec")
+        exec(code, vars(main))
+
+    return execute
+
+
+def _ansible_playbook() -> t.Callable[[], None]:
+    """Import Ansible, and return what runs playbooks; they share the archives of modules that Ansible makes."""
+    playbook = importlib.import_module("ansible.cli.playbook")
+    loader = importlib.import_module("ansible.plugins.loader")
+    loader.init_plugin_loader()
+    warnings.filterwarnings("ignore", "AnsibleCollectionFinder has already been configured")
+    for collection in ("ansible.builtin", "lifeboat.recovery"):
+        importlib.import_module(f"ansible_collections.{collection}")  # with what it says of its plugins
+    for kind in ("action", "filter", "lookup", "test"):
+        package = importlib.import_module(f"ansible.plugins.{kind}")
+        for each in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(each.name)
+    for kind in ("connection", "shell", "become"):
+        list(getattr(loader, f"{kind}_loader").all(class_only=True))  # with their options, as each run would read them
+    return t.cast(t.Callable[[], None], playbook.main)
 
 
 if __name__ == "__main__":
     sys.path.pop(0)
-    _preload()
-    atexit._clear()  # of what was imported here
-    with socket.socket(fileno=int(sys.argv[1])) as given:
-        _serve(given)
+    program = _modules() if sys.argv[1] == "modules" else _ansible_playbook()
+    gc.collect()
+    gc.freeze()
+    with socket.socket(fileno=int(sys.argv[2])) as given:
+        _serve(given, program)
