@@ -22,5 +22,4 @@ def ran(*words: str, folder: Path = Path("/"), scratch: Path | None = None) -> s
     local = {"ansible_connection": "local", "ansible_python_interpreter": warm_python.interpreter()}
     argv = ["-e", json.dumps(local), *words]
     variables = {**os.environ, **({"TMPDIR": str(scratch)} if scratch else {})}
-    status, said = warm_python.ansible_playbook(argv, folder, variables)
-    return subprocess.CompletedProcess(argv, status, said)
+    return warm_python.ansible_playbook(argv, folder, variables)

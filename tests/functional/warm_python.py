@@ -2,19 +2,19 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Interpreters for playbooks under test that fork instead of starting anew.
+"""Interpreters for playbooks and commands under test that fork instead of starting anew.
 
 Most of the time of a small playbook on this host would be imports: those of Ansible, and for each module those of what
-Ansible sends, which is compiled every time. Here one process has imported Ansible, another one the sources that are
-sent; each forks for what is to run, and is given arguments, streams, folder and environment by who asks for it. What
-Ansible sends still says which module runs, and with what. That all that a module needs is sent, ansible-test sees, and
-so do the scenarios on other hosts.
+Ansible sends, which is compiled every time; and most of the time of the host command, too. Here one process has
+imported Ansible, another one the sources that are sent, a third one the file of the host command; each forks for what
+is to run, and is given arguments, streams, folder and environment by who asks for it. What Ansible sends still says
+which module runs, and with what. That all that a module needs is sent, ansible-test sees, and so do the scenarios on
+other hosts.
 """
 
 from __future__ import annotations
 
 import atexit
-import dataclasses
 import functools
 import gc
 import importlib
@@ -34,6 +34,8 @@ import types
 import typing as t
 import warnings
 from pathlib import Path
+
+from ansible_collections.lifeboat.recovery.tests.functional.command_file import command_for
 
 _LENGTH_BYTES = 4  # of an order, before it
 _KILLED = 137  # what a shell says of a program that SIGKILL ended
@@ -56,33 +58,27 @@ os._exit(status[0] if status else {killed})
 """
 
 
-@dataclasses.dataclass(frozen=True)
-class _Server:
-    """A process that forks on demand, and ends with this one."""
-
-    path: Path  # of its socket
-    process: subprocess.Popen[bytes]  # lives until its input is closed
-
-
 @functools.cache
-def _server(kind: str) -> _Server:
+def _server(kind: str) -> Path:
+    """Start a process that forks on demand and ends with this one; return its socket."""
     folder = Path(tempfile.mkdtemp(prefix="lbw-", dir="/tmp"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    environment = {**os.environ, "ANSIBLE_PIPELINING": "true"}  # a module takes one process instead of four
+    (folder / "lifeboat").write_bytes(command_for(sys.executable) if kind == "command" else b"")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(folder / "socket"))
         listening.listen()
-        words = [sys.executable, __file__, kind, str(listening.fileno())]
-        environment = {**os.environ, "ANSIBLE_PIPELINING": "true"}  # a module takes one process instead of four
         number = listening.fileno()
+        words = [sys.executable, __file__, kind, str(number), str(folder / "lifeboat")]
         process = subprocess.Popen(words, stdin=subprocess.PIPE, pass_fds=[number], env=environment)
-    atexit.register(process.communicate)
-    return _Server(folder / "socket", process)
+    atexit.register(process.communicate)  # closes its input
+    return folder / "socket"
 
 
 @functools.cache
 def interpreter() -> str:
     """Return the path of an interpreter for modules."""
-    path = _server("modules").path
+    path = _server("modules")
     client = path.with_name("python")
     values = {"python": sys.executable, "path": str(path), "length_bytes": _LENGTH_BYTES, "killed": _KILLED}
     client.write_text(_CLIENT.format(**values))
@@ -90,20 +86,47 @@ def interpreter() -> str:
     return str(client)
 
 
-def ansible_playbook(words: t.Sequence[str], folder: Path, environment: t.Mapping[str, str]) -> tuple[int, str]:
-    """Run it in a folder, and return its exit code and all that it said.
+def ansible_playbook(
+    words: t.Sequence[str], folder: Path, environment: t.Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run it in a folder; standard output has all that it says.
 
     Its settings are those of the environment of this process: what differs in `environment` reaches modules only.
     """
-    order = marshal.dumps((["ansible-playbook", *words], str(folder), dict(environment)))
-    with socket.socket(socket.AF_UNIX) as asking, tempfile.TemporaryFile() as said, open(os.devnull, "rb") as nothing:
-        asking.connect(str(_server("ansible-playbook").path))
-        streams = [nothing.fileno(), said.fileno(), said.fileno()]
+    argv = ["ansible-playbook", *words]
+    with tempfile.TemporaryFile() as said:
+        status = _ran("ansible-playbook", argv, folder, environment, said, said)
+        return subprocess.CompletedProcess(argv, status, _text(said))
+
+
+def host_command(argv: t.Sequence[str], environment: t.Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the host command; the first of `argv` is what it is called."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        status = _ran("command", argv, Path("/"), environment, out, err)
+        return subprocess.CompletedProcess(argv, status, _text(out), _text(err))
+
+
+def _ran(
+    kind: str,
+    argv: t.Sequence[str],
+    folder: Path,
+    environment: t.Mapping[str, str],
+    out: t.IO[bytes],
+    err: t.IO[bytes],
+) -> int:
+    order = marshal.dumps((list(argv), str(folder), dict(environment)))
+    with socket.socket(socket.AF_UNIX) as asking, open(os.devnull, "rb") as nothing:
+        asking.connect(str(_server(kind)))
+        streams = [nothing.fileno(), out.fileno(), err.fileno()]
         socket.send_fds(asking, [len(order).to_bytes(_LENGTH_BYTES, "big")], streams)
         asking.sendall(order)
         status = asking.recv(1)
-        said.seek(0)
-        return status[0] if status else _KILLED, said.read().decode()
+    return status[0] if status else _KILLED
+
+
+def _text(stream: t.IO[bytes]) -> str:
+    stream.seek(0)
+    return stream.read().decode()
 
 
 def _serve(listening: socket.socket, execute: t.Callable[[], None]) -> None:
@@ -210,9 +233,22 @@ def _ansible_playbook() -> t.Callable[[], None]:
     return t.cast(t.Callable[[], None], playbook.main)
 
 
+def _command(path: str) -> t.Callable[[], None]:
+    """Import all of the host command's file, and return what runs it."""
+    sys.path.insert(0, path)
+    package = importlib.import_module("lifeboat")
+    for name in (*(each.name for each in pkgutil.walk_packages(package.__path__, "lifeboat.")), "psycopg2"):
+        importlib.import_module(name)
+    command = importlib.import_module("lifeboat.host.cli")
+    return lambda: sys.exit(command.main())
+
+
 if __name__ == "__main__":
     sys.path.pop(0)
-    program = _modules() if sys.argv[1] == "modules" else _ansible_playbook()
+    if sys.argv[1] == "command":
+        program = _command(sys.argv[3])
+    else:
+        program = _modules() if sys.argv[1] == "modules" else _ansible_playbook()
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[2])) as given:
