@@ -14,7 +14,7 @@ from ..postgres.connection import Server, connect
 from ..postgres.container_server import entered
 from ..postgres.contents import Contents, contents_of_chunks, read_contents
 from ..postgres.foreign_dump import Form, description_of, form_of, of_new_database, require_restricting, with_locale_of
-from ..postgres.loading_role import is_privileged
+from ..postgres.loading_role import is_privileged, loader_problems
 from ..postgres.restore import RestoreOptions
 from ..postgres.selection import Pattern, Selection, select
 from ..postgres.tablespaces import mapped
@@ -81,7 +81,7 @@ def plan(request: DumpRequest) -> DumpPlan:
     selection = selection_of(request, contents) if contents else None
     database = name_on_server(request.server, request.database, request.on_conflict)
     needs_loader = not request.is_trusted and is_privileged(request.server)
-    target = _target(request, database, contents, selection, size_bytes)
+    target = _target(request, database, contents, selection, size_bytes, needs_loader)
     notes = list(_notes(request, form, digest))
     return DumpPlan(
         request, form, database, target, size_bytes, digest, needs_loader, contents, selection, (*target.notes, *notes)
@@ -141,12 +141,18 @@ def selection_of(request: DumpRequest, contents: Contents) -> Selection:
 
 
 def _target(
-    request: DumpRequest, database: str, contents: Contents | None, selection: Selection | None, size_bytes: int
+    request: DumpRequest,
+    database: str,
+    contents: Contents | None,
+    selection: Selection | None,
+    size_bytes: int,
+    needs_loader: bool,
 ) -> TargetCheck:
     script = script_options(request)
     with connect(request.server, other_than(request.server, database)) as session:
         fallback = of_new_database(session, max(size_bytes, 0))
         known = set(session.names("SELECT rolname FROM pg_roles"))
+        of_loader = list(loader_problems(session, request.owner)) if needs_loader else []
     source = _source(request, contents, size_bytes, fallback)
     if selection is not None and request.is_partial:
         source = {**selection.narrowed(source), "size_bytes": source["size_bytes"]}
@@ -159,7 +165,7 @@ def _target(
         replace=True,
         with_tablespaces=request.options.with_tablespaces,
     )
-    problems = list(selection.problems) if selection else []
+    problems = [*(selection.problems if selection else ()), *of_loader]
     if request.owner and request.owner not in known:
         problems.append(f"the server lacks the role {request.owner} (make it, with pg_login_role)")
     return dataclasses.replace(target, problems=(*problems, *target.problems))

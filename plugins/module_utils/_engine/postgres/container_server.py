@@ -17,7 +17,10 @@ from .tools import Inside, find_tool
 _LOOPBACK = "127.0.0.1"  # what pg_hba.conf lets in everywhere by default
 _WITH_LOOPBACK = frozenset(("*", "0.0.0.0", "localhost", _LOOPBACK))  # values of listen_addresses
 # When the server started, in microseconds: no two of them have the same, and every role may ask.
-_STARTED = "SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint"
+# By full names: a session of psql may find others.
+_STARTED = (
+    "SELECT (extract(epoch FROM pg_catalog.pg_postmaster_start_time()) OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8"
+)
 _LISTENS = (
     "SELECT current_setting('listen_addresses'), coalesce(host(inet_server_addr()), ''), current_setting('port')::int"
 )
