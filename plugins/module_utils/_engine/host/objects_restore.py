@@ -213,6 +213,7 @@ def _planned(request: RestoreRequest, copies: tuple[Candidate, ...], notes: t.Se
         _check_quarantine(request, work)
         with written_whole(request.plan_file) as file:
             tally = work.tally(copy, file)
+        notes = (*notes, *work.notes)
     changes = plan_settings(request.destination, names, settings, request.overwrite_settings)
     lacking = unknown_settings({name: each for name, each in settings.items() if name in names})
     return RestorePlan(request, copies, names, work, tally, changes, (*notes, *lacking))

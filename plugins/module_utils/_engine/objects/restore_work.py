@@ -21,6 +21,7 @@ from .target import HasBoundary, Target
 THREADS = 24  # requests or files at once
 _HELD = 4 * 1024 * 1024  # bytes of an object that is read at once
 _IN_PARTS = 16 * 1024 * 1024  # bytes from which on objects may be written in parts
+_MOUNTS_SHOWN = 5  # file systems that a plan names
 _LOOK_AHEAD = 512  # objects whose content is compared at once
 
 
@@ -57,12 +58,18 @@ class Work:
     scope: Scope = dataclasses.field(default_factory=Scope)  # what the backup was to have: no more than that goes
     # Collection and key of what this run has written, where the ETag does not tell afterwards that it is the same.
     written: set[tuple[str, str]] = dataclasses.field(default_factory=set)
+    # Collection and key where other file systems are mounted, which an exact restore leaves alone.
+    mounts: set[tuple[str, str]] = dataclasses.field(default_factory=set)
 
     def steps(self, copy: Copy, collection: str) -> t.Iterator[Step]:
         """Yield the steps of a collection of the backup, with contents compared where that is asked for."""
         name = self.names[collection]
         rows = _with_bytes_of_links(copy, collection, self.selected, self.prefix)
-        boundary = Boundary(self.scope, lambda below: next(copy.rows(collection, below), None) is not None)
+        boundary = Boundary(
+            self.scope,
+            lambda below: next(copy.rows(collection, below), None) is not None,
+            lambda key: self.mounts.add((name, key)),
+        )
         if self.policy.exact and isinstance(self.target, HasBoundary):
             present = self.target.items_within(name, self.prefix, boundary)
         else:
@@ -70,6 +77,13 @@ class Work:
         judge = functools.partial(self._is_same_by_content, name)
         found = plan.steps(rows, present, self.target, name, self.policy, self.selected, judge, boundary.why_left)
         return self._compared(name, found) if self.by_content else found
+
+    @property
+    def notes(self) -> list[str]:
+        """Say which file systems that are mounted below the target were met, as an exact restore leaves them alone."""
+        names = [plan.printable(f"{name.rstrip('/')}/{key}") for name, key in sorted(self.mounts)]
+        more = f", and {len(names) - _MOUNTS_SHOWN:,} more" if len(names) > _MOUNTS_SHOWN else ""
+        return [f"nothing is removed on what is mounted at {', '.join(names[:_MOUNTS_SHOWN])}{more}"] if names else []
 
     def tally(self, copy: Copy, file: t.BinaryIO | None = None) -> plan.Tally:
         """Return what a restore would do; every step goes to `file` as a line of JSON, where there is one."""

@@ -17,6 +17,11 @@ from .rows import Item
 SOCKET = "socket"  # attributes of a socket in the listing of a target; no backup has one
 
 HasRows = t.Callable[[str], bool]  # says whether a backup has anything whose key begins so
+OnMount = t.Callable[[str], None]  # hears of the key where another file system begins
+
+
+def _nobody(_key: str) -> None:
+    """Hear of a file system, and do nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,15 +93,17 @@ class Boundary:
     The listing tells of the file systems that it finds mounted below, and asks which directories it is to enter.
     """
 
-    def __init__(self, scope: Scope, has_rows: HasRows) -> None:
+    def __init__(self, scope: Scope, has_rows: HasRows, on_mount: OnMount = _nobody) -> None:
         self._scope = scope
         self._has_rows = has_rows
+        self._on_mount = on_mount
         self._mounts: list[str] = []  # keys of directories where other file systems begin
 
     def add_mount(self, key: str) -> None:
         """Note that another file system than that of the root begins at a key."""
         if not self._is_mounted(key):
             self._mounts.append(key)
+            self._on_mount(key)
 
     def _is_mounted(self, key: str) -> bool:
         return any(key == mount or key.startswith(f"{mount}/") for mount in self._mounts)

@@ -40,6 +40,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.obj
     RestoreResult,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.restore_work import Work
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.selection import Selection
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import identity
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
@@ -182,6 +183,19 @@ def test_an_exact_restore_leaves_alone_what_the_job_left_out(world: World) -> No
     names = [path.name for path in (world.folder / "near/data" / JOB / again).iterdir()]
     assert "scope.json.zst" not in names  # the second backup has that of the first one
     assert world.restore_over(exact=True, choice=Choice(JOB, world.ids[0])).done.removed > 0  # which left nothing out
+
+
+def test_a_plan_names_what_is_mounted_below_the_target(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    tally = Work.tally
+
+    def tallied(work: Work, *words: t.Any) -> t.Any:
+        work.mounts.update((str(world.root), f"disk{number}") for number in range(7))
+        return tally(work, *words)
+
+    monkeypatch.setattr(Work, "tally", tallied)
+
+    (note,) = [words for words in world.plan(exact=True).notes if "mounted" in words]
+    assert f"{world.root}/disk0, " in note and note.endswith("disk4, and 2 more")
 
 
 def test_a_backup_says_anew_what_it_leaves_out_where_that_has_changed(world: World) -> None:

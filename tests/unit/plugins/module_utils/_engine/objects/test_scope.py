@@ -101,6 +101,7 @@ def test_an_exact_restore_plans_no_removal_on_file_systems_that_are_mounted_belo
     work = Work(DirectoryTarget({"/dev": "/dev"}), {"/dev": "/dev"}, Policy(exact=True), scope=Scope(devices=True))
     planned = list(work.steps(Stored([]), "/dev"))
 
+    assert ("/dev", "pts") in work.mounts
     mounted = {step.key for step in planned if "mounted" in step.why}
     assert "pts" in mounted and not any(step.key.startswith("pts/") for step in planned)
     assert not mounted & {step.key for step in planned if step.action == REMOVE}

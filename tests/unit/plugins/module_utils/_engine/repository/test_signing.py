@@ -39,7 +39,7 @@ def redigested(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("fields", [FIELDS, {"job": "x"}, {"a": {}, "mab": 1, "mad": 2}, {}])
-def test_what_was_signed_is_valid_by_its_bytes(fields: dict[str, t.Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_signed_is_valid_by_its_bytes(fields: dict[str, t.Any]) -> None:
     data = signing.encoded(fields, "test", KEYS)
     again = signing.verdict(json_document.decoded(data, "it"), "test", KEYS, b"")  # written anew
 
