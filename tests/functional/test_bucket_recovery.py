@@ -130,9 +130,7 @@ def test_folders_come_back_also_where_objects_of_a_bucket_are_damaged_in_its_bac
     for pack in (lab.folder / "repository" / "data" / "app1-papers").rglob("pack-*"):
         pack.write_bytes(bytes(len(pack.read_bytes())))
 
-    ended = lab.run(
-        lab.folder / "play.yml", lifeboat_confirm="papers, etc", bucket_recovery_again=True
-    )
+    ended = lab.run(lab.folder / "play.yml", lifeboat_confirm="papers, etc", bucket_recovery_again=True)
 
     assert not ended.is_good and "damaged" in ended.shown
     assert (lab.folder / "etc" / "app.conf").read_text() == "right"
