@@ -7,10 +7,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 import typing as t
@@ -33,6 +31,7 @@ from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import 
     postgres,
     server,
 )
+from ansible_collections.lifeboat.recovery.tests.functional.plays import ran
 from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures import PostgresServer, database
 
 __all__ = ["local", "own_locks", "postgres", "server"]
@@ -63,7 +62,6 @@ class Shop:
     def recover(self, *arguments: str, **variables: t.Any) -> subprocess.CompletedProcess[str]:
         words = [str(self._program)]
         given = {
-            "ansible_python_interpreter": sys.executable,
             "postgres_recovery_report_dir": str(self.folder / "reports"),
             "postgres_recovery_repositories": [{"name": self._place.name, "path": self._place.store.name}],
             "postgres_recovery_jobs": [self._job()],
@@ -87,11 +85,7 @@ class Shop:
         play = {"hosts": "all", "connection": "local", "gather_facts": False, "vars": given}
         roles = [{"role": "lifeboat.recovery.postgres_recovery"}]
         (self.folder / "play.yml").write_text(json.dumps([{**play, "roles": roles}]))
-        command = ["ansible-playbook", "-i", "db1,", *arguments, str(self.folder / "play.yml")]
-        environment = {**os.environ, "ANSIBLE_PIPELINING": "true"}
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment
-        )
+        done = ran("-i", "db1,", *arguments, str(self.folder / "play.yml"))
         assert PASSWORD not in done.stdout
         return done
 

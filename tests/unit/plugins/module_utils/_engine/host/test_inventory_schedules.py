@@ -140,6 +140,7 @@ def test_what_is_common_is_said_once():
         ({"copy": {"schedule": "never"}}, "db1-shop.copy"),
         ({"verify": {"schedule": "daily", "level": "content\n"}}, "'content\\n' has a line break"),
         ({"schedule": "daily", "run_as": "root\n* * * * * root"}, "has a line break"),
+        ({"prune": {"schedule": "0 0 31 2,4 *"}}, "no day is like that"),
     ],
 )
 def test_a_mistake_is_refused_with_the_name_of_the_job(keys, words):
