@@ -143,6 +143,9 @@ _value:
       description: The command without delays, for systemd timers, which have their own.
       type: list
       elements: str
+    exec_start:
+      description: The same as text for ExecStart of a unit of systemd.
+      type: str
     argv_now:
       description: The same for root, who becomes the user first.
       type: list
@@ -196,6 +199,7 @@ def _shown(schedule: Schedule, settings: Settings, host_timezone: str) -> dict[s
         "delay_s": schedule.delay_s,
         "delay_kind": "random" if schedule.wait_s is None else "stable",
         "argv": list(schedule.argv(settings)),
+        "exec_start": schedule.exec_start(settings),
         "argv_now": list(schedule.argv(settings, "--as", schedule.user)),
     }
 

@@ -121,3 +121,16 @@ def test_a_time_before_all_backups_is_told_instead_of_restoring_what_may_be_dama
     ended = lab.run(lab.folder / "play.yml", lifeboat_job="papers", bucket_recovery_failed_at="2020-01-01T00:00:00Z")
     assert not ended.is_good and ended.changed == []
     assert "has no proved backup that was finished before 2020-01-01T00:00:00Z" in ended.shown
+
+
+def test_folders_come_back_also_where_objects_of_a_bucket_are_damaged_in_its_backup(lab: Lab) -> None:
+    (lab.folder / "etc" / "app.conf").unlink()
+    lab.remove("papers", *PAPERS)
+    lab.jobs = [{**lab.jobs[0], "repositories": ["local"]}, lab.jobs[1]]
+    for pack in (lab.folder / "repository" / "data" / "app1-papers").rglob("pack-*"):
+        pack.write_bytes(bytes(len(pack.read_bytes())))
+
+    ended = lab.run(lab.folder / "play.yml", lifeboat_confirm="papers, etc", bucket_recovery_again=True)
+
+    assert not ended.is_good and "damaged" in ended.shown
+    assert (lab.folder / "etc" / "app.conf").read_text() == "right"

@@ -131,3 +131,10 @@ def test_no_server_is_rebuilt_where_nobody_was_shown_a_plan(tmp_path: Path) -> N
     given = {"lifeboat_minio_hosts": "server", "lifeboat_hosts": "none"}
     said = run(tmp_path, {"server": {}}, ("lifeboat.recovery.dr.file_storage_loss", given))
     assert "No host has shown a plan" in refusal(said, "server")
+
+
+def test_repositories_that_nobody_knows_are_told_before_a_server_is_rebuilt(tmp_path: Path) -> None:
+    hosts = {"app": {"lifeboat_lost_repositories": "local,stie"}}
+    given = {"lifeboat_minio_hosts": "app", "lifeboat_hosts": "app"}
+    said = run(tmp_path, hosts, ("lifeboat.recovery.dr.file_storage_loss", given))
+    assert "There is no stie." in refusal(said, "app") and "Rebuild the server" not in said

@@ -110,6 +110,8 @@ def run_restore(module: AnsibleModule, request_from: t.Callable[[Params], Restor
         except IncompleteError as error:
             answer = {**planned.result(), **restore_answer(error.result), "changed": True}
             bridge.fail(module, error, answer)
+        except LifeboatError as error:  # nobody knows how much was written by then
+            bridge.fail(module, error, {**planned.result(), "changed": True})
 
     bridge.run(module, plan, apply)
 

@@ -59,6 +59,10 @@ class Schedule:
         files = ("--log", f"{LOG_FOLDER}/{self.name}.log", "--state", f"{STATE_FOLDER}/{self.name}.json")
         return (settings.command, "scheduled", "--name", self.name, *more, *files, "--", *self.words)
 
+    def exec_start(self, settings: Settings) -> str:
+        """Return the same for ExecStart of a unit of systemd."""
+        return " ".join(_in_unit(word) for word in self.argv(settings))
+
     def _shell(self, settings: Settings, *decision: str) -> str:
         wait = ("--wait-up-to", str(self.delay_s)) if self.wait_s is None else ("--wait", str(self.wait_s))
         argv = self.argv(settings, *decision, *(wait if self.delay_s else ()))
@@ -145,6 +149,9 @@ class _Maker:
         delay_s = _seconds(text("random_delay") or str(self._settings.random_delay_s))
         wait_s = stable_delay(seed, delay_s) if kind == "stable" else None
         is_enabled = text("enabled", "true").lower() not in ("false", "no", "off", "0")
+        for word in (*words, user, self._settings.command):
+            if not word.isprintable():  # a line break would be the begin of another line for cron
+                raise _refusal(f"{word!r} has a line break or another control character", "write it in one line")
         return Schedule(name, words, user, timing, delay_s, wait_s, is_enabled)
 
 
@@ -188,12 +195,18 @@ def _seconds(text: str) -> int:
     return int(text)
 
 
+def _is_plain(word: str) -> bool:
+    return bool(word) and all(each.isalnum() or each in "-_./:,=" for each in word)
+
+
 def _quoted(word: str) -> str:
-    return (
-        word
-        if word and all(each.isalnum() or each in "-_./:,=" for each in word)
-        else "'" + word.replace("'", "'\\''") + "'"
-    )
+    return word if _is_plain(word) else "'" + word.replace("'", "'\\''") + "'"
+
+
+def _in_unit(word: str) -> str:
+    """Return a word for ExecStart, where a percent sign and a dollar sign mean something (systemd.service(5))."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return word if _is_plain(word) else f'"{escaped}"'
 
 
 def _refusal(cause: str, remedy: str) -> UsageError:

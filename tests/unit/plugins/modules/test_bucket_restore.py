@@ -11,7 +11,7 @@ import json
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import objects_options
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import IncompleteError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import IncompleteError, LifeboatError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.candidates import Candidate
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_destination import Folder, Server
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_restore import (
@@ -148,6 +148,15 @@ def test_an_incomplete_restore_fails_with_what_was_done(run, engine):
     end = run()
     assert end.failed and end["exit_code"] == 5 and end["changed"]
     assert (end["written"], end["id"]) == (1, ID)
+
+
+def test_a_restore_that_breaks_off_may_have_changed_something(run, engine, monkeypatch):
+    def broken(_planned):
+        raise LifeboatError("Cannot write to documents", "the server is gone", "start it")
+
+    monkeypatch.setattr(objects_options.objects_restore, "restore", broken)
+    end = run()
+    assert end.failed and end["changed"] and (end["exit_code"], end["id"]) == (1, ID)
 
 
 def test_every_option_reaches_the_request(run, engine):

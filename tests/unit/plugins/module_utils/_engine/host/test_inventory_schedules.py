@@ -102,6 +102,13 @@ def test_percent_signs_are_no_line_feeds_for_cron():
     assert line(found, settings=Settings(command="/opt/100%/lifeboat"))[1].startswith("'/opt/100\\%/lifeboat' ")
 
 
+def test_a_word_with_blanks_is_one_word_for_systemd_and_nothing_in_it_is_replaced():
+    (copy,) = made({**SHOP, "copy": {"schedule": "weekly", "min_age": '7 days "$HOME" 5%'}})
+    assert copy.exec_start(Settings()).endswith(' -- copy db1-shop --min-age "7 days \\"$$HOME\\" 5%%"')
+    (run,) = made({**SHOP, "schedule": "daily"})
+    assert run.exec_start(Settings()) == " ".join(run.argv(Settings()))
+
+
 @pytest.mark.parametrize(
     ("given", "is_enabled"), [(False, False), ("no", False), ("False", False), (True, True), ("yes", True)]
 )
@@ -131,6 +138,8 @@ def test_what_is_common_is_said_once():
         ({"schedule": {"every": "daily", "random_delay_kind": "odd"}}, "random_delay_kind"),
         ({"verify": {"schedule": "daily", "levle": "content"}}, "it has levle"),
         ({"copy": {"schedule": "never"}}, "db1-shop.copy"),
+        ({"verify": {"schedule": "daily", "level": "content\n"}}, "'content\\n' has a line break"),
+        ({"schedule": "daily", "run_as": "root\n* * * * * root"}, "has a line break"),
         ({"prune": {"schedule": "0 0 31 2,4 *"}}, "no day is like that"),
     ],
 )
