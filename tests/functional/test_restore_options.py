@@ -17,13 +17,11 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import s
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import (
     GuardRefusal,
     LifeboatError,
-    UsageError,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import database_backup, restore_run
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.restore_request import RestoreRequest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.archive import ScriptOptions
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.container import Container
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.quoting import identifier
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.restore import RestoreOptions
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.selection import patterns
@@ -147,9 +145,6 @@ def test_a_part_that_cannot_stand_alone_is_refused_with_what_it_needs(
     ):
         with pytest.raises(LifeboatError, match=words):
             restored(login(server), own, database="x", include=patterns(include), exclude=patterns(exclude))
-    inside = dataclasses.replace(login(server), container=Container("pg", "docker", ""))
-    with pytest.raises(UsageError, match="into a container"):
-        restored(inside, place, database="x", include=patterns(["sales"]))
     assert databases_of(server) == before
 
 

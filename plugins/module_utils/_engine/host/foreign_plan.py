@@ -11,6 +11,7 @@ import typing as t
 from ..errors import UsageError
 from ..postgres.archive import ScriptOptions
 from ..postgres.connection import Server, connect
+from ..postgres.container_server import entered
 from ..postgres.contents import Contents, contents_of_chunks, read_contents
 from ..postgres.foreign_dump import (
     Form,
@@ -97,11 +98,11 @@ def plan(request: DumpRequest) -> DumpPlan:
 
 def _refuse_options(request: DumpRequest) -> None:
     name = request.dump.name
-    if request.server.container is not None:
+    if request.server.container is not None and request.dump.is_folder:
         raise UsageError(
             f"Cannot restore {name} into a container",
-            "dumps from elsewhere are loaded by programs of this host",
-            "name the server by login_host and login_port, without container",
+            "it is a folder, and the programs there get what they read as one stream",
+            "make a dump in custom format, or name the server by login_host and login_port, without container",
         )
     if not request.database:
         raise UsageError(f"Cannot restore {name}", "no database is named", "say as which database")
@@ -215,4 +216,5 @@ def check(planned: DumpPlan) -> None:
 def find_psql(server: Server) -> Tool:
     with connect(server, server.maintenance_database) as session:
         major = session.version_number // 10000
-    return find_tool("psql", major, server.bin_dir, "Cannot load a script")
+    purpose = "Cannot load a script"
+    return find_tool("psql", major, server.bin_dir, purpose, entered(server, purpose))
