@@ -90,7 +90,7 @@ def require_whole_tar(path: str, name: str) -> None:
 
 
 def require_own_files(folder: str, name: str) -> None:
-    """Raise DamagedError for an archive in a folder that has links, or lists of large objects that name files elsewhere.
+    """Raise DamagedError for a folder with an archive that has links, or lists of large objects with files elsewhere.
 
     pg_restore would open them wherever they lie, and bring what is in them into the database.
     """
