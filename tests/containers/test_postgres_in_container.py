@@ -171,12 +171,18 @@ def foreign_dump(server: Postgres, folder: Path, form: str) -> str:
     return str(path)
 
 
+def taker(server: Postgres) -> str:
+    """Return the role without any rights that dumps go to."""
+    server.sql("DO $$ BEGIN CREATE ROLE taker; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+    return "taker"
+
+
 @pytest.mark.usefixtures("bare_host")
 @pytest.mark.parametrize("form", DUMPS)
 def test_a_dump_from_elsewhere_is_loaded_into_a_container(shop: Postgres, tmp_path: Path, form: str) -> None:
     before = shop.sql(DATA, "shop")
     dump = DumpPlace(foreign_dump(shop, tmp_path, form))
-    foreign_restore.restore(foreign_plan.plan(DumpRequest(dump, shop.reached, "shop_arrived")))
+    foreign_restore.restore(foreign_plan.plan(DumpRequest(dump, shop.reached, "shop_arrived", owner=taker(shop))))
     assert shop.sql(DATA, "shop_arrived") == before
     assert shop.sql("SELECT count(*) FROM pg_roles WHERE rolname ~ '^lifeboat_load'") == "0"
     assert files_inside(shop) == "" and shop.programs() == []
@@ -185,7 +191,8 @@ def test_a_dump_from_elsewhere_is_loaded_into_a_container(shop: Postgres, tmp_pa
 @pytest.mark.usefixtures("bare_host")
 def test_a_part_of_a_dump_from_elsewhere_is_loaded_into_a_container(shop: Postgres, tmp_path: Path) -> None:
     dump = DumpPlace(foreign_dump(shop, tmp_path, "custom"))
-    request = DumpRequest(dump, shop.reached, "shop_arrived", exclude=(Pattern.parse("public.note"),))
+    without = (Pattern.parse("public.note"),)
+    request = DumpRequest(dump, shop.reached, "shop_arrived", exclude=without, owner=taker(shop))
     foreign_restore.restore(foreign_plan.plan(request))
     tables = shop.sql("SELECT string_agg(tablename, ',') FROM pg_tables WHERE schemaname = 'public'", "shop_arrived")
     assert tables == "item"
@@ -200,8 +207,10 @@ def test_a_script_from_elsewhere_has_no_rights_in_a_container(shop: Postgres, tm
     path = tmp_path / "evil.sql"
     path.write_text(f"CREATE TABLE t (id int);\n{statement}\n")
     path.with_name("evil.sql.sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
+    request = DumpRequest(DumpPlace(str(path)), shop.reached, "shop_evil", owner=taker(shop))
+    assert foreign_plan.plan(request).target.problems == ()
     with pytest.raises(LifeboatError):
-        foreign_restore.restore(foreign_plan.plan(DumpRequest(DumpPlace(str(path)), shop.reached, "shop_evil")))
+        foreign_restore.restore(foreign_plan.plan(request))
     assert shop.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'evil'") == "0"
     assert docker("exec", shop.name, "sh", "-c", "ls /tmp") == ""
 

@@ -440,6 +440,15 @@ def test_a_dump_is_never_given_to_a_role_whose_powers_its_functions_would_have(
         server.sql("DROP ROLE heir")
 
 
+def test_settings_of_the_database_do_not_come_with_a_dump_from_elsewhere(postgres: Postgres, tmp_path: Path) -> None:
+    server, path = postgres(15), tmp_path / "set.sql"
+    deed = "EXECUTE format('ALTER DATABASE %I SET search_path = traps, pg_catalog', current_database())"
+    path.write_text(f"CREATE TABLE t AS SELECT 1 AS a; DO $$ BEGIN {deed}; END $$;{MARK}", encoding="utf-8")
+    with unchanged(server):
+        assert loaded(server, path).figures["rows"] == 1
+        assert server.sql("SHOW search_path", "arrived") == '"$user", public'
+
+
 def test_a_script_with_tables_on_servers_that_do_not_answer_is_loaded(postgres: Postgres, tmp_path: Path) -> None:
     server, path = postgres(MAJORS[0]), tmp_path / "away.sql"  # only that of the distribution has this extension
     path.write_text(

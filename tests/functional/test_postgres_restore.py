@@ -118,6 +118,18 @@ def test_a_database_with_an_odd_name_is_restored_under_it(postgres: Postgres, tm
     assert databases_of(server) == before
 
 
+def test_a_template_that_is_none_any_more_is_told_of(postgres: Postgres, tmp_path: Path) -> None:
+    server = postgres(15)
+    with database(server, "stencil") as name:
+        server.sql("ALTER DATABASE stencil IS_TEMPLATE true")
+        source = describe_database(login(server), name)
+        archive = dump_to(tmp_path / "archive", server, name)
+        server.sql("ALTER DATABASE stencil IS_TEMPLATE false")
+    restored = restore_database(login(server), str(archive), source, tools_of(server))
+    drop_database(login(server), restored.name)
+    assert restored.warnings == ("it was a template, and is none now (ALTER DATABASE … IS_TEMPLATE true)",)
+
+
 def test_an_empty_database_is_restored(postgres: Postgres, tmp_path: Path) -> None:
     server = postgres(15)
     with database(server, "empty"):

@@ -13,7 +13,15 @@ from ..postgres.archive import ScriptOptions
 from ..postgres.connection import Server, connect
 from ..postgres.container_server import entered
 from ..postgres.contents import Contents, contents_of_chunks, read_contents
-from ..postgres.foreign_dump import Form, description_of, form_of, of_new_database, require_restricting, with_locale_of
+from ..postgres.foreign_dump import (
+    Form,
+    description_of,
+    form_of,
+    of_new_database,
+    require_own_files,
+    require_restricting,
+    with_locale_of,
+)
 from ..postgres.loading_role import is_privileged, loader_problems
 from ..postgres.restore import RestoreOptions
 from ..postgres.selection import Pattern, Selection, select
@@ -122,6 +130,8 @@ def _refuse_for_scripts(request: DumpRequest) -> None:
 
 
 def _contents(place: DumpPlace, form: Form) -> Contents | None:
+    if place.is_folder:
+        require_own_files(place.text, place.name)
     if place.is_folder or (form == Form("tar") and not place.is_url):
         return read_contents(place.text)
     if form.kind != "custom":

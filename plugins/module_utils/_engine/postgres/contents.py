@@ -139,8 +139,8 @@ class _Reader:
         needs = tuple(self._needs())
         if form == "custom":
             self._bytes(1 + self._offset_size)  # where its data begin
-        else:
-            self._text()  # name of the file with its data
+        elif "/" in self._text():  # the file with its data, which pg_restore would open wherever it lies
+            raise self._damaged("it names a file that is not in it")
         kept = definition if kind in _KEPT_DEFINITIONS else ""
         return Entry(number, kind, name, schema, owner, tablespace, needs, kept)
 

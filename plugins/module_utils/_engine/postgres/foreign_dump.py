@@ -89,6 +89,23 @@ def require_whole_tar(path: str, name: str) -> None:
                 raise DamagedError(f"Cannot read {name} to its end", "it is cut", "get it again")
 
 
+def require_own_files(folder: str, name: str) -> None:
+    """Raise DamagedError for a folder with an archive that has links, or lists of large objects with files elsewhere.
+
+    pg_restore would open them wherever they lie, and bring what is in them into the database.
+    """
+    with os.scandir(folder) as found:
+        entries = list(found)
+    for entry in entries:
+        if not entry.is_file(follow_symlinks=False):
+            raise DamagedError(f"Cannot restore {name}", f"its {entry.name!r} is no plain file", "get it again")
+        if entry.name.endswith(".toc"):
+            with open(entry.path, encoding="utf-8", errors="surrogateescape") as file:
+                if any("/" in line for line in file):
+                    cause = f"its {entry.name} names a file that is not in it"
+                    raise DamagedError(f"Cannot restore {name}", cause, "look where it comes from")
+
+
 def _first(chunks: t.Iterator[bytes]) -> bytes:
     head = b""
     for chunk in chunks:

@@ -109,8 +109,12 @@ def _reachable(server: Server) -> Server:
 
 
 def hand_over(server: Server, database: str, loader: str, owner: str) -> None:
-    """Give a database and all that is in it, from the role that loaded it to the one that shall own it."""
+    """Give a database and all that is in it, from the role that loaded it to the one that shall own it.
+
+    Settings that its former owner gave it are taken away: a search path would lead others to what the dump holds.
+    """
     with connect(server, database) as session, session.transaction():
+        session.run(f"ALTER DATABASE {identifier(database)} RESET ALL")
         session.run(f"REASSIGN OWNED BY {identifier(loader)} TO {identifier(owner)}")
         session.run(f"DROP OWNED BY {identifier(loader)}")  # privileges that it was granted
     reached("loader.handed_over")

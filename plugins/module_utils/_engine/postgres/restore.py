@@ -121,7 +121,14 @@ def restored_by(
         with contextlib.suppress(LifeboatError):
             drop_database(server, name)
         raise
-    return Restored(name, archive, comparison, load_s, compare_s, clock.monotonic() - begun, warnings)
+    total_s = clock.monotonic() - begun
+    return Restored(name, archive, comparison, load_s, compare_s, total_s, (*warnings, *_by_hand(source)))
+
+
+def _by_hand(source: Description) -> t.Iterator[str]:
+    """Yield what a database has lost that would be in the way of its swap, and of the next one."""
+    if source.get("is_template"):
+        yield "it was a template, and is none now (ALTER DATABASE … IS_TEMPLATE true)"
 
 
 @contextlib.contextmanager

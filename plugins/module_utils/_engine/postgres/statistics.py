@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from ..errors import LifeboatError
 from .connection import Session
 from .quoting import shorten
 
@@ -19,16 +20,25 @@ _NAMES = "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_n
 
 
 def analyze(session: Session) -> tuple[str, ...]:
-    """Gather statistics of all tables that lie on the server itself; return a note about others.
+    """Gather statistics of all tables that lie on the server itself; return notes about what has none.
 
     ANALYZE of a table with foreign parts reads these from their servers (PostgreSQL manual, ANALYZE): a restore must
-    neither depend on those nor put load on them.
+    neither depend on those nor put load on them. It also runs functions of the database, which may fail: all rows are
+    there nevertheless.
     """
+    try:
+        return _analyzed(session)
+    except LifeboatError as error:
+        return (f"statistics were not gathered of all tables, run ANALYZE: {error.cause}",)
+
+
+def _analyzed(session: Session) -> tuple[str, ...]:
     left_out = session.names(f"{_NAMES} WHERE c.oid IN ({_WITH_FOREIGN_PARTS}) ORDER BY 1")
-    if not left_out:
-        session.run("ANALYZE")
-        return ()
     ours = "n.nspname <> 'information_schema' AND NOT c.relisshared AND c.relkind IN ('r', 'm', 'p')"
-    for name in session.names(f"{_NAMES} WHERE {ours} AND c.oid NOT IN ({_WITH_FOREIGN_PARTS}) ORDER BY 1"):
-        session.run(f"ANALYZE {name}")
-    return (f"no statistics were gathered of tables that have foreign parts: {shorten(left_out)}",)
+    others = f"{_NAMES} WHERE {ours} AND c.oid NOT IN ({_WITH_FOREIGN_PARTS}) ORDER BY 1"
+    statements = [f"ANALYZE {name}" for name in session.names(others)] if left_out else ["ANALYZE"]
+    # What runs from here on runs with the rights of the owner of a table, and may need what applications find.
+    session.run('SET search_path = "$user", public')
+    for statement in statements:
+        session.run(statement)
+    return (f"no statistics were gathered of tables that have foreign parts: {shorten(left_out)}",) if left_out else ()

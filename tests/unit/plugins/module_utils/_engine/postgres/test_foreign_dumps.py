@@ -27,6 +27,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres
     Form,
     description_of,
     form_of,
+    require_own_files,
     require_restricting,
     require_whole_tar,
     version_number,
@@ -213,6 +214,34 @@ def test_the_table_of_contents_is_read_as_each_version_writes_it(version, tmp_pa
     for size in range(len(data)):
         with pytest.raises(DamagedError):
             contents_of_chunks([data[:size]], "lab")
+
+
+def in_folder(file, version=14):
+    head, data = archive(version)[: 10 + 1], archive(version)[11:-9]
+    return head[:-1] + b"\x03" + data + text(file)
+
+
+@pytest.mark.parametrize(("file", "is_good"), [("3000.dat", True), ("../../etc/passwd", False), ("/etc/passwd", False)])
+def test_an_archive_in_a_folder_names_files_of_that_folder_only(file, is_good, tmp_path):
+    (tmp_path / "toc.dat").write_bytes(in_folder(file))
+    if is_good:
+        assert read_contents(str(tmp_path)).format == "directory"
+        return
+    with pytest.raises(DamagedError, match="names a file that is not in it"):
+        read_contents(str(tmp_path))
+
+
+def test_links_and_lists_of_large_objects_lead_to_no_file_elsewhere(tmp_path):
+    (tmp_path / "blobs_9.toc").write_text("16385 blob_16385.dat\n")
+    (tmp_path / "3000.dat").write_text("1\n")
+    require_own_files(str(tmp_path), "lab")
+    (tmp_path / "blobs_9.toc").write_text("16385 blob_16385.dat\n16386 ../../etc/passwd\n")
+    with pytest.raises(DamagedError, match=r"blobs_9\.toc names a file that is not in it"):
+        require_own_files(str(tmp_path), "lab")
+    (tmp_path / "blobs_9.toc").unlink()
+    (tmp_path / "3001.dat").symlink_to("/etc/passwd")
+    with pytest.raises(DamagedError, match=r"'3001\.dat' is no plain file"):
+        require_own_files(str(tmp_path), "lab")
 
 
 def test_a_newer_format_of_archives_is_refused():
