@@ -13,10 +13,8 @@ from .changes import Wanted
 from .member_names import MemberName
 from .object_fetch import Fetched, Read, Vanished
 from .order_queue import OrderQueue
-from .pack_frames import Frame, Span, build, header
+from .pack_frames import Compress, Frame, Span, build, header
 from .source import Order, Outcome, ReadsSeveral, Source
-
-Compress = t.Callable[[bytes], bytes]
 
 
 class Job(t.NamedTuple):

@@ -142,6 +142,12 @@ class BucketSource:
         with for_one_object():
             yield from self._client.get_object(collection, item.key, offset=offset, length=length, etag=item.etag)
 
+    def read_into(self, collection: str, item: Item, offset: int, room: memoryview) -> t.Iterator[int]:
+        """Fill `room` with bytes of exactly this state of an object."""
+        with for_one_object():
+            found = self._client.get_object(collection, item.key, offset=offset, length=len(room), etag=item.etag)
+            yield from found.into(room)
+
     def documents(self) -> dict[str, t.Any]:
         """Return the settings of the buckets as the server's own documents."""
         return {name: bucket_documents.read(self._client, name) for name in self.collections()}

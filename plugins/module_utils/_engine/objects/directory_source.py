@@ -130,21 +130,36 @@ class DirectorySource:
                 raise _changed(collection, item.key, "it has grown")
             data = b"".join(_chunks(descriptor, 0, facts.st_size + 1))
             if len(data) != facts.st_size or not _is_state(os.fstat(descriptor), facts):
-                raise _changed(collection, item.key, "it was written to meanwhile")
+                raise _changed(collection, item.key)
             return found, data
 
     def read_range(self, collection: str, item: Item, offset: int, length: int) -> t.Iterator[bytes]:
         """Yield a range of a regular file. Raises VanishedError, ChangedError, ObjectError."""
-        tree = self._tree(collection)
-        with _explained(collection, item.key), tree.opened(item.key) as (descriptor, facts):
-            if not stat.S_ISREG(facts.st_mode) or _state(item) != _state(tree.plain_item(item.key, facts)):
-                raise _changed(collection, item.key, "it is not the one that was listed")
-            left = length
+        with self._steady(collection, item) as descriptor:
             for chunk in _chunks(descriptor, offset, length):
-                left -= len(chunk)
+                length -= len(chunk)
                 yield chunk
-            if left or not _is_state(os.fstat(descriptor), facts):
-                raise _changed(collection, item.key, "it was written to meanwhile")
+            if length:
+                raise _changed(collection, item.key)
+
+    def read_into(self, collection: str, item: Item, offset: int, room: memoryview) -> t.Iterator[int]:
+        """Fill `room` with a range of a regular file. Raises VanishedError, ChangedError, ObjectError."""
+        with self._steady(collection, item) as descriptor:
+            while room and (count := os.preadv(descriptor, [room[:_CHUNK]], offset)):
+                offset, room = offset + count, room[count:]
+                yield count
+            if room:
+                raise _changed(collection, item.key)
+
+    @contextlib.contextmanager
+    def _steady(self, collection: str, item: Item) -> t.Iterator[int]:
+        """Open a regular file that is exactly `item`, and still is when it has been read."""
+        with _explained(collection, item.key), self._tree(collection).opened(item.key) as (descriptor, facts):
+            if not stat.S_ISREG(facts.st_mode) or _state(item) != _state(_Tree.plain_item(item.key, facts)):
+                raise _changed(collection, item.key, "it is not the one that was listed")
+            yield descriptor
+            if not _is_state(os.fstat(descriptor), facts):
+                raise _changed(collection, item.key)
 
 
 class _Chooser:
@@ -359,7 +374,7 @@ def _is_state(one: os.stat_result, other: os.stat_result) -> bool:
     return _state(_Tree.plain_item("", one)) == _state(_Tree.plain_item("", other))
 
 
-def _changed(collection: str, key: str, why: str) -> ChangedError:
+def _changed(collection: str, key: str, why: str = "it was written to meanwhile") -> ChangedError:
     return ChangedError(_problem(collection, key), why, "back up again when it is at rest, or from a snapshot")
 
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import functools
 import typing as t
 
-from ..stream.lanes import Digest, Run
+from ..stream.lanes import Chunk, Digest, Run
 from .member_names import MemberName
 from .object_fetch import changed, row_of
 from .pack_frames import Frame, header, large_frames, padding
@@ -18,14 +19,15 @@ from .source import Source
 from .workers import Workers
 
 RANGE = 4 * 1024 * 1024  # plain bytes of the pack that one request reads
-_AHEAD = 4  # ranges of an object that are being read or wait to be written
+_AHEAD = 4  # ranges of an object that are being read or wait to be written and hashed
+_EARLY = 2  # of these, while the object waits for its turn to be written
 WINDOW = RANGE * _AHEAD  # plain bytes of one object in memory
 
 
 class _Range(t.NamedTuple):
     """Some of the bytes of an object, plain and as the pack keeps them."""
 
-    chunks: list[bytes]
+    data: memoryview  # of a room, which others need when this is hashed
     frames: list[Frame]
 
 
@@ -44,14 +46,13 @@ class LargeObject:
         self._item = item
         self._packs = packs
         self._header = header(name, item, item.size)
-        self._padding = padding(item.size)
-        self._total = len(self._header) + item.size + len(self._padding)  # plain bytes of the member
+        self._total = len(self._header) + item.size + len(padding(item.size))  # plain bytes of the member
         self._is_given_up = False
         self._described = workers.submit(lambda: source.describe(collection, item))
         self._starts = iter(range(0, self._total, RANGE))
+        self._free: list[bytearray] = []  # rooms for the bytes of a range
         self._reading: collections.deque[concurrent.futures.Future[_Range]] = collections.deque()
-        for _turn in range(_AHEAD):
-            self._read_next()
+        self._read_on(_EARLY)
 
     def write(self) -> Row:
         """Write the pack and return the row. Raises VanishedError, ChangedError, ObjectError; then no pack is left."""
@@ -83,14 +84,15 @@ class LargeObject:
         """Write all ranges in order, and return the SHA-256 of the object."""
         run = Run()
         try:
-            digest = Digest(run, "member", 2)
+            digest = Digest(run, "member", _AHEAD - 3, self._take_back)
+            self._read_on(_AHEAD - _EARLY)
             while self._reading:
-                chunks, frames = self._workers.result(self._reading.popleft())
-                self._read_next()
-                for chunk in chunks:
-                    digest.feed(chunk)
+                data, frames = self._workers.result(self._reading.popleft())
+                digest.feed(data)
                 pack.add(frames)
-                del chunks, frames
+                del data, frames
+                # One room is being hashed, and one waits for that, at most: there is always another to read into.
+                self._read_on()
             digest.close()
             run.wait()
         finally:
@@ -98,24 +100,35 @@ class LargeObject:
             run.join()
         return digest.sha256
 
-    def _read_next(self) -> None:
-        start = next(self._starts, None)
-        if start is not None:
-            self._reading.append(self._workers.submit(lambda: self._range(start)))
+    def _read_on(self, rooms: int = 0) -> None:
+        """Have the next ranges read, as far as there are rooms: those of what was hashed, and so many new ones."""
+        self._free += [bytearray(min(RANGE, self._total)) for _room in range(rooms)]
+        while self._free:
+            start = next(self._starts, None)
+            if start is None:
+                return
+            self._reading.append(self._workers.submit(functools.partial(self._range, start, self._free.pop())))
 
-    def _range(self, start: int) -> _Range:
-        """Read what lies in one range of the member: header, data, padding."""
+    def _take_back(self, data: Chunk) -> None:
+        """Take back the room of what was hashed."""
+        self._free.append(t.cast(bytearray, t.cast(memoryview, data).obj))
+
+    def _range(self, start: int, room: bytearray) -> _Range:
+        """Read what lies in one range of the member, header, data, padding, into `room`."""
         end = min(start + RANGE, self._total)
         first = max(start - len(self._header), 0)
         last = min(end - len(self._header), self._item.size)
-        chunks: list[bytes] = []
-        for chunk in self._source.read_range(self._collection, self._item, first, last - first):
+        before = len(self._header) if start == 0 else 0
+        plain = memoryview(room)[: end - start]
+        data = plain[before : before + last - first]
+        plain[:before] = self._header[:before]
+        plain[before + len(data) :] = bytes(len(plain) - before - len(data))
+        left = len(data)
+        for count in self._source.read_into(self._collection, self._item, first, data):
             self._workers.require_going_on()
             if self._is_given_up:
                 break
-            chunks.append(chunk)
-        if sum(map(len, chunks)) != last - first:
+            left -= count
+        if left:
             raise changed(self._item, f"not all of its bytes from {first} to {last} came")
-        before = self._header if start == 0 else b""
-        behind = self._padding if end == self._total else b""
-        return _Range(chunks, list(large_frames([before, *chunks, behind], self._packs.compress)))
+        return _Range(data, list(large_frames([plain], self._packs.compress)))

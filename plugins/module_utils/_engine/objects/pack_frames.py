@@ -9,6 +9,7 @@ import tarfile
 import typing as t
 
 from .. import clock
+from ..stream.zstd import Block
 from .member_names import MemberName
 from .rows import Item
 
@@ -23,6 +24,9 @@ _USTAR_OWNER = b"%07o\0%07o\0%07o\0" % (_MODE, 0, 0)
 # behind the checksum: a file, without link, owners' names, device, and folder
 _USTAR_END = b" 0" + bytes(tarfile.LENGTH_LINK) + b"ustar\x0000" + bytes(247)
 _USTAR_SUM = sum(_USTAR_OWNER) + sum(_USTAR_END[1:]) + 8 * ord(" ")  # its own field counts as blanks
+
+
+Compress = t.Callable[[Block], bytes]  # as `compression.block_compressor` returns
 
 
 class Frame(t.NamedTuple):
@@ -67,9 +71,7 @@ def padding(size: int) -> bytes:
     return bytes(-size % tarfile.BLOCKSIZE)
 
 
-def build(
-    members: t.Sequence[tuple[bytes, bytes]], compress: t.Callable[[bytes], bytes]
-) -> tuple[list[Frame], list[Span]]:
+def build(members: t.Sequence[tuple[bytes, bytes]], compress: Compress) -> tuple[list[Frame], list[Span]]:
     """Return frames that hold members, given as header and data, and where each of these lies.
 
     Frames end at the end of a member. One of more than `FRAME` bytes has frames of its own.
@@ -103,7 +105,7 @@ def build(
     return frames, spans
 
 
-def large_frames(pieces: t.Iterable[bytes], compress: t.Callable[[bytes], bytes]) -> t.Iterator[Frame]:
+def large_frames(pieces: t.Iterable[Block], compress: Compress) -> t.Iterator[Frame]:
     """Yield frames of `LARGE_FRAME` plain bytes, and a last one of what is left, for pieces of any length."""
     held: list[memoryview] = []
     size = 0
@@ -115,10 +117,14 @@ def large_frames(pieces: t.Iterable[bytes], compress: t.Callable[[bytes], bytes]
             held.append(part)
             size += len(part)
             if size == LARGE_FRAME:
-                yield Frame(compress(b"".join(held)), size)
+                yield Frame(compress(_joined(held)), size)
                 held, size = [], 0
     if held:
-        yield Frame(compress(b"".join(held)), size)
+        yield Frame(compress(_joined(held)), size)
+
+
+def _joined(held: list[memoryview]) -> Block:
+    return held[0] if len(held) == 1 else b"".join(held)
 
 
 def _seconds(modified: str) -> int:

@@ -8,7 +8,7 @@ import typing as t
 
 from ..repository.publish import PACK, FramedFile, Run
 from ..stream.compression import block_compressor
-from .pack_frames import END, Frame, Span
+from .pack_frames import END, Compress, Frame, Span
 from .rows import Location
 
 PACK_SIZE = 64 * 1024 * 1024  # plain bytes at which a pack ends
@@ -29,7 +29,7 @@ class PackWriter:
         self._free: list[int] = []  # numbers of packs that were aborted: in the end none may be missing
         self._pack: Pack | None = None  # for most members
         self._own: list[Pack] = []  # of big members, open
-        self.compress: t.Callable[[bytes], bytes] = block_compressor(compression)  # several threads may call it
+        self.compress: Compress = block_compressor(compression)  # several threads may call it
 
     def add(self, frames: t.Sequence[Frame], spans: t.Sequence[Span]) -> list[Location]:
         """Write frames that hold whole members, and return where these lie."""
@@ -97,7 +97,7 @@ class Pack:
         file: FramedFile,
         owner: str,
         number: int,
-        compress: t.Callable[[bytes], bytes],
+        compress: Compress,
         ended: t.Callable[[Pack, bool], None],
     ) -> None:
         self._file = file

@@ -91,6 +91,11 @@ class PatientSource:
         with self._counted(collection, item.key):
             yield from self._source.read_range(collection, item, offset, length)
 
+    def read_into(self, collection: str, item: Item, offset: int, room: memoryview) -> t.Iterator[int]:
+        """Fill `room` with a range. Raises ObjectError where the server fails for it."""
+        with self._counted(collection, item.key):
+            yield from self._source.read_into(collection, item, offset, room)
+
     @contextlib.contextmanager
     def _counted(self, collection: str, key: str) -> t.Iterator[None]:
         try:

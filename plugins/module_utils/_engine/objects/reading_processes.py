@@ -9,7 +9,8 @@ import threading
 import types
 import typing as t
 
-from .batch_reading import Batch, Built, Compress, Job, read_batches
+from .batch_reading import Batch, Built, Job, read_batches
+from .pack_frames import Compress
 from .source import ReadsSeveral
 from .worker_processes import Take, Tell, WorkerProcesses
 

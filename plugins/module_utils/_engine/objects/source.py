@@ -85,6 +85,12 @@ class Source(t.Protocol):
     def read_range(self, collection: str, item: Item, offset: int, length: int) -> t.Iterator[bytes]:
         """Yield the bytes of a range of exactly this item. Raises VanishedError, ChangedError."""
 
+    def read_into(self, collection: str, item: Item, offset: int, room: memoryview) -> t.Iterator[int]:
+        """Fill `room` with a range of exactly this item, and yield how many bytes came, again and again.
+
+        Raises VanishedError, ChangedError; what is in `room` is nothing before the end.
+        """
+
     def documents(self) -> t.Mapping[str, t.Any]:
         """Return the settings of the collections as the server keeps them: JSON values by collection."""
 

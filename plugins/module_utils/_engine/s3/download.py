@@ -12,9 +12,11 @@ import typing as t
 from .. import clock
 from . import failure
 from .failure import S3Error
+from .response import LeanResponse
 from .transport import Exchange, Request, Transport, pause_s
 
 CHUNK = 1024 * 1024  # bytes that are given out at once, at most
+Piece = t.TypeVar("Piece", bytes, memoryview)
 
 
 class Stored(t.NamedTuple):
@@ -67,12 +69,28 @@ class Download:
         self._check(exchange)
 
     def __iter__(self) -> t.Iterator[bytes]:
+        return self._arriving(lambda answer, most: answer.read(most))
+
+    def into(self, room: memoryview) -> t.Iterator[int]:
+        """Write the bytes into `room`, which has place for all of them, and yield how many came, again and again."""
+        filled = 0
+
+        def fill(answer: LeanResponse, most: int) -> memoryview:
+            piece = room[filled : filled + most]
+            return piece[: answer.readinto(piece)]
+
+        for piece in self._arriving(fill):
+            filled += len(piece)
+            yield len(piece)
+
+    def _arriving(self, take: t.Callable[[LeanResponse, int], Piece]) -> t.Iterator[Piece]:
+        """Yield what `take` takes off the answer, of which it is told how much it may take."""
         failures = 0
         try:
             while self._end is not None and self._position < self._end:
                 try:
                     exchange = self._exchange or self._resumed()
-                    chunk = exchange.response.read(min(CHUNK, self._end - self._position))
+                    chunk = take(exchange.response, min(CHUNK, self._end - self._position))
                     if not chunk:
                         raise http.client.IncompleteRead(b"", self._end - self._position)
                 except (OSError, http.client.HTTPException) as error:

@@ -71,6 +71,7 @@ class MultipartUpload:
         self._budget = _Budget(IN_FLIGHT)
         self._buffer = memoryview(b"")
         self._filled = 0
+        self._free: list[memoryview] = []  # of parts that were sent: fresh pages of memory cost as much as sending
         self._size = 0
         self._upload_id = ""
         self._sent: list[concurrent.futures.Future[Part]] = []
@@ -133,6 +134,7 @@ class MultipartUpload:
         if self._workers is not None:
             self._workers.shutdown(wait=True, cancel_futures=True)
         self._buffer = memoryview(b"")
+        self._free.clear()
 
     def _next_buffer(self) -> None:
         if self._filled:
@@ -146,24 +148,29 @@ class MultipartUpload:
             )
         self._budget.take(size)
         self._raise_failures()
-        self._buffer, self._filled = memoryview(bytearray(size)), 0
+        while self._free and len(self._free[-1]) != size:
+            self._free.pop()
+        self._buffer, self._filled = self._free.pop() if self._free else memoryview(bytearray(size)), 0
 
     def _send_part(self) -> None:
         if not self._upload_id:
             self.begin()
         if self._workers is None:
             self._workers = concurrent.futures.ThreadPoolExecutor(_WORKERS, "lifeboat-part")
-        body, held = self._buffer[: self._filled], len(self._buffer)
+        room, filled = self._buffer, self._filled
         self._buffer, self._filled = memoryview(b""), 0
-        sent = self._workers.submit(self._put_part, len(self._sent) + 1, body)
-        del body
+        sent = self._workers.submit(self._put_part, len(self._sent) + 1, room, filled)
+        held = len(room)  # a callback that knew the room itself would keep it for as long as there is this upload
         sent.add_done_callback(lambda _sent: self._budget.give_back(held))
         self._sent.append(sent)
 
-    def _put_part(self, number: int, body: memoryview) -> Part:
-        return self._client.put_part(
-            self._bucket, self._key, self._upload_id, number, (body,), signed_at=self._part_time
-        )
+    def _put_part(self, number: int, room: memoryview, filled: int) -> Part:
+        try:
+            return self._client.put_part(
+                self._bucket, self._key, self._upload_id, number, (room[:filled],), signed_at=self._part_time
+            )
+        finally:
+            self._free.append(room)
 
     def _part_time(self) -> dt.datetime | None:
         """Return the time to sign the next try of a part with; there is no next try after `abort`."""

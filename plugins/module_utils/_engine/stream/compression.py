@@ -21,12 +21,13 @@ _GZIP = 16 + zlib.MAX_WBITS  # zlib's way to ask for the gzip format
 _GZIP_LEVEL = 6
 
 
-def block_compressor(compression: str) -> t.Callable[[bytes], bytes]:
+def block_compressor(compression: str) -> t.Callable[[zstd.Block], bytes]:
     """Return the function that turns a block of plain bytes into stored bytes that can be read alone.
 
     `compression` is one of SUFFIXES. Stored blocks simply follow each other: zstd frames (RFC 8878, section 3) and gzip
     members (RFC 1952, section 2.2) both allow it, so the usual commands read the whole. The function may be called by
-    several threads at once and leaves the interpreter to others while it works. Raises UsageError, MissingPartError.
+    several threads at once and leaves the interpreter to others while it works; what it returns does not change with
+    the block, which may be any room for bytes. Raises UsageError, MissingPartError.
     """
     if compression == "zstd":
         return zstd.provider().compress
@@ -52,11 +53,11 @@ def decompressed(stored: t.Iterable[bytes], compression: str) -> t.Iterator[byte
     raise _unknown(compression)
 
 
-def _as_it_is(block: bytes) -> bytes:
-    return block
+def _as_it_is(block: zstd.Block) -> bytes:
+    return bytes(block)  # the block itself where it is bytes
 
 
-def _gzip_member(block: bytes) -> bytes:
+def _gzip_member(block: zstd.Block) -> bytes:
     encoder = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP)
     return encoder.compress(block) + encoder.flush()
 

@@ -12,6 +12,7 @@ import typing as t
 
 Tick = t.Callable[[], None]
 Item = t.TypeVar("Item")
+Chunk = t.Union[bytes, memoryview]
 _TICK_S = 1.0  # a stage that waits calls its tick this often
 
 
@@ -131,8 +132,10 @@ class Lane(t.Generic[Item]):
 class Digest:
     """Size and SHA-256 of the bytes that pass, in a thread of its own: hashing leaves the interpreter to others."""
 
-    def __init__(self, run: Run, name: str, limit: int) -> None:
-        self._lane: Lane[bytes] = Lane(run, limit)
+    def __init__(self, run: Run, name: str, limit: int, passed: t.Callable[[Chunk], None] | None = None) -> None:
+        """Begin; `passed` is called, in that thread, with each chunk that is not needed any more."""
+        self._lane: Lane[Chunk] = Lane(run, limit)
+        self._passed = passed
         self._sha256 = hashlib.sha256()
         self.size = 0  # bytes, as far as they were hashed
         run.start(f"sha256-{name}", self._work)
@@ -141,8 +144,10 @@ class Digest:
         for chunk in self._lane:
             self._sha256.update(chunk)
             self.size += len(chunk)
+            if self._passed is not None:
+                self._passed(chunk)
 
-    def feed(self, chunk: bytes, tick: Tick | None = None) -> None:
+    def feed(self, chunk: Chunk, tick: Tick | None = None) -> None:
         """Hash `chunk` soon; waits while too much is waiting. Raises Stopped."""
         self._lane.put(chunk, tick)
 

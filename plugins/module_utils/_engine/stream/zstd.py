@@ -15,6 +15,8 @@ from ..errors import DamagedError, LifeboatError, MissingPartError
 from .zstd_frames import Piece
 
 LEVEL = 3
+Block = t.Union[bytes, memoryview]
+_MOST_IDLE = 4  # compressors, of about 2 MiB each, that are kept for the next blocks
 _REMEDY = "use another copy of the backup"
 
 
@@ -25,7 +27,7 @@ class Provider(t.Protocol):
     def name(self) -> str:
         """Return what an operator would install."""
 
-    def compress(self, block: bytes) -> bytes:
+    def compress(self, block: Block) -> bytes:
         """Return `block` as one whole frame with a content checksum; may be called by several threads at once."""
 
     def decompress(self, pieces: t.Iterator[Piece]) -> t.Iterator[bytes]:
@@ -45,9 +47,12 @@ class _Pep784:
         self._module = module
         parameter = module.CompressionParameter
         self._options = {parameter.compression_level: LEVEL, parameter.checksum_flag: 1}
+        self._idle: list[t.Any] = []
 
-    def compress(self, block: bytes) -> bytes:
-        frame: bytes = self._module.compress(block, options=self._options)
+    def compress(self, block: Block) -> bytes:
+        compressor = _taken(self._idle) or self._module.ZstdCompressor(options=self._options)
+        frame: bytes = compressor.compress(block, compressor.FLUSH_FRAME)
+        _give_back(self._idle, compressor)
         return frame
 
     def decompress(self, pieces: t.Iterator[Piece]) -> t.Iterator[bytes]:
@@ -61,15 +66,34 @@ class _Zstandard:
 
     def __init__(self, module: t.Any) -> None:
         self._module = module
+        self._idle: list[t.Any] = []
 
-    def compress(self, block: bytes) -> bytes:
-        # A compressor must not be shared by threads; a new one costs a thousandth of the work on a block.
-        frame: bytes = self._module.ZstdCompressor(level=LEVEL, write_checksum=True).compress(block)
+    def compress(self, block: Block) -> bytes:
+        compressor = _taken(self._idle) or self._module.ZstdCompressor(level=LEVEL, write_checksum=True)
+        frame: bytes = compressor.compress(block)
+        _give_back(self._idle, compressor)
         return frame
 
     def decompress(self, pieces: t.Iterator[Piece]) -> t.Iterator[bytes]:
         decompressor = self._module.ZstdDecompressor()
         return _decoded(pieces, decompressor.decompressobj, self._module.ZstdError)
+
+
+# No two threads may use a compressor at once. Each takes one that is idle, as a new one needs fresh pages of memory for
+# its tables: nearly as many as a block. Lists need no lock, which a fork could leave locked.
+
+
+def _taken(idle: list[t.Any]) -> t.Any:
+    """Return a compressor that nobody uses; None where there is none."""
+    try:
+        return idle.pop()
+    except IndexError:
+        return None
+
+
+def _give_back(idle: list[t.Any], compressor: t.Any) -> None:
+    if len(idle) < _MOST_IDLE:
+        idle.append(compressor)
 
 
 def _decoded(
@@ -98,7 +122,7 @@ class _Command:
     def __init__(self, path: str) -> None:
         self._path = path
 
-    def compress(self, block: bytes) -> bytes:
+    def compress(self, block: Block) -> bytes:
         argv = [self._path, "-q", f"-{LEVEL}", "--check", "--single-thread", "-c"]
         return b"".join(_filtered(argv, iter((block,)), "Cannot compress with zstd"))
 
@@ -112,7 +136,7 @@ class _Command:
             raise DamagedError(error.problem, error.cause, _REMEDY) from error
 
 
-def _filtered(argv: t.Sequence[str], stored: t.Iterator[bytes], problem: str) -> t.Iterator[bytes]:
+def _filtered(argv: t.Sequence[str], stored: t.Iterator[Block], problem: str) -> t.Iterator[bytes]:
     """Send `stored` through a child and yield what comes out, in one thread: neither pipe can block the other."""
     with Child(argv, pipe_stdin=True, pipe_stdout=True) as child, selectors.DefaultSelector() as ready:
         os.set_blocking(child.stdin.fileno(), False)
@@ -138,7 +162,7 @@ def _filtered(argv: t.Sequence[str], stored: t.Iterator[bytes], problem: str) ->
 class _Sender:
     """Writes to a child whatever its pipe takes without blocking, and closes the pipe at the end."""
 
-    def __init__(self, pipe: t.IO[bytes], chunks: t.Iterator[bytes]) -> None:
+    def __init__(self, pipe: t.IO[bytes], chunks: t.Iterator[Block]) -> None:
         self._pipe = pipe
         self._chunks = chunks
         self._left = memoryview(b"")

@@ -74,6 +74,13 @@ class MemorySource:
         for start in range(offset, offset + length, 1024 * 1024):
             yield data[start : min(start + 1024 * 1024, offset + length)]
 
+    def read_into(self, collection: str, item: Item, offset: int, room: memoryview) -> t.Iterator[int]:
+        filled = 0
+        for chunk in self.read_range(collection, item, offset, len(room)):
+            room[filled : filled + len(chunk)] = chunk
+            filled += len(chunk)
+            yield len(chunk)
+
     def _described(self, key: str, data: bytes) -> Described:
         properties = {"metadata": {"key": key}}
         return Described(item_of(key, data), "", properties, key not in self.without_bytes)

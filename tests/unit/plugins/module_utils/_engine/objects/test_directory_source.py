@@ -260,6 +260,33 @@ def test_a_file_that_is_written_to_while_it_is_read_is_not_taken(
         item = item_of(source, tmp_path, "f")
 
 
+@pytest.mark.parametrize("change", [_truncate, _append, _rewrite_and_set_the_time_back])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_file_that_is_written_to_while_a_room_is_filled_is_not_taken(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, change: t.Callable[[pathlib.Path], None], when: str
+) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"some bytes")
+    source = DirectorySource([str(tmp_path)])
+    item = item_of(source, tmp_path, "f")
+    room = bytearray(12)
+    assert sum(source.read_into(str(tmp_path), item, 2, memoryview(room)[1:9])) == 8
+    assert bytes(room) == b"\0me bytes\0\0\0"
+    read = os.preadv
+
+    def changed(descriptor: int, buffers: t.Sequence[memoryview], offset: int) -> int:
+        if when == "before":
+            change(path)
+        count = read(descriptor, buffers, offset)
+        if when == "after":
+            change(path)
+        return count
+
+    monkeypatch.setattr(os, "preadv", changed)
+    with pytest.raises(ChangedError):
+        list(source.read_into(str(tmp_path), item, 0, memoryview(room)[:10]))
+
+
 def test_a_range_of_a_file_that_changed_since_it_was_listed_is_not_read(tmp_path: pathlib.Path) -> None:
     (tmp_path / "f").write_bytes(b"one")
     source = DirectorySource([str(tmp_path)])

@@ -53,6 +53,10 @@ class Server:
         yield b"x"
         self._answer(item.key)
 
+    def read_into(self, _collection: str, item: Item, _offset: int, _room: memoryview) -> t.Iterator[int]:
+        yield 1
+        self._answer(item.key)
+
     def read_through(self, take: Take, _at_once: int) -> t.Iterator[tuple[t.Any, Outcome]]:
         while True:
             order = take(True)
@@ -79,6 +83,8 @@ def ask(source: PatientSource, key: str, how: str = "read_whole") -> LifeboatErr
     try:
         if how == "read_range":
             list(source.read_range("c", item(key), 0, 1))
+        elif how == "read_into":
+            list(source.read_into("c", item(key), 0, memoryview(bytearray(1))))
         elif how == "read_through":
             orders = iter([Order("token", "c", item(key), False)])
             ((token, outcome),) = t.cast(ReadsSeveral, source).read_through(lambda _may_wait: next(orders, None), 4)
@@ -96,7 +102,7 @@ def source() -> PatientSource:
     return patient(t.cast(t.Any, Server()))
 
 
-@pytest.mark.parametrize("how", ["describe", "read_whole", "read_range", "read_through"])
+@pytest.mark.parametrize("how", ["describe", "read_whole", "read_range", "read_into", "read_through"])
 @pytest.mark.parametrize("key", ["500", "503", f"!{failure.LOST_ANSWER}"])
 def test_an_object_for_which_the_server_fails_is_one_that_cannot_be_read(
     source: PatientSource, key: str, how: str
@@ -127,5 +133,5 @@ def test_many_failures_in_a_row_end_the_run_with_what_the_server_says(source: Pa
 
 
 def test_one_object_that_fails_again_and_again_counts_once(source: PatientSource) -> None:
-    for how in ("describe", "read_whole", "read_range", "read_through") * IN_A_ROW:
+    for how in ("describe", "read_whole", "read_range", "read_into", "read_through") * IN_A_ROW:
         assert isinstance(ask(source, "503", how), ObjectError)

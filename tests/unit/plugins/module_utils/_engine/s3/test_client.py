@@ -9,6 +9,7 @@ import datetime as dt
 import random
 import threading
 import typing as t
+import weakref
 import zlib
 
 import pytest
@@ -377,6 +378,18 @@ def test_a_body_that_ends_early_is_resumed_from_there() -> None:
         assert (resumed["range"], resumed["if-match"]) == ("bytes=4-9", '"e1"')
 
 
+def test_a_body_that_ends_early_is_resumed_in_the_same_room() -> None:
+    headers = {**OBJECT, "content-length": "6", "content-range": "bytes 1-6/10"}
+    rest = {**OBJECT, "content-length": "3", "content-range": "bytes 4-6/10"}
+    with ScriptedServer(answer(206, DATA[1:4], headers, keep=False), answer(206, DATA[4:7], rest)) as server:
+        room = bytearray(8)
+        download = client(server).get_object("bucket", "key", offset=1, length=6)
+        assert list(download.into(memoryview(room)[1:7])) == [3, 3]
+        assert bytes(room) == b"\0" + DATA[1:7] + b"\0"
+        resumed = server.received[1].fields
+        assert (resumed["range"], resumed["if-match"]) == ("bytes=4-6", '"e1"')
+
+
 def test_a_body_that_breaks_off_again_and_again_is_given_up(pauses: list[float]) -> None:
     nothing = answer(206, b"", {**OBJECT, "content-length": "6", "content-range": "bytes 4-9/10"}, keep=False)
     short = answer(200, DATA[:4], {**OBJECT, "content-length": "10"}, keep=False)
@@ -614,6 +627,10 @@ def upload(server: ScriptedServer, **settings: t.Any) -> multipart.MultipartUplo
     return sending
 
 
+def part_number(target: str) -> int:
+    return int(target.partition("partNumber=")[2].partition("&")[0])
+
+
 def head(size: int, etag: str) -> scripted.Act:
     # Hangs up, so that a client that takes it for an answer with a body does not wait for one.
     return raw(f"HTTP/1.1 200 OK\r\ncontent-length: {size}\r\nlast-modified: {WHEN}\r\netag: {etag}\r\n\r\n".encode())
@@ -650,6 +667,34 @@ def test_an_object_of_another_size_than_was_written_fails_the_upload() -> None:
     acts = (BEGUN, PART, PART, COMPLETED, head(7, '"x-1"'), answer(204))
     with ScriptedServer(*acts) as server, pytest.raises(S3Error, match="Altered"):
         upload(server).finish()
+
+
+class Room(bytearray):
+    """A room for bytes of which one can see whether it is still there."""
+
+
+def test_every_part_has_its_own_bytes_in_room_that_others_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = [4] * 6 + [8] * 4
+    monkeypatch.setattr(multipart, "part_sizes", lambda _estimate: iter(sizes))
+    monkeypatch.setattr(multipart, "IN_FLIGHT", 16)
+    made: list[weakref.ref[Room]] = []
+
+    def watched(size: int) -> Room:
+        room = Room(size)
+        made.append(weakref.ref(room))
+        return room
+
+    monkeypatch.setattr(multipart, "bytearray", watched, raising=False)
+    data = bytes(range(sum(sizes) - 3))
+    acts = (BEGUN, *[PART] * len(sizes), COMPLETED, head(len(data), '"x-1"'))
+    with ScriptedServer(*acts) as server:
+        sending = multipart.MultipartUpload(client(server), "bucket", "key")
+        sending.write(data)
+        assert sending.finish().size == len(data)
+        assert [room() for room in made if room() is not None] == [], "an upload that has ended keeps no room"
+        parts = {part_number(each.target): each.body for each in server.received if each.method == "PUT"}
+    assert b"".join(parts[number] for number in sorted(parts)) == data
+    assert len(made) <= 4 + 2, "as many as may be in memory at once"
 
 
 def test_an_upload_that_is_given_up_before_its_first_part_was_full_sends_nothing() -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import gzip
 import itertools
 import random
@@ -70,6 +71,29 @@ def test_every_provider_reads_all_frames_of_every_other(
     blocks = [sample(size, seed) for seed, size in enumerate(sizes)]
     stored = b"".join(writer.compress(block) for block in blocks)
     assert plain(reader, stored) == b"".join(blocks)
+
+
+@every_provider
+def test_a_block_gives_the_same_frame_whatever_was_compressed_before_it(provider: zstd.Provider) -> None:
+    blocks = [sample(300_000, 1), sample(1, 2), b"", sample(700_000, 3)]
+    first = [provider.compress(block) for block in blocks]
+    assert [provider.compress(memoryview(block)) for block in reversed(blocks)] == first[::-1]
+
+
+@every_provider
+def test_threads_that_compress_at_once_do_not_disturb_each_other(provider: zstd.Provider) -> None:
+    blocks = [sample(100_000, seed) for seed in range(24)]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        frames = list(pool.map(provider.compress, blocks))
+    assert [plain(provider, frame) for frame in frames] == blocks
+
+
+@pytest.mark.parametrize("name", sorted(compression.SUFFIXES))
+def test_what_is_compressed_stays_as_it_is_when_its_room_is_used_again(name: str) -> None:
+    room = bytearray(sample(100_000))
+    stored = compression.block_compressor(name)(memoryview(room))
+    room[:] = bytes(len(room))
+    assert b"".join(compression.decompressed([stored], name)) == sample(100_000)
 
 
 @every_provider
