@@ -35,8 +35,6 @@ import typing as t
 import warnings
 from pathlib import Path
 
-from ansible_collections.lifeboat.recovery.tests.functional.command_file import command_for
-
 _LENGTH_BYTES = 4  # of an order, before it
 _KILLED = 137  # what a shell says of a program that SIGKILL ended
 _MODULE_UTILS = "ansible_collections.lifeboat.recovery.plugins.module_utils"
@@ -64,7 +62,11 @@ def _server(kind: str) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="lbw-", dir="/tmp"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     environment = {**os.environ, "ANSIBLE_PIPELINING": "true"}  # a module takes one process instead of four
-    (folder / "lifeboat").write_bytes(command_for(sys.executable) if kind == "command" else b"")
+    if kind == "command":
+        # Not above: this program must not import the collection before Ansible does, in its own way.
+        from ansible_collections.lifeboat.recovery.tests.functional.command_file import command_for
+
+        (folder / "lifeboat").write_bytes(command_for(sys.executable))
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(folder / "socket"))
         listening.listen()
