@@ -60,7 +60,6 @@ os._exit(status[0] if status else {killed})
 def _server(kind: str) -> Path:
     """Start a process that forks on demand and ends with this one; return its socket."""
     folder = Path(tempfile.mkdtemp(prefix="lbw-", dir="/tmp"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     environment = {**os.environ, "ANSIBLE_PIPELINING": "true"}  # a module takes one process instead of four
     if kind == "command":
         # Not above: this program must not import the collection before Ansible does, in its own way.
@@ -71,7 +70,7 @@ def _server(kind: str) -> Path:
         listening.bind(str(folder / "socket"))
         listening.listen()
         number = listening.fileno()
-        words = [sys.executable, __file__, kind, str(number), str(folder / "lifeboat")]
+        words = [sys.executable, __file__, kind, str(number), str(folder)]
         process = subprocess.Popen(words, stdin=subprocess.PIPE, pass_fds=[number], env=environment)
     atexit.register(process.communicate)  # closes its input
     return folder / "socket"
@@ -235,9 +234,9 @@ def _ansible_playbook() -> t.Callable[[], None]:
     return t.cast(t.Callable[[], None], playbook.main)
 
 
-def _command(path: str) -> t.Callable[[], None]:
+def _command(path: Path) -> t.Callable[[], None]:
     """Import all of the host command's file, and return what runs it."""
-    sys.path.insert(0, path)
+    sys.path.insert(0, str(path))
     package = importlib.import_module("lifeboat")
     for name in (*(each.name for each in pkgutil.walk_packages(package.__path__, "lifeboat.")), "psycopg2"):
         importlib.import_module(name)
@@ -245,13 +244,21 @@ def _command(path: str) -> t.Callable[[], None]:
     return lambda: sys.exit(command.main())
 
 
+def main(kind: str, listening: int, folder: Path) -> None:
+    """Fork until there is nobody left who could ask for it; then remove the folder with the socket."""
+    if kind == "command":
+        execute = _command(folder / "lifeboat")
+    else:
+        execute = _modules() if kind == "modules" else _ansible_playbook()
+    gc.collect()
+    gc.freeze()  # else the first search for cycles of each fork would copy most of the memory
+    try:
+        with socket.socket(fileno=listening) as given:
+            _serve(given, execute)
+    finally:
+        shutil.rmtree(folder)
+
+
 if __name__ == "__main__":
     sys.path.pop(0)
-    if sys.argv[1] == "command":
-        program = _command(sys.argv[3])
-    else:
-        program = _modules() if sys.argv[1] == "modules" else _ansible_playbook()
-    gc.collect()
-    gc.freeze()
-    with socket.socket(fileno=int(sys.argv[2])) as given:
-        _serve(given, program)
+    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
