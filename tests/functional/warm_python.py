@@ -195,8 +195,6 @@ def _status_of(execute: t.Callable[[], None]) -> int:
 
 def _modules() -> t.Callable[[], None]:
     """Import what modules need, and return what executes a program: a file, or else standard input."""
-    from ansible.module_utils._internal._ansiballz import _loader  # noqa: F401
-
     for name in ("command", "copy", "file", "find", "setup", "slurp", "stat", "uri"):
         importlib.import_module(f"ansible.modules.{name}")
     for name in (_MODULE_UTILS, "psycopg2", "concurrent.futures.thread", "zipfile"):
