@@ -54,13 +54,14 @@ def _scenarios(place: Workplace, left_out: frozenset[str]) -> str:
     with docker_daemon(place), lock(cache_folder() / "molecule-hosts"):
         image = place.run(sys.executable, Path(__file__).with_name("host_image.py")).split()[-1]
         root = collection_root.linked()
-        env = _variables(place, root, image)
+        env = {**_variables(place, root, image), "LIFEBOAT_SCENARIOS": ",".join(names)}
         collection = root / collection_root.PLACE
         try:
             excluded = [word for name in sorted(left_out) for word in ("--exclude", name)]
             said = place.run("molecule", "test", "--all", *excluded, cwd=collection, env=env)
-        finally:
+        except BaseException:  # else they were removed after the last scenario
             place.run("molecule", "destroy", "--scenario-name", "default", cwd=collection, env=env)
+            raise
     _refuse_missing_parts(names, said)
     return "; ".join([", ".join(names), *_MEASURED.findall(said)])
 

@@ -188,7 +188,8 @@ def test_parts_other_names_and_dumps_are_restored_by_their_options(host: Host) -
     dump = host.folder / "extra.sql"
     dump.write_text("CREATE TABLE t AS SELECT 5 AS a;\n--\n-- PostgreSQL database dump complete\n--\n")
     dump.chmod(0o644)
-    other = ["restore", "lab", "--dump", str(dump), "--database", "host part"]
+    other = ["restore", "lab", "--dump", str(dump), "--database", "host part", "--owner", "taker"]
+    host.server.sql("CREATE ROLE taker")
     try:
         assert host.ask(*part)["figures"]["rows"] == 1
         assert host.ask(*part, "--on-conflict", "refuse", code=3)["error"]["guard"] == "conflict"
@@ -198,7 +199,7 @@ def test_parts_other_names_and_dumps_are_restored_by_their_options(host: Host) -
         assert host.server.sql("SELECT a FROM t", "host part") == "5"
     finally:
         host.server.sql('DROP DATABASE IF EXISTS "host part"')
-        host.server.sql("DROP TABLE extra", host.database)
+        host.server.sql("DROP TABLE extra; DROP ROLE taker", host.database)
 
 
 def test_a_backup_can_be_restored_under_another_name(host: Host) -> None:

@@ -174,11 +174,13 @@ def test_an_application_and_its_database_are_recovered_once_and_the_plan_is_show
     assert record.told.recovered["database"] == DATABASE and record.told.recovered["rows"] > 0
     assert shop.report["new_backup"]["id"] and f"record:   {record.told.key}" in said.stdout
 
-    # What the host forgot, the repository knows.
+    # What the host forgot, the repository knows. An application that did not start, say, is still known to be stopped.
     shutil.rmtree(shop.folder / "reports")
+    (shop.folder / "memory" / "application.json").write_text('{"shop": []}')
+    (shop.folder / "runs").unlink()
     said = shop.recover(confirm=DATABASE, failed_at=failed_at)
-    assert said.returncode == 0 and changed(said) == 0 and "Nothing to do" in said.stdout, said.stdout
-    assert shop.told() == [] and len(shop.records()) == 1
+    assert said.returncode == 0 and changed(said) == 2 and "Nothing to do" in said.stdout, said.stdout
+    assert shop.told() == ["start", "health"] and shop.runs and len(shop.records()) == 1
 
 
 def test_an_application_stays_stopped_while_its_migrations_fail_and_the_next_run_ends_what_was_begun(
