@@ -27,18 +27,19 @@ _SPREAD = (
 )
 
 
+# The jobs of these have the same name, and so one lock on this host.
+_TOGETHER = ("test_host_command.py", "test_recovery_sets.py")
 # What takes a worker longest begins first: else the others would wait for it in the end.
 _FIRST = (
     "test_complete_loss_playbook.py",
     "test_postgres_recovery_role.py",
-    "test_host_command.py",
+    *_TOGETHER,
     "test_application_control_role.py",
     "test_memory_of_a_backup.py",
     "test_file_storage_loss_playbook.py",
     "test_single_object_playbook.py",
     "test_bucket_recovery.py",
     "test_rclone.py",
-    "test_recovery_sets.py",
     "test_crash_at_every_step.py",
 )
 
@@ -57,6 +58,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: t.Any) -> LoadScopeS
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
+            if file.endswith(_TOGETHER):
+                return _TOGETHER[0]
             return nodeid if file.endswith(_SPREAD) else file
 
     return ByFile(config, log)

@@ -8,11 +8,10 @@ role needs a host of its own."""
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import typing as t
 from pathlib import Path
 
+from ansible_collections.lifeboat.recovery.tests.functional.plays import ran
 from ansible_collections.lifeboat.recovery.tests.unit.contracts import collection
 
 SCHEDULES = {"cron": "cron.d/lifeboat", "timer": "units/lifeboat-db1-shop.timer"}
@@ -38,15 +37,13 @@ def test_the_agent_stays_while_cron_or_a_timer_calls_it(tmp_path: Path) -> None:
     hosts = {name: paths(tmp_path / name) for name in ("cron", "timer", "nothing")}
     for name, path in SCHEDULES.items():
         (tmp_path / name / path).write_text("# Schedule of lifeboat\n")
-    common = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     role = {"name": "lifeboat.recovery.backup_agent", "tasks_from": "remove"}
     # Variables of a role count more than those of hosts, and less than those of the task.
     given = {name: "{{ hostvars[inventory_hostname]['" + name + "'] }}" for name in hosts["cron"]}
     task = {"ansible.builtin.include_role": role, "vars": given}
-    (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts, "vars": common}}))
+    (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
     (tmp_path / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [task]}]))
-    command = ["ansible-playbook", "-i", str(tmp_path / "hosts.json"), str(tmp_path / "play.yml")]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = ran("-i", str(tmp_path / "hosts.json"), str(tmp_path / "play.yml"))
     for name, path in SCHEDULES.items():
         assert f"it is called by {tmp_path / name / path}" in done.stdout, done.stdout
         assert (tmp_path / name / "lifeboat" / "config.json").exists()

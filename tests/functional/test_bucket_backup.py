@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import random
-import subprocess
 import sys
 import threading
 import typing as t
@@ -48,6 +47,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.steps import unwatch, watch
+from ansible_collections.lifeboat.recovery.tests.functional import warm_python
 from ansible_collections.lifeboat.recovery.tests.functional.command_file import command_for
 from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import away, local, own_locks, site
 from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import (
@@ -434,7 +434,7 @@ class Host:
         """Run the command and return its exit code and answer."""
         given = [str(self.command), "--config", str(self.config), "--json", *words]
         environment = {**os.environ, "XDG_CACHE_HOME": str(self.config.parent / "cache")}
-        ended = subprocess.run(given, capture_output=True, check=False, text=True, timeout=120, env=environment)
+        ended = warm_python.host_command(given, environment)
         assert "Traceback" not in ended.stderr
         return ended.returncode, json.loads(ended.stdout)
 

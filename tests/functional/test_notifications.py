@@ -35,6 +35,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
+from ansible_collections.lifeboat.recovery.tests.functional import warm_python
 from ansible_collections.lifeboat.recovery.tests.functional.command_file import command_for
 from ansible_collections.lifeboat.recovery.tests.functional.notification_sinks import (
     PASSWORD,
@@ -272,17 +273,25 @@ class Host:
         path.chmod(0o600)
         return str(path)
 
-    def begin(self, *words: str) -> subprocess.Popen[str]:
+    def _configured(self, words: t.Sequence[str]) -> tuple[list[str], dict[str, str]]:
+        """Write the configuration, and return arguments and environment."""
         path = self.folder / "config.json"
         path.write_text(json.dumps(self.document))
         path.chmod(0o644)
         environment = {"HOME": str(self.folder), "PATH": "/usr/bin:/bin"}
-        argv = [str(self.command), "--config", str(path), *words]
+        return [str(self.command), "--config", str(path), *words], environment
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """Start the file itself."""
+        argv, environment = self._configured(words)
         return subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
         )
 
     def call(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end, by the file itself only where that is another one."""
+        if self.command.read_bytes() == command_for(sys.executable):
+            return warm_python.host_command(*self._configured(words))
         process = self.begin(*words)
         out, err = process.communicate(timeout=PATIENCE_S * 2)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)

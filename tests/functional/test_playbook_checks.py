@@ -11,12 +11,11 @@ import grp
 import json
 import os
 import re
-import subprocess
-import sys
 import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.lifeboat.recovery.tests.functional.plays import ran
 
 FOLDER = {"name": "etc", "kind": "files", "roots": ["/nowhere"]}
 # Hosts with their variables, by the playbook that is run on them.
@@ -57,8 +56,6 @@ def run(
     arguments: t.Sequence[str] = (),
 ) -> str:
     common = {
-        "ansible_connection": "local",
-        "ansible_python_interpreter": sys.executable,
         "ansible_become": False,
         "lifeboat_agent": False,
         "lifeboat_jobs": [FOLDER],
@@ -71,11 +68,7 @@ def run(
     )
     inventory.write_text(text)
     playbook.write_text(json.dumps([{"import_playbook": name, "vars": given} for name, given in plays]))
-    command = ["ansible-playbook", str(playbook), "-i", str(inventory), *arguments]
-    environment = {**os.environ, "ANSIBLE_PIPELINING": "true"}
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment
-    )
+    done = ran(str(playbook), "-i", str(inventory), *arguments)
     return re.sub(r'[\s"\\]+', " ", done.stdout)
 
 

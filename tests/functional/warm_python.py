@@ -35,8 +35,6 @@ import typing as t
 import warnings
 from pathlib import Path
 
-from ansible_collections.lifeboat.recovery.tests.functional.command_file import command_for
-
 _LENGTH_BYTES = 4  # of an order, before it
 _KILLED = 137  # what a shell says of a program that SIGKILL ended
 _MODULE_UTILS = "ansible_collections.lifeboat.recovery.plugins.module_utils"
@@ -62,14 +60,17 @@ os._exit(status[0] if status else {killed})
 def _server(kind: str) -> Path:
     """Start a process that forks on demand and ends with this one; return its socket."""
     folder = Path(tempfile.mkdtemp(prefix="lbw-", dir="/tmp"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     environment = {**os.environ, "ANSIBLE_PIPELINING": "true"}  # a module takes one process instead of four
-    (folder / "lifeboat").write_bytes(command_for(sys.executable) if kind == "command" else b"")
+    if kind == "command":
+        # Not above: this program must not import the collection before Ansible does, in its own way.
+        from ansible_collections.lifeboat.recovery.tests.functional.command_file import command_for
+
+        (folder / "lifeboat").write_bytes(command_for(sys.executable))
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(folder / "socket"))
         listening.listen()
         number = listening.fileno()
-        words = [sys.executable, __file__, kind, str(number), str(folder / "lifeboat")]
+        words = [sys.executable, __file__, kind, str(number), str(folder)]
         process = subprocess.Popen(words, stdin=subprocess.PIPE, pass_fds=[number], env=environment)
     atexit.register(process.communicate)  # closes its input
     return folder / "socket"
@@ -194,8 +195,6 @@ def _status_of(execute: t.Callable[[], None]) -> int:
 
 def _modules() -> t.Callable[[], None]:
     """Import what modules need, and return what executes a program: a file, or else standard input."""
-    from ansible.module_utils._internal._ansiballz import _loader  # noqa: F401
-
     for name in ("command", "copy", "file", "find", "setup", "slurp", "stat", "uri"):
         importlib.import_module(f"ansible.modules.{name}")
     for name in (_MODULE_UTILS, "psycopg2", "concurrent.futures.thread", "zipfile"):
@@ -233,9 +232,9 @@ def _ansible_playbook() -> t.Callable[[], None]:
     return t.cast(t.Callable[[], None], playbook.main)
 
 
-def _command(path: str) -> t.Callable[[], None]:
+def _command(path: Path) -> t.Callable[[], None]:
     """Import all of the host command's file, and return what runs it."""
-    sys.path.insert(0, path)
+    sys.path.insert(0, str(path))
     package = importlib.import_module("lifeboat")
     for name in (*(each.name for each in pkgutil.walk_packages(package.__path__, "lifeboat.")), "psycopg2"):
         importlib.import_module(name)
@@ -243,13 +242,21 @@ def _command(path: str) -> t.Callable[[], None]:
     return lambda: sys.exit(command.main())
 
 
+def main(kind: str, listening: int, folder: Path) -> None:
+    """Fork until there is nobody left who could ask for it; then remove the folder with the socket."""
+    if kind == "command":
+        execute = _command(folder / "lifeboat")
+    else:
+        execute = _modules() if kind == "modules" else _ansible_playbook()
+    gc.collect()
+    gc.freeze()  # else the first search for cycles of each fork would copy most of the memory
+    try:
+        with socket.socket(fileno=listening) as given:
+            _serve(given, execute)
+    finally:
+        shutil.rmtree(folder)
+
+
 if __name__ == "__main__":
     sys.path.pop(0)
-    if sys.argv[1] == "command":
-        program = _command(sys.argv[3])
-    else:
-        program = _modules() if sys.argv[1] == "modules" else _ansible_playbook()
-    gc.collect()
-    gc.freeze()
-    with socket.socket(fileno=int(sys.argv[2])) as given:
-        _serve(given, program)
+    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
