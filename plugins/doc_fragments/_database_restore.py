@@ -132,13 +132,15 @@ options:
   owner:
     description:
       - Role that the database from O(dump) and all in it shall belong to. By default it is O(login_user).
+      - Functions in the dump will be run with its rights. So without O(trusted), a role with powers (a superuser, one
+        that may make roles, a member of such a role) is refused.
     type: str
   trusted:
     description:
       - Whether O(dump) is loaded by O(login_user) with all its rights, and keeps owners and privileges.
       - With V(false) it is loaded by a role that is made for that, may do nothing but log in by a password, and is
-        dropped afterwards. If O(login_user) itself may do nothing but make databases, it is loaded by that one. Event
-        triggers and extensions that take a superuser are refused then.
+        dropped afterwards. If O(login_user) itself may do nothing but make databases and owns none, it is loaded by
+        that one. Event triggers and extensions that take a superuser are refused then.
     type: bool
     default: false
 """

@@ -67,8 +67,10 @@ options:
       - Whether what the backup does not have is removed, as far as O(prefix), O(key), O(include) and O(exclude) select
         it. Where there are versions that is by a delete marker.
       - It is removed last, and only if all others could be brought.
-      - What patterns of the job left out of the backup is not in it either. To keep that, give the same patterns as
-        O(exclude). Of folders, what is mounted below them is part of them.
+      - What the job was to leave out of the backup (by its patterns, its prefix, as a device or socket) stays, and so
+        does what lies on file systems that are mounted below a folder. RV(ignore:counts) has it as C(leave).
+      - Backups that were made before there was a stored file of role C(scope) do not say what they left out. For these,
+        give the same patterns as O(exclude).
     type: bool
     default: false
   confirm:

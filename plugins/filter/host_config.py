@@ -106,6 +106,13 @@ _value:
 Entries = t.Sequence[t.Mapping[str, t.Any]]
 
 
+def _of_mirrors(mirrors: Entries, schedules: Entries) -> dict[str, t.Mapping[str, t.Any]]:
+    """Return when each mirror runs that does so by itself, by its name."""
+    by_name = {str(each["name"]): each for each in schedules if each["kind"] == "mirror" and each["enabled"]}
+    names = (str(mirror.get("name")) for mirror in mirrors)
+    return {name: by_name[f"mirror.{name}"] for name in names if f"mirror.{name}" in by_name}
+
+
 def host_config(
     jobs: Entries,
     repositories: Entries,
@@ -118,7 +125,8 @@ def host_config(
     """Return the configuration of a host, its secrets, and the users of its jobs. Raises AnsibleFilterError."""
     timings = {str(each["name"]): each for each in schedules if each["kind"] == "run" and each["enabled"]}
     try:
-        found = host_files(host, jobs, repositories, mirrors, run_as, timings, settings)
+        of_mirrors = _of_mirrors(mirrors, schedules)
+        found = host_files(host, jobs, repositories, mirrors, run_as, timings, settings, of_mirrors)
     except LifeboatError as error:
         raise AnsibleFilterError(str(error)) from error
     return {

@@ -187,7 +187,8 @@ counts:
   description: The plan in numbers, by what would become of the objects.
   returned: when a backup was found
   type: dict
-  sample: {write: 12, overwrite: 3, properties: 1, keep: 9984, skip: 0, rename: 0, conflict: 0, refuse: 0, remove: 0}
+  sample:
+    {write: 12, overwrite: 3, properties: 1, keep: 84, skip: 0, rename: 0, conflict: 0, refuse: 0, remove: 0, leave: 0}
 bytes:
   description: How much would be written.
   returned: when a backup was found

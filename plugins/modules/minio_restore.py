@@ -60,6 +60,7 @@ options:
   users:
     description:
       - Names of the users to restore, with their access keys and the policies that are attached to them.
+      - Groups that they were in are not restored, and named in RV(ignore:warnings).
       - By default all identities.
     type: list
     elements: str

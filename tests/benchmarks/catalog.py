@@ -4,12 +4,15 @@
 
 """List 10,000 proved backups of a job in a MinIO, by the host command in a process of its own.
 
+They are signed, as those of a repository with a keyring are, unless `--unsigned` is given.
+
 Targets: 20 s without what the host remembers of them (its cache), 2 s with it.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import concurrent.futures
 import datetime as dt
 import hashlib
@@ -37,6 +40,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backups", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--unsigned", action="store_true", help="without a keyring")
     options, _others = parser.parse_known_args()
     import servers
     from _engine.repository import identity
@@ -49,9 +53,11 @@ def main() -> int:
         S3Client(endpoint).create_bucket(BUCKET)
         store = open_bucket(endpoint, BUCKET)
         identity.initialise(store)
+        secret = "" if options.unsigned else base64.b64encode(os.urandom(32)).decode("ascii")
+        keys = _keyring(store, secret) if secret else None
         with concurrent.futures.ThreadPoolExecutor(_WRITERS) as pool:
-            list(pool.map(lambda each: store.put(*each), _documents(options.backups)))
-        taken = _measured(_configured(Path(name), server), Path(name), options)
+            list(pool.map(lambda each: store.put(*each), _documents(options.backups, keys)))
+        taken = _measured(_configured(Path(name), server, secret), Path(name), options)
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     worst = 0
     for what, seconds in taken.items():
@@ -62,7 +68,18 @@ def main() -> int:
     return worst
 
 
-def _documents(count: int) -> t.Iterator[tuple[str, bytes]]:
+def _keyring(store: t.Any, text: str) -> t.Any:
+    """Make a keyring that a secret opens, and return its keys."""
+    from _engine.repository import keyring, keyring_changes, organisation_secret
+
+    secret = organisation_secret.from_text(text, "the benchmark")
+    ring = keyring_changes.begun(keyring_changes.look([store]), store.now(), True, (secret,))
+    for each in keyring_changes.writes(ring, {}):
+        keyring_changes.write(each)
+    return keyring.read(store, keyring.Access(secret))
+
+
+def _documents(count: int, keys: t.Any) -> t.Iterator[tuple[str, bytes]]:
     """Yield the manifests of hourly backups of a database and a proof of each, under their keys."""
     from _engine import clock
     from _engine.repository import layout
@@ -87,10 +104,10 @@ def _documents(count: int) -> t.Iterator[tuple[str, bytes]]:
             files=(*data, *lists),
             statistics={"plain_bytes": 123456789, "stored_bytes": 23456789, "tables": 40},
         )
-        yield layout.manifest(JOB, backup_id), manifest.to_bytes()
+        yield layout.manifest(JOB, backup_id), manifest.signed(keys).to_bytes()
         verdicts = tuple(FileVerdict(file.name, file.facts.stored_sha256, True) for file in manifest.files)
         record = ProofRecord(JOB, backup_id, "content", manifest.finished, manifest.host, verdicts, {"rows": 4711})
-        yield f"{layout.verified(JOB, backup_id)}{clock.compact(record.time)}-0a1b-content.json", record.to_bytes()
+        yield f"{layout.verified(JOB, backup_id)}{clock.compact(record.time)}-0a1b-content.json", record.to_bytes(keys)
 
 
 def _file(name: str, role: str, data: bytes) -> t.Any:
@@ -101,11 +118,10 @@ def _file(name: str, role: str, data: bytes) -> t.Any:
     return StoredFile(name, role, StreamFacts(len(data), digest, len(data), digest, "none"))
 
 
-def _configured(folder: Path, server: t.Any) -> Path:
+def _configured(folder: Path, server: t.Any, of_keyring: str) -> Path:
     """Write the configuration of a host with the job, and return its file."""
-    secret = folder / "secret"
-    secret.write_text(server.secret_key)
-    secret.chmod(0o600)
+    secret = _private(folder / "secret", server.secret_key)
+    keyring = {"secret_file": str(_private(folder / "keyring", of_keyring))} if of_keyring else None
     document = {
         "repositories": {
             "site": {
@@ -113,12 +129,16 @@ def _configured(folder: Path, server: t.Any) -> Path:
                 "endpoint_url": server.endpoint,
                 "access_key": server.access_key,
                 "secret_key_file": str(secret),
+                **({"keyring": keyring} if keyring else {}),
             }
         },
         "jobs": {JOB: {"kind": "pg_database", "database": "lab", "repositories": ["site"]}},
     }
-    file = folder / "config.json"
-    file.write_text(json.dumps(document))
+    return _private(folder / "config.json", json.dumps(document))
+
+
+def _private(file: Path, text: str) -> Path:
+    file.write_text(text)
     file.chmod(0o600)
     return file
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import signal
@@ -24,21 +25,30 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors i
     GuardRefusal,
     LifeboatError,
     MissingPartError,
+    UsageError,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import restore_run
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import (
+    foreign_plan,
+    foreign_restore,
+    restore_run,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.database_backup import (
     DatabaseJob,
     back_up,
 )
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.dump_place import DumpPlace
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.foreign_plan import DumpRequest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.connection import Server
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.container import Container
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.container_file import file_inside
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.container_server import (
     entered,
     located,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.dump import Dump
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.restore import RestoreOptions
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.selection import Pattern
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.tools import ClientTools, client_tools
 from ansible_collections.lifeboat.recovery.tests.containers.container_fixtures import (
     PASSWORD,
@@ -116,6 +126,90 @@ def test_a_host_without_postgresql_backs_a_container_up_and_brings_its_data_back
     assert shop.sql(DATA, "shop") == before
     assert restored.figures["rows"] == 40000
     assert shop.programs() == []
+
+
+@pytest.mark.usefixtures("bare_host")
+def test_a_part_of_a_backup_comes_back_into_a_container(shop: Postgres, place: Place) -> None:
+    assert back_up(job_of(shop.reached, place)).is_complete
+    request = restore_run.RestoreRequest(
+        JOB, "latest_good", (place,), shop.reached, database="shop_part", include=(Pattern.parse("public.item"),)
+    )
+    result = restore_run.restore(restore_run.plan(request))
+    assert shop.sql("SELECT count(*) FROM item", "shop_part") == "20000"
+    assert shop.sql("SELECT count(*) FROM pg_class WHERE relname = 'note'", "shop_part") == "0"
+    assert result.figures["tables"] == 1
+    assert files_inside(shop) == "" and shop.programs() == []
+
+
+def files_inside(server: Postgres) -> str:
+    return docker("exec", server.name, "sh", "-c", "ls /dev/shm /tmp | grep lifeboat || true")
+
+
+def test_a_file_inside_is_gone_when_its_user_was_killed(shop: Postgres) -> None:
+    code = (
+        "import os, signal, sys\n"
+        f"from {file_inside.__module__} import file_inside\n"
+        f"from {Container.__module__} import Container\n"
+        "with file_inside(Container(sys.argv[1]), b'1;\\n') as path:\n"
+        "    print(path, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, shop.name], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL and "lifeboat." in done.stdout, done.stderr
+    wait_until(lambda: files_inside(shop) == "", "the file to go")
+
+
+DUMPS = {"custom": "--format=custom", "tar": "--format=tar", "sql": "--format=plain"}
+
+
+def foreign_dump(server: Postgres, folder: Path, form: str) -> str:
+    path = folder / f"shop.{form}"
+    argv = ["docker", "exec", "--env=PGPASSWORD", "--env=PGHOST=127.0.0.1", server.name, "pg_dump", DUMPS[form], "shop"]
+    variables = {**os.environ, "PGPASSWORD": PASSWORD}
+    with open(path, "wb") as file:
+        subprocess.run([*argv, "--username=postgres"], stdout=file, check=True, env=variables)
+    return str(path)
+
+
+@pytest.mark.usefixtures("bare_host")
+@pytest.mark.parametrize("form", DUMPS)
+def test_a_dump_from_elsewhere_is_loaded_into_a_container(shop: Postgres, tmp_path: Path, form: str) -> None:
+    before = shop.sql(DATA, "shop")
+    dump = DumpPlace(foreign_dump(shop, tmp_path, form))
+    foreign_restore.restore(foreign_plan.plan(DumpRequest(dump, shop.reached, "shop_arrived")))
+    assert shop.sql(DATA, "shop_arrived") == before
+    assert shop.sql("SELECT count(*) FROM pg_roles WHERE rolname ~ '^lifeboat_load'") == "0"
+    assert files_inside(shop) == "" and shop.programs() == []
+
+
+@pytest.mark.usefixtures("bare_host")
+def test_a_part_of_a_dump_from_elsewhere_is_loaded_into_a_container(shop: Postgres, tmp_path: Path) -> None:
+    dump = DumpPlace(foreign_dump(shop, tmp_path, "custom"))
+    request = DumpRequest(dump, shop.reached, "shop_arrived", exclude=(Pattern.parse("public.note"),))
+    foreign_restore.restore(foreign_plan.plan(request))
+    tables = shop.sql("SELECT string_agg(tablename, ',') FROM pg_tables WHERE schemaname = 'public'", "shop_arrived")
+    assert tables == "item"
+
+
+@pytest.mark.usefixtures("bare_host")
+@pytest.mark.parametrize(
+    "statement",
+    ["CREATE ROLE evil SUPERUSER;", "COPY (SELECT 1) TO PROGRAM 'touch /tmp/evil';", "\\! touch /tmp/evil\n"],
+)
+def test_a_script_from_elsewhere_has_no_rights_in_a_container(shop: Postgres, tmp_path: Path, statement: str) -> None:
+    path = tmp_path / "evil.sql"
+    path.write_text(f"CREATE TABLE t (id int);\n{statement}\n")
+    path.with_name("evil.sql.sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
+    with pytest.raises(LifeboatError):
+        foreign_restore.restore(foreign_plan.plan(DumpRequest(DumpPlace(str(path)), shop.reached, "shop_evil")))
+    assert shop.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'evil'") == "0"
+    assert docker("exec", shop.name, "sh", "-c", "ls /tmp") == ""
+
+
+def test_a_dump_in_a_folder_is_refused_for_a_container(shop: Postgres, tmp_path: Path) -> None:
+    (tmp_path / "dump").mkdir()
+    with pytest.raises(UsageError, match="it is a folder"):
+        foreign_plan.plan(DumpRequest(DumpPlace(str(tmp_path / "dump")), shop.reached, "shop_arrived"))
 
 
 def test_a_port_that_is_not_published_is_reached_in_the_network_of_the_container(quiet: Postgres, place: Place) -> None:

@@ -188,13 +188,15 @@ def _play(stage: Stage, phases: Phases, pool: concurrent.futures.Executor) -> bo
         object_bytes = application.fill_bucket(stage.site)
         filling.result()
         before = _state(stage)
-    about = "Back up, encrypted, to a local directory and off-site: backup. Mirror the bucket: mirror"
-    with phases("backup", about), _beside(stage, "mirror"):
-        _run_playbook(stage, "backup")
+    about = "Back up, encrypted, to a local directory and off-site: backup, for each job. Mirror: mirror"
+    with phases("backup", about), _beside(stage, "mirror"), _beside(stage, "backup", {"lifeboat_job": "documents"}):
+        _run_playbook(stage, "backup", {"lifeboat_job": "archive"})
         data = stage.folder / "backups" / "data" / "demo-archive"
         stored = sum(path.stat().st_size for path in data.rglob("*") if path.is_file())
-    with phases("verify", "Prove the off-site copy by restoring it on trial: verify"):
-        _run_playbook(stage, "verify", {"lifeboat_level": "restore", "lifeboat_repository": "offsite"})
+    trial = {"lifeboat_level": "restore", "lifeboat_repository": "offsite"}
+    about = "Prove the off-site copies by restoring them on trial: verify, for each job"
+    with phases("verify", about), _beside(stage, "verify", {**trial, "lifeboat_job": "documents"}):
+        _run_playbook(stage, "verify", {**trial, "lifeboat_job": "archive"})
     with phases("damage", "Work goes on; then tables and objects are damaged, database and local backups deleted"):
         application.work_on(postgres, _INVOICES_AFTER_BACKUP)
         failed_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

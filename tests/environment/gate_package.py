@@ -57,7 +57,8 @@ def importer(place: Workplace) -> str:
     """Ansible Galaxy's importer accepts the archive."""
     archive = _build(place)
     environment = virtualenvs.ensure(virtualenvs.IMPORTER)
-    env = virtualenvs.variables(environment)
+    # ansible-lint has a gate of its own, with more files and a stricter profile.
+    env = {**virtualenvs.variables(environment), "GALAXY_IMPORTER_RUN_ANSIBLE_LINT": "no"}
     said = place.run(environment / "bin" / "python", "-m", "galaxy_importer.main", archive, cwd=place.scratch, env=env)
     complaints = [line for line in said.splitlines() if line.startswith(("ERROR", "WARNING"))]
     if complaints:

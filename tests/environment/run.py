@@ -21,8 +21,12 @@ from cache import CHECKOUT, SetupError, cache_folder
 
 def variables(environment: Path, root: Path) -> dict[str, str]:
     """Return the variables for commands that use the virtual environment and the collection below `root`."""
+    kept = virtualenvs.variables(environment)
+    if root.is_relative_to(cache_folder()):  # another one is a copy, which nobody comes back to
+        kept.pop("PYTHONDONTWRITEBYTECODE", None)  # each of many processes would compile what it imports
+        kept["PYTHONPYCACHEPREFIX"] = str(cache_folder() / "bytecode")  # the checkout stays clean
     return {
-        **virtualenvs.variables(environment),
+        **kept,
         "ANSIBLE_COLLECTIONS_PATH": str(root),
         "ANSIBLE_HOME": str(cache_folder() / "ansible"),
         "ANSIBLE_NOCOLOR": "1",

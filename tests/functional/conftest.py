@@ -27,9 +27,32 @@ _SPREAD = (
 )
 
 
+# What takes a worker longest begins first: else the others would wait for it in the end.
+_FIRST = (
+    "test_complete_loss_playbook.py",
+    "test_postgres_recovery_role.py",
+    "test_host_command.py",
+    "test_application_control_role.py",
+    "test_memory_of_a_backup.py",
+    "test_file_storage_loss_playbook.py",
+    "test_single_object_playbook.py",
+    "test_bucket_recovery.py",
+    "test_rclone.py",
+    "test_recovery_sets.py",
+    "test_crash_at_every_step.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {file: rank for rank, file in enumerate(_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: t.Any) -> LoadScopeScheduling:
     from xdist.scheduler import LoadScopeScheduling
+
+    config.option.loadscopereorder = False  # it would begin with what has most tests
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import functools
+import gc
 import importlib
 import json
 import os
@@ -27,6 +28,13 @@ import types
 import typing as t
 
 _ENGINE = "ansible_collections.lifeboat.recovery.plugins.module_utils._engine"
+# What the use cases import: a fork that had to import it would do so each time.
+_USED = (
+    *(f"host.{name}" for name in ("copy_run", "database_backup", "mirror_run", "prune_run", "restore_run", "signals")),
+    *(f"host.{name}" for name in ("object_sources", "objects_backup", "objects_choice", "objects_destination")),
+    *("host.objects_job", "host.objects_restore", "host.verify_run", "repository.bucket", "repository.delete"),
+    *("repository.directory", "repository.keep", "s3.client"),
+)
 _KEYRINGS = "ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.keyrings"
 
 
@@ -335,13 +343,13 @@ def _line() -> bytes:
 def main(folder: str) -> None:
     """Carry out orders until there are no more."""
     sys.path.insert(0, folder)
-    for name in ("database_backup", "copy_run", "restore_run", "signals", "verify_run"):
-        _engine(f"host.{name}")
-    for name in ("repository.bucket", "repository.directory"):
+    for name in _USED:
         _engine(name)
     _engine("repository.key_wrapping").library()
     importlib.import_module("cryptography.hazmat.backends").default_backend()
     importlib.import_module(_KEYRINGS)
+    gc.collect()
+    gc.freeze()  # else the first search for cycles of each fork would copy most of the memory
     while True:
         line = _line()
         if not line:

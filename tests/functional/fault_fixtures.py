@@ -79,16 +79,28 @@ class Ended:
         return only
 
 
+_idle: list[subprocess.Popen[str]] = []  # programs of drivers that were closed; they end with this process
+
+
+def _program() -> subprocess.Popen[str]:
+    program = pathlib.Path(__file__).with_name("crash_driver.py")
+    command = [sys.executable, str(program), str(_ROOT)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
 class Driver:
-    """The program that carries out runs, one at a time (`crash_driver.py`)."""
+    """The program that carries out runs, one at a time (`crash_driver.py`).
+
+    It serves one driver after another, for its start takes longer than most runs, and nothing of a run stays in it.
+    """
 
     def __init__(self) -> None:
-        program = pathlib.Path(__file__).with_name("crash_driver.py")
-        self._process = subprocess.Popen(
-            [sys.executable, str(program), str(_ROOT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._process = _idle.pop() if _idle else _program()
+        self._is_idle = True
+        self._is_closed = False
 
     def begin(self, order: Order) -> None:
+        self._is_idle = False
         self._send(json.dumps(dataclasses.asdict(order)))
 
     def _send(self, line: str) -> None:
@@ -129,6 +141,7 @@ class Driver:
         event = self._event()
         if event.pop("event") != "ended":
             raise RuntimeError("the run is held up at its step")
+        self._is_idle = True
         return Ended(**event)
 
     def run(self, order: Order) -> Ended:
@@ -136,8 +149,14 @@ class Driver:
         return self.ended()
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
+        is_closed, self._is_closed = self._is_closed, True
+        if is_closed:
+            return
+        if self._is_idle:
+            _idle.append(self._process)
+        else:
+            self._process.kill()
+            self._process.communicate()
 
 
 @dataclasses.dataclass(frozen=True)

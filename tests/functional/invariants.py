@@ -127,7 +127,7 @@ def age_plans(site: Site, job: str) -> None:
     """Let a day pass for what is planned."""
     for key, text in site.documents(layout.plans(job)).items():
         plan = DeletionPlan.from_bytes(text, key)
-        older = dataclasses.replace(plan, created=plan.created - dt.timedelta(days=2))
+        older = dataclasses.replace(plan, created=plan.created - dt.timedelta(days=2), is_struck=True)
         site.store.put(key, older.to_bytes())
 
 

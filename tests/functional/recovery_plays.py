@@ -9,11 +9,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import typing as t
 from pathlib import Path
@@ -23,6 +20,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.keyring import Access
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
+from ansible_collections.lifeboat.recovery.tests.functional.plays import ran
 from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import VERSIONED, endpoint_of
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository import keyrings
 from servers import MinioServer
@@ -128,8 +126,6 @@ class Lab:
     def run(self, playbook: str | Path, *arguments: str, **variables: t.Any) -> Ended:
         """Run a playbook on one host, which is this one."""
         given = {
-            "ansible_connection": "local",
-            "ansible_python_interpreter": sys.executable,
             "lifeboat_hosts": HOST,
             "lifeboat_agent": False,
             "ansible_become": False,
@@ -141,11 +137,8 @@ class Lab:
         }
         settings = self.folder / "variables.json"
         settings.write_text(json.dumps(given))
-        command = ["ansible-playbook", str(playbook), "-i", f"{HOST},", "-e", f"@{settings}", *arguments]
-        environment = {**os.environ, "ANSIBLE_PIPELINING": "true", "TMPDIR": str(self.folder / "scratch")}
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment
-        )
+        words = [str(playbook), "-i", f"{HOST},", "-e", f"@{settings}", *arguments]
+        done = ran(*words, scratch=self.folder / "scratch")
         for secret in (self.near.secret_key, self.far.secret_key):
             if secret in done.stdout:
                 raise AssertionError("a secret was shown")

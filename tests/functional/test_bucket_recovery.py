@@ -102,9 +102,13 @@ def test_what_was_lost_comes_back_the_rest_is_kept_and_later_work_is_not_undone(
 
     more = {**more, "lifeboat_job": "papers"}
     lab.write("papers", {"folder/4": b"work of the application"})
+    # As if the first run had been killed before it started the application.
+    (lab.folder / "applications").mkdir(exist_ok=True)
+    (lab.folder / "applications" / "application.json").write_text('{"shop": []}')
+    flag.unlink()
     ended = lab.run(play, **more)
-    assert ended.is_good and ended.changed == [], ended.said
-    assert "what differs was written since" in ended.shown
+    assert ended.is_good and ended.changed == ["Start the part", "Forget what was stopped"], ended.said
+    assert "what differs was written since" in ended.shown and flag.exists()
     assert lab.contents("papers")["folder/4"] == b"work of the application"
 
     lab.remove("papers", "folder/5")

@@ -97,7 +97,7 @@ DAILY: t.Sequence[tuple[str, dict[str, t.Any]]] = (
     ("verify", {"lifeboat_job": "whole", "lifeboat_level": "checksum"}),
     ("prune", {}),
     ("prune", {"lifeboat_job": "whole"}),
-    ("restore", {"lifeboat_job": "all", "lifeboat_confirm": [DATABASE]}),
+    ("restore", {"lifeboat_job": "all", "lifeboat_confirm": f"{DATABASE}, another"}),
     ("restore", {"lifeboat_job": "whole", "lifeboat_only": [f"{HOST}-papers"]}),
 )
 
@@ -111,6 +111,14 @@ def daily_plays(lab: Lab, first: dict[str, t.Any]) -> Path:
     return path
 
 
+def application(lab: Lab) -> dict[str, t.Any]:
+    """Return the variables of an application that runs and is to be stopped meanwhile."""
+    flag = str(lab.folder / "runs")
+    Path(flag).touch()
+    part = {"name": "shop", "running": ["test", "-e", flag], "stop": ["rm", flag], "start": ["touch", flag]}
+    return {"lifeboat_manage_application": True, "lifeboat_application_parts": [part]}
+
+
 def rows(server: PostgresServer) -> str:
     return server.sql("SELECT count(*) || '/' || md5(string_agg(what, ',' ORDER BY id)) FROM visit", DATABASE)
 
@@ -120,6 +128,7 @@ def test_all_kinds_of_jobs_come_back_from_the_repository_that_is_left(
 ) -> None:
     lab, before = lost
     more = {"lifeboat_minio_hosts": [], "lifeboat_report_dir": str(lab.folder / "reports"), **host_command(lab)}
+    more.update(application(lab))
     skip = ("--skip-tags", "agent,minio")
     asked = {"lifeboat_job": "whole", "lifeboat_confirm": "whole"}
     with lab.client(lab.near) as client:
@@ -129,6 +138,10 @@ def test_all_kinds_of_jobs_come_back_from_the_repository_that_is_left(
     assert ended.is_good, ended.said
     assert lab.contents("papers") == PAPERS
     assert rows(server) == before
+    # Stopped before the first restore, and started when everything is back.
+    steps = ("Stop the part", "Restore the database", "Compare or restore the buckets", "Start the part")
+    assert [step for step in ended.changed if step in steps] == list(steps)
+    assert (lab.folder / "runs").exists()
     with lab.client(lab.near) as client:
         for job in (f"all.{DATABASE}", "papers"):
             found = catalog.backups(BucketStore(client, REPOSITORY, ""), f"{HOST}-{job}")

@@ -7,10 +7,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import typing as t
 from pathlib import Path
@@ -28,6 +26,7 @@ from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import 
     postgres,
     server,
 )
+from ansible_collections.lifeboat.recovery.tests.functional.plays import ran
 from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures import PostgresServer, database
 
 __all__ = ["local", "own_locks", "postgres", "server"]
@@ -60,8 +59,6 @@ def rebuilt(postgres: t.Callable[[int], PostgresServer]) -> PostgresServer:
 def run(where: PostgresServer, place: Place, folder: Path, **variables: t.Any) -> subprocess.CompletedProcess[str]:
     """Run the playbook on this host, whose database server is `where`."""
     given = {
-        "ansible_connection": "local",
-        "ansible_python_interpreter": sys.executable,
         "lifeboat_hosts": "all",
         "lifeboat_report_dir": str(folder / "reports"),
         "lifeboat_repositories": [{"name": place.name, "path": place.store.name}],
@@ -79,11 +76,7 @@ def run(where: PostgresServer, place: Place, folder: Path, **variables: t.Any) -
         ],
         **variables,
     }
-    command = ["ansible-playbook", "lifeboat.recovery.dr.database_corruption", "-i", "host1,", "-e", json.dumps(given)]
-    environment = {**os.environ, "ANSIBLE_PIPELINING": "true"}  # each of many tasks takes one process instead of four
-    return subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment
-    )
+    return ran("lifeboat.recovery.dr.database_corruption", "-i", "host1,", "-e", json.dumps(given))
 
 
 def report(folder: Path) -> dict[str, t.Any]:

@@ -12,6 +12,7 @@ import functools
 import gzip
 import hashlib
 import http.server
+import re
 import secrets
 import shutil
 import subprocess
@@ -32,6 +33,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host imp
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.dump_place import DumpPlace
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.foreign_plan import DumpRequest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.foreign_restore import DumpResult
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres import loading_role
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.archive import ScriptOptions
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.restore import RestoreOptions
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.selection import patterns
@@ -92,7 +94,16 @@ def packed(found: t.Mapping[str, Path]) -> dict[str, Path]:
     return {}
 
 
+def taker(server: PostgresServer) -> str:
+    """Return the role without any rights that dumps go to."""
+    made = "CREATE ROLE taker; EXCEPTION WHEN duplicate_object THEN NULL"
+    server.sql(f"DO $$ BEGIN {made}; END $$")
+    return "taker"
+
+
 def request_of(server: PostgresServer, path: Path | str, name: str = "arrived", **more: t.Any) -> DumpRequest:
+    if "owner" not in more and not more.get("is_trusted"):
+        more["owner"] = taker(server)
     return dataclasses.replace(DumpRequest(DumpPlace(str(path)), login(server), name), **more)
 
 
@@ -103,6 +114,7 @@ def loaded(server: PostgresServer, path: Path | str, name: str = "arrived", **mo
 @contextlib.contextmanager
 def unchanged(server: PostgresServer) -> t.Iterator[None]:
     """See that the block leaves the databases and roles of a server as they are."""
+    taker(server)
     before = databases_of(server), server.sql("SELECT rolname FROM pg_roles ORDER BY 1")
     try:
         yield
@@ -114,8 +126,11 @@ def unchanged(server: PostgresServer) -> t.Iterator[None]:
 def without_owners(content: dict[str, t.Any]) -> dict[str, t.Any]:
     """Return what a database holds, whoever owns it."""
     relations = [" ".join(line.split(" ")[:3]) for line in content["relations"]]
-    functions = [line.replace("lab_owner", "postgres") for line in content["functions"]]
-    return {**content, "relations": relations, "functions": functions}
+    rest = {name: [re.sub("lab_owner|taker", "postgres", line) for line in content[name]] for name in _OWNED}
+    return {**content, "relations": relations, **rest}
+
+
+_OWNED = ("functions", "large objects")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -130,7 +145,7 @@ def test_a_dump_in_every_form_is_loaded_without_rights_and_holds_what_its_source
         found, wanted = content_of(server, "arrived"), content_of(source, "lab")
         assert without_owners(found) == without_owners(wanted)
         owners = "SELECT DISTINCT relowner::regrole FROM pg_class WHERE relnamespace IN (2200, 'lab'::regnamespace)"
-        assert server.sql(owners, "arrived") == "postgres"
+        assert server.sql(owners, "arrived") == "taker"
         assert server.sql("SELECT count(*) FROM pg_class WHERE relacl IS NOT NULL AND oid > 16384", "arrived") == "0"
         assert (result.figures["tables"], result.figures["rows"]) == (2, 3003)
         assert bool([note for note in result.notes if "rows were not compared" in note]) == (form == "inserts")
@@ -386,12 +401,63 @@ def test_a_role_that_may_only_make_databases_loads_by_itself(postgres: Postgres,
     server = postgres(16)
     server.sql("CREATE ROLE maker LOGIN CREATEDB")
     with unchanged(server):
-        request = dataclasses.replace(request_of(server, dumps["sql"]), server=login(server, "maker"))
+        request = dataclasses.replace(request_of(server, dumps["sql"], owner=""), server=login(server, "maker"))
         planned = foreign_plan.plan(request)
         assert not planned.needs_loader
         foreign_restore.restore(planned)
         assert server.sql("SELECT tableowner FROM pg_tables WHERE tablename = 'sample'", "arrived") == "maker"
+        # Now it owns a database, which SQL in a dump could drop.
+        problems = foreign_plan.plan(dataclasses.replace(request, database="another")).target.problems
+        assert len(problems) == 1 and "the login role owns databases" in problems[0]
     server.sql("DROP ROLE maker")
+
+
+def test_a_member_of_a_powerful_role_is_no_harmless_login(postgres: Postgres, dumps: t.Mapping[str, Path]) -> None:
+    server = postgres(16)
+    server.sql("""CREATE ROLE dba LOGIN CREATEDB; CREATE ROLE between; GRANT postgres TO between; GRANT between TO dba;
+        CREATE ROLE onlooker LOGIN CREATEDB; GRANT pg_monitor TO onlooker""")
+    try:
+        assert loading_role.is_privileged(login(server, "dba"))  # by SET ROLE it would be a superuser
+        assert not loading_role.is_privileged(login(server, "onlooker"))
+        planned = foreign_plan.plan(
+            dataclasses.replace(request_of(server, dumps["sql"], owner=""), server=login(server, "dba"))
+        )
+        assert "may not make a role" in planned.target.problems[0]
+    finally:
+        server.sql("DROP ROLE dba, between, onlooker")
+
+
+def test_a_dump_is_never_given_to_a_role_whose_powers_its_functions_would_have(
+    postgres: Postgres, dumps: t.Mapping[str, Path]
+) -> None:
+    server = postgres(15)
+    server.sql("CREATE ROLE heir; GRANT pg_execute_server_program TO heir")
+    try:
+        for owner in ("", "postgres", "heir"):  # who logs in is a superuser
+            problems = foreign_plan.plan(request_of(server, dumps["custom"], owner=owner)).target.problems
+            assert len(problems) == 1 and f"with the powers of role {owner or 'postgres'}" in problems[0]
+    finally:
+        server.sql("DROP ROLE heir")
+
+
+def test_a_script_with_tables_on_servers_that_do_not_answer_is_loaded(postgres: Postgres, tmp_path: Path) -> None:
+    server, path = postgres(MAJORS[0]), tmp_path / "away.sql"  # only that of the distribution has this extension
+    path.write_text(
+        """CREATE EXTENSION postgres_fdw;
+        CREATE SERVER away FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '1', dbname 'x');
+        CREATE USER MAPPING FOR PUBLIC SERVER away;
+        CREATE TABLE public.sale (n int) PARTITION BY RANGE (n);
+        CREATE TABLE public.sale_new PARTITION OF public.sale FOR VALUES FROM (0) TO (9);
+        CREATE FOREIGN TABLE public.sale_old PARTITION OF public.sale FOR VALUES FROM (-9) TO (0) SERVER away;
+        INSERT INTO public.sale VALUES (1);
+        """
+        + MARK,
+        encoding="utf-8",
+    )
+    with unchanged(server):
+        result = loaded(server, path, is_trusted=True)
+        assert "no statistics were gathered of tables that have foreign parts: public.sale" in result.notes
+        assert server.sql("SELECT n FROM public.sale_new", "arrived") == "1"
 
 
 def test_a_dump_of_a_newer_major_is_refused_with_advice(postgres: Postgres, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
+from ansible_collections.lifeboat.recovery.tests.functional import warm_python
 from ansible_collections.lifeboat.recovery.tests.functional.command_file import command_for
 from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures import (
     PostgresServer,
@@ -88,15 +89,24 @@ class Host:
         path.write_text(json.dumps({"repositories": self.repositories, "jobs": {"lab": self.job}}))
         path.chmod(0o644)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return what cron gives (crontab(5))."""
+        given = {"HOME": str(self.folder), "LOGNAME": "lab", "PATH": "/usr/bin:/bin", "SHELL": "/bin/sh"}
+        return {**given, "XDG_CACHE_HOME": str(self.folder / "cache")}
+
+    def argv(self, *words: str) -> list[str]:
+        return [str(self.command), "--config", str(self.folder / "config.json"), *words]
+
     def begin(self, *words: str, **more: t.Any) -> subprocess.Popen[str]:
-        argv = [str(self.command), "--config", str(self.folder / "config.json"), *words]
-        # What cron gives (crontab(5)).
-        environment = {"HOME": str(self.folder), "LOGNAME": "lab", "PATH": "/usr/bin:/bin", "SHELL": "/bin/sh"}
-        environment["XDG_CACHE_HOME"] = str(self.folder / "cache")
-        given: dict[str, t.Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment, **more}
-        return subprocess.Popen(argv, text=True, stdin=subprocess.DEVNULL, **given)
+        """Start the file itself."""
+        given: dict[str, t.Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": self.environment}
+        return subprocess.Popen(self.argv(*words), text=True, stdin=subprocess.DEVNULL, **{**given, **more})
 
     def call(self, *words: str, **more: t.Any) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end: the file itself where streams or users are given, or it is another one."""
+        if not more and self.command.read_bytes() == command_for(sys.executable):
+            return warm_python.host_command(self.argv(*words), self.environment)
         process = self.begin(*words, **more)
         out, err = process.communicate(timeout=120)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
@@ -178,7 +188,8 @@ def test_parts_other_names_and_dumps_are_restored_by_their_options(host: Host) -
     dump = host.folder / "extra.sql"
     dump.write_text("CREATE TABLE t AS SELECT 5 AS a;\n--\n-- PostgreSQL database dump complete\n--\n")
     dump.chmod(0o644)
-    other = ["restore", "lab", "--dump", str(dump), "--database", "host part"]
+    other = ["restore", "lab", "--dump", str(dump), "--database", "host part", "--owner", "taker"]
+    host.server.sql("CREATE ROLE taker")
     try:
         assert host.ask(*part)["figures"]["rows"] == 1
         assert host.ask(*part, "--on-conflict", "refuse", code=3)["error"]["guard"] == "conflict"
@@ -188,7 +199,7 @@ def test_parts_other_names_and_dumps_are_restored_by_their_options(host: Host) -
         assert host.server.sql("SELECT a FROM t", "host part") == "5"
     finally:
         host.server.sql('DROP DATABASE IF EXISTS "host part"')
-        host.server.sql("DROP TABLE extra", host.database)
+        host.server.sql("DROP TABLE extra; DROP ROLE taker", host.database)
 
 
 def test_a_backup_can_be_restored_under_another_name(host: Host) -> None:

@@ -10,14 +10,13 @@ import hashlib
 import http.server
 import json
 import socket
-import subprocess
-import sys
 import threading
 import typing as t
 from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.lifeboat.recovery.tests.functional.plays import ran
 
 ARCHIVE = b"these bytes stand for an archive"
 SHA256 = hashlib.sha256(ARCHIVE).hexdigest()
@@ -97,15 +96,12 @@ def _run(folder: Path, urls: dict[str, str]) -> None:
     play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}
     (folder / "play.yml").write_text(yaml.safe_dump([play]), encoding="utf-8")
     values = {
-        "ansible_connection": "local",
-        "ansible_python_interpreter": sys.executable,
         "folder": str(folder),
         "urls": urls,
         "sha256": SHA256,
     }
-    command = ["ansible-playbook", "-i", "localhost,", "-e", json.dumps(values), str(folder / "play.yml")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = ran("-i", "localhost,", "-e", json.dumps(values), str(folder / "play.yml"))
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("case", REASONS)

@@ -13,12 +13,12 @@ import grp
 import json
 import os
 import stat
-import subprocess
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.minio.identity_api import IdentityApi, Proof
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.failure import S3Error
+from ansible_collections.lifeboat.recovery.tests.functional.plays import ran
 from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import endpoint_of, s3, s3_server
 
 __all__ = ["s3", "s3_server"]
@@ -36,15 +36,13 @@ def play(tmp_path, s3_server):
             "object_store_endpoint_url": s3_server.endpoint,
             "object_store_access_key": s3_server.access_key,
             "object_store_secret_key": s3_server.secret_key,
-            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
         }
         given.update({f"object_store_{name}": value for name, value in variables.items()})
         steps = {"tasks": tasks} if tasks else {"roles": [{"role": "lifeboat.recovery.object_store"}]}
         hosts = {"hosts": "localhost", "connection": "local", "gather_facts": False, "vars": given, **steps}
         playbook.write_text(json.dumps([hosts]))
-        command = ["ansible-playbook", "-i", "localhost,", *arguments, str(playbook)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-        said = done.stdout + done.stderr
+        done = ran("-i", "localhost,", *arguments, str(playbook), folder=tmp_path)
+        said = done.stdout
         tasks = said.split("\nTASK [")[1:]
         changed = [task.partition("]")[0].rpartition(" : ")[2] for task in tasks if "\nchanged: " in task]
         assert SECRET not in said and s3_server.secret_key not in said

@@ -262,3 +262,29 @@ def test_a_database_that_is_not_there_or_closed_is_told_before_the_dump(postgres
         server.sql("ALTER DATABASE shut ALLOW_CONNECTIONS false")
         with pytest.raises(GuardRefusal, match="does not allow connections"):
             preflight.check_source(login(server), "shut")
+
+
+TRAP = """
+SET ROLE tenant;
+CREATE UNLOGGED TABLE public.u (a int); CREATE SCHEMA traps;
+CREATE FUNCTION public.trap() RETURNS text LANGUAGE plpgsql AS $f$ BEGIN
+  IF (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) THEN
+    ALTER ROLE tenant CREATEROLE;
+  END IF;
+  RETURN 'x'; END $f$;
+CREATE FUNCTION public.format(text, name, name) RETURNS text LANGUAGE sql AS 'SELECT public.trap()';
+CREATE FUNCTION traps.pg_is_in_recovery() RETURNS bool LANGUAGE sql AS 'SELECT public.trap() IS NULL';
+ALTER DATABASE hostile SET search_path = traps, pg_catalog, public;
+"""
+
+
+def test_functions_of_a_database_are_never_run_by_those_who_look_at_it(postgres: Postgres) -> None:
+    server = postgres(16)
+    server.sql("CREATE ROLE tenant")
+    with database(server, "hostile", TRAP, "OWNER tenant"):
+        describe_database(login(server), "hostile")
+        preflight.check_source(login(server), "hostile")
+        assert server.sql("SELECT rolcreaterole FROM pg_roles WHERE rolname = 'tenant'") == "f"
+        with connect(login(server), "hostile", keeps_search_path=True) as session:  # as queries of the operator are run
+            assert session.value("SHOW search_path") == "traps, pg_catalog, public"
+    server.sql("DROP ROLE tenant")

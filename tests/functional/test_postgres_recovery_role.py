@@ -7,10 +7,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 import typing as t
@@ -33,6 +31,7 @@ from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import 
     postgres,
     server,
 )
+from ansible_collections.lifeboat.recovery.tests.functional.plays import ran
 from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures import PostgresServer, database
 
 __all__ = ["local", "own_locks", "postgres", "server"]
@@ -63,7 +62,6 @@ class Shop:
     def recover(self, *arguments: str, **variables: t.Any) -> subprocess.CompletedProcess[str]:
         words = [str(self._program)]
         given = {
-            "ansible_python_interpreter": sys.executable,
             "postgres_recovery_report_dir": str(self.folder / "reports"),
             "postgres_recovery_repositories": [{"name": self._place.name, "path": self._place.store.name}],
             "postgres_recovery_jobs": [self._job()],
@@ -87,11 +85,7 @@ class Shop:
         play = {"hosts": "all", "connection": "local", "gather_facts": False, "vars": given}
         roles = [{"role": "lifeboat.recovery.postgres_recovery"}]
         (self.folder / "play.yml").write_text(json.dumps([{**play, "roles": roles}]))
-        command = ["ansible-playbook", "-i", "db1,", *arguments, str(self.folder / "play.yml")]
-        environment = {**os.environ, "ANSIBLE_PIPELINING": "true"}
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment
-        )
+        done = ran("-i", "db1,", *arguments, str(self.folder / "play.yml"))
         assert PASSWORD not in done.stdout
         return done
 
@@ -180,11 +174,13 @@ def test_an_application_and_its_database_are_recovered_once_and_the_plan_is_show
     assert record.told.recovered["database"] == DATABASE and record.told.recovered["rows"] > 0
     assert shop.report["new_backup"]["id"] and f"record:   {record.told.key}" in said.stdout
 
-    # What the host forgot, the repository knows.
+    # What the host forgot, the repository knows. An application that did not start, say, is still known to be stopped.
     shutil.rmtree(shop.folder / "reports")
+    (shop.folder / "memory" / "application.json").write_text('{"shop": []}')
+    (shop.folder / "runs").unlink()
     said = shop.recover(confirm=DATABASE, failed_at=failed_at)
-    assert said.returncode == 0 and changed(said) == 0 and "Nothing to do" in said.stdout, said.stdout
-    assert shop.told() == [] and len(shop.records()) == 1
+    assert said.returncode == 0 and changed(said) == 2 and "Nothing to do" in said.stdout, said.stdout
+    assert shop.told() == ["start", "health"] and shop.runs and len(shop.records()) == 1
 
 
 def test_an_application_stays_stopped_while_its_migrations_fail_and_the_next_run_ends_what_was_begun(

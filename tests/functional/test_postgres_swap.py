@@ -66,6 +66,17 @@ def test_the_old_database_is_dropped_when_it_is_not_to_be_kept(postgres: Postgre
         assert databases_of(server) == before | {"lab"}
 
 
+def test_an_old_database_that_cannot_be_dropped_is_kept_and_named(postgres: Postgres) -> None:
+    server = postgres(15)
+    follows = "CREATE SUBSCRIPTION news CONNECTION 'dbname=x' PUBLICATION p WITH (connect = false, slot_name = NONE)"
+    with database(server, "lab", follows), database(server, "fresh", marked("new")):
+        previous = swap(login(server), "lab", "fresh", keep_previous=False).previous
+        assert server.sql("SELECT text FROM mark", "lab") == "new"
+        server.sql(f'ALTER DATABASE "{previous}" ALLOW_CONNECTIONS true')
+        server.sql("DROP SUBSCRIPTION news", previous)
+        drop(server, previous)
+
+
 def test_sessions_in_the_old_database_are_ended(postgres: Postgres) -> None:
     server = postgres(15)
     with database(server, "lab", marked("old")), database(server, "fresh", marked("new")):
@@ -161,6 +172,15 @@ def test_what_would_be_torn_by_a_swap_is_named_before(postgres: Postgres) -> Non
         "prepared transactions are open: half way",
         "the database subscribes to others: away",
     ]
+
+
+def test_a_name_that_the_server_would_cut_is_refused(postgres: Postgres) -> None:
+    server = postgres(15)
+    with database(server, "lab") as name:
+        source = describe_database(login(server), name)
+    assert not target.check_target(login(server), "é" * 31 + "x", source).problems
+    words = "the name has 64 bytes, of which a server keeps 63 (take a shorter one)"
+    assert target.check_target(login(server), "é" * 32, source).problems == (words,)
 
 
 def test_a_role_without_the_right_to_create_databases_is_told_so(postgres: Postgres) -> None:

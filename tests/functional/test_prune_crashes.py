@@ -76,7 +76,7 @@ class Yard:
         for key in (*keys, layout.data(self.job, _DEAD, "pack-0000.tar.zst")):
             store.put(key, b"left by a killed run")
         store.put(layout.intent(self.job, _DEAD), b"{}")
-        plan = DeletionPlan(self.job, store.now() - dt.timedelta(days=3), tuple(keys))
+        plan = DeletionPlan(self.job, store.now() - dt.timedelta(days=3), tuple(keys), is_struck=True)
         store.put(f"{layout.plans(self.job)}000001.json", plan.to_bytes())
 
     def copy(self) -> Site:
@@ -175,7 +175,7 @@ def test_days_of_prunes_leave_just_what_the_kept_backups_need(
         assert ended.is_good, ended.error
         for key, text in site.documents(layout.plans(yard.job)).items():
             plan = DeletionPlan.from_bytes(text, key)
-            older = dataclasses.replace(plan, created=plan.created - dt.timedelta(days=2))
+            older = dataclasses.replace(plan, created=plan.created - dt.timedelta(days=2), is_struck=True)
             site.store.put(key, older.to_bytes())
     assert site.good_ids(yard.job) == yard.ids[2:]
     assert not site.documents(layout.plans(yard.job))

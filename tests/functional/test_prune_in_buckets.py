@@ -72,7 +72,7 @@ def make_plans_old(store: Store) -> None:
         document = store.get(entry.key)
         assert document is not None
         plan = DeletionPlan.from_bytes(document.data, entry.key)
-        older = dataclasses.replace(plan, created=plan.created - dt.timedelta(days=2))
+        older = dataclasses.replace(plan, created=plan.created - dt.timedelta(days=2), is_struck=True)
         store.replace(entry.key, older.to_bytes(), document.etag)
 
 

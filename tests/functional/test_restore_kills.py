@@ -61,14 +61,21 @@ def sources(
         return restore_run.restore(restore_run.plan(request))
 
     def dump(server: PostgresServer) -> t.Any:
+        if not server.sql("SELECT 1 FROM pg_roles WHERE rolname = 'kill_taker'"):
+            server.sql("CREATE ROLE kill_taker")
         request = DumpRequest(
-            DumpPlace(str(folder / "lab.sql")), login(server), "target", "target", keep_previous=False
+            DumpPlace(str(folder / "lab.sql")),
+            login(server),
+            "target",
+            "target",
+            keep_previous=False,
+            owner="kill_taker",
         )
         return foreign_restore.restore(foreign_plan.plan(request))
 
     yield part, dump
     for major in (15, 18):
-        postgres(major).sql("DROP ROLE IF EXISTS kill_owner")
+        postgres(major).sql("DROP ROLE IF EXISTS kill_owner, kill_taker")
 
 
 def killed_at(step: str, work: t.Callable[[], t.Any]) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import typing as t
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
+from ansible_collections.lifeboat.recovery.tests.functional.plays import ran
 from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import s3, s3_server
 from servers import MinioServer
 
@@ -29,7 +29,6 @@ PLAYBOOK = "lifeboat.recovery.site"
 def site(tmp_path: Path, s3_server: MinioServer) -> t.Callable[..., str]:
     """Run the playbook and return what it said, which never has the secret."""
     login = {"endpoint_url": s3_server.endpoint, "access_key": s3_server.access_key, "secret_key": s3_server.secret_key}
-    local = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
     given = {
         "lifeboat_agent": False,
         "lifeboat_buckets": [{"name": "playbook-backups", "versioning": "enabled", "tags": {"of": "us"}, **login}],
@@ -42,14 +41,12 @@ def site(tmp_path: Path, s3_server: MinioServer) -> t.Callable[..., str]:
     inventory = tmp_path / "hosts.json"
 
     def run(*arguments: str, **variables: t.Any) -> str:
-        hosts = {"here": {**local, **given, **variables}}
+        hosts = {"here": {**given, **variables}}
         inventory.write_text(json.dumps({"lifeboat": {"hosts": hosts}}))
-        command = ["ansible-playbook", PLAYBOOK, "-i", str(inventory), "-v", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-        said = done.stdout + done.stderr
-        assert done.returncode == 0, said
-        assert s3_server.secret_key not in said
-        return said
+        done = ran(PLAYBOOK, "-i", str(inventory), "-v", *arguments, folder=tmp_path)
+        assert done.returncode == 0, done.stdout
+        assert s3_server.secret_key not in done.stdout
+        return done.stdout
 
     return run
 

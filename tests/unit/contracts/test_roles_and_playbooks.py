@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import typing as t
 
 import pytest
@@ -77,6 +78,40 @@ def phase_problems(role: pathlib.Path) -> list[str]:
     return problems
 
 
+# What Ansible evaluates without braces.
+CONDITIONS = ("when", "that", "until", "failed_when", "changed_when")
+BRACES = re.compile(r"\{\{(.*?)\}\}|\{%(.*?)%\}", re.DOTALL)
+
+
+def flag_problems(role: pathlib.Path) -> list[str]:
+    """Return where a role tests a flag as it is given: `-e flag=false`, and a survey, give a text, which is true."""
+    specs = _yaml(role / "meta" / "argument_specs.yml")["argument_specs"]
+    options = {name: each for entry in specs.values() for name, each in entry.get("options", {}).items()}
+    flags = [name for name, option in options.items() if option.get("type") == "bool"]
+    problems = []
+    for path in sorted(path for part in ("tasks", "vars", "templates") for path in (role / part).glob("*")):
+        text = path.read_text(encoding="utf-8")
+        values = _expressions(collection.load_yaml(text), False) if path.suffix == ".yml" else _in_braces(text)
+        for value in values:
+            tested = [
+                name for name in flags if value.strip() != name and re.search(rf"\b{name}\b(?!\s*\|\s*bool\b)", value)
+            ]
+            problems += [f"{role.name}: {path.name} tests {name} without the filter bool" for name in tested]
+    return problems
+
+
+def _expressions(value: t.Any, is_condition: bool) -> t.Iterator[str]:
+    """Yield what is evaluated in tasks or variables; a condition that is nothing but a name is tested, too."""
+    if isinstance(value, str):
+        yield from [f"({value})"] if is_condition else _in_braces(value)
+    for key, each in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from _expressions(each, key in CONDITIONS or (is_condition and isinstance(value, list)))
+
+
+def _in_braces(text: str) -> t.Iterator[str]:
+    return (found[1] or found[2] for found in BRACES.finditer(text))
+
+
 def _yaml(path: pathlib.Path) -> t.Any:
     return collection.load_yaml(path.read_text(encoding="utf-8"))
 
@@ -100,6 +135,11 @@ def test_every_role_has_a_scenario_and_phases_that_can_be_run_alone():
     roles = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     problems = [problem for role in roles for problem in scenario_problems(collection.ROOT, role.name)]
     assert problems + [problem for role in roles for problem in phase_problems(role)] == []
+
+
+def test_every_flag_of_a_role_may_come_as_a_text():
+    roles = sorted(path.parent.parent for path in (collection.ROOT / "roles").glob("*/meta/argument_specs.yml"))
+    assert [problem for role in roles for problem in flag_problems(role)] == []
 
 
 def test_every_disaster_playbook_has_a_runbook():
@@ -193,6 +233,22 @@ def test_a_role_without_scenario_is_found(tmp_path):
 def test_a_phase_that_cannot_be_run_alone_is_found(role, tasks):
     (role / "tasks" / "main.yml").write_text(yaml.safe_dump(tasks))
     assert phase_problems(role)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "number"),
+    [
+        ([{"name": "Start", "when": "minio_server_tls"}], 1),
+        ([{"name": "Start", "when": ["a", "not minio_server_tls"]}], 1),
+        ([{"name": "Start", "vars": {"port": "{{ 443 if minio_server_tls else 80 }}"}}], 1),
+        ([{"name": "Start", "when": "minio_server_tls | bool"}], 0),
+        ([{"name": "Start", "uri": {"validate_certs": "{{ minio_server_tls }}"}}], 0),
+        ([{"name": "Start", "fail": {"msg": "minio_server_tls is off"}}], 0),
+    ],
+)
+def test_a_flag_that_is_tested_as_it_is_given_is_found(role, tasks, number):
+    (role / "tasks" / "main.yml").write_text(yaml.safe_dump(tasks))
+    assert len(flag_problems(role)) == number
 
 
 def test_a_playbook_without_runbook_and_a_runbook_without_playbook_are_found(tmp_path):

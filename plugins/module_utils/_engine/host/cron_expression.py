@@ -12,6 +12,7 @@ from ..errors import UsageError
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # days of each month
 _SYSTEMD_DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")  # systemd.time(7), "Calendar events"
 
 
@@ -73,7 +74,7 @@ class CronExpression:
 
 
 def parse_cron(text: str) -> CronExpression:
-    """Return the five fields that a text has. Raises UsageError."""
+    """Return the five fields that a text has. Raises UsageError, for days that no month has too: it would never run."""
     words = text.split()
     if len(words) != len(_FIELDS):
         raise _refusal(text, f"it has {len(words)} fields, not 5")
@@ -81,6 +82,8 @@ def parse_cron(text: str) -> CronExpression:
     weekdays = frozenset(day % 7 for day in found[4])
     # An asterisk at the begin, also of `*/2`, makes a day no restriction (crontab(5), and cron does the same).
     either = not words[2].startswith("*") and not words[4].startswith("*")
+    if not either and all(min(found[2]) > _LONGEST[month - 1] for month in found[3]):
+        raise _refusal(text, "no day is like that")
     return CronExpression(" ".join(words), found[0], found[1], found[2], found[3], weekdays, either)
 
 

@@ -11,9 +11,10 @@ import typing as t
 from ..errors import UsageError
 from ..postgres.archive import ScriptOptions
 from ..postgres.connection import Server, connect
+from ..postgres.container_server import entered
 from ..postgres.contents import Contents, contents_of_chunks, read_contents
 from ..postgres.foreign_dump import Form, description_of, form_of, of_new_database, require_restricting, with_locale_of
-from ..postgres.loading_role import is_privileged
+from ..postgres.loading_role import is_privileged, loader_problems
 from ..postgres.restore import RestoreOptions
 from ..postgres.selection import Pattern, Selection, select
 from ..postgres.tablespaces import mapped
@@ -80,7 +81,7 @@ def plan(request: DumpRequest) -> DumpPlan:
     selection = selection_of(request, contents) if contents else None
     database = name_on_server(request.server, request.database, request.on_conflict)
     needs_loader = not request.is_trusted and is_privileged(request.server)
-    target = _target(request, database, contents, selection, size_bytes)
+    target = _target(request, database, contents, selection, size_bytes, needs_loader)
     notes = list(_notes(request, form, digest))
     return DumpPlan(
         request, form, database, target, size_bytes, digest, needs_loader, contents, selection, (*target.notes, *notes)
@@ -89,11 +90,11 @@ def plan(request: DumpRequest) -> DumpPlan:
 
 def _refuse_options(request: DumpRequest) -> None:
     name = request.dump.name
-    if request.server.container is not None:
+    if request.server.container is not None and request.dump.is_folder:
         raise UsageError(
             f"Cannot restore {name} into a container",
-            "dumps from elsewhere are loaded by programs of this host",
-            "name the server by login_host and login_port, without container",
+            "it is a folder, and the programs there get what they read as one stream",
+            "make a dump in custom format, or name the server by login_host and login_port, without container",
         )
     if not request.database:
         raise UsageError(f"Cannot restore {name}", "no database is named", "say as which database")
@@ -140,12 +141,18 @@ def selection_of(request: DumpRequest, contents: Contents) -> Selection:
 
 
 def _target(
-    request: DumpRequest, database: str, contents: Contents | None, selection: Selection | None, size_bytes: int
+    request: DumpRequest,
+    database: str,
+    contents: Contents | None,
+    selection: Selection | None,
+    size_bytes: int,
+    needs_loader: bool,
 ) -> TargetCheck:
     script = script_options(request)
     with connect(request.server, other_than(request.server, database)) as session:
         fallback = of_new_database(session, max(size_bytes, 0))
         known = set(session.names("SELECT rolname FROM pg_roles"))
+        of_loader = list(loader_problems(session, request.owner)) if needs_loader else []
     source = _source(request, contents, size_bytes, fallback)
     if selection is not None and request.is_partial:
         source = {**selection.narrowed(source), "size_bytes": source["size_bytes"]}
@@ -158,7 +165,7 @@ def _target(
         replace=True,
         with_tablespaces=request.options.with_tablespaces,
     )
-    problems = list(selection.problems) if selection else []
+    problems = [*(selection.problems if selection else ()), *of_loader]
     if request.owner and request.owner not in known:
         problems.append(f"the server lacks the role {request.owner} (make it, with pg_login_role)")
     return dataclasses.replace(target, problems=(*problems, *target.problems))
@@ -199,4 +206,5 @@ def check(planned: DumpPlan) -> None:
 def find_psql(server: Server) -> Tool:
     with connect(server, server.maintenance_database) as session:
         major = session.version_number // 10000
-    return find_tool("psql", major, server.bin_dir, "Cannot load a script")
+    purpose = "Cannot load a script"
+    return find_tool("psql", major, server.bin_dir, purpose, entered(server, purpose))

@@ -14,6 +14,7 @@ from ..child import ChildError
 from ..errors import DamagedError, LifeboatError
 from ..postgres.archive import ScriptOptions
 from ..postgres.connection import connect
+from ..postgres.container_server import require_login_inside
 from ..postgres.contents import read_contents
 from ..postgres.fingerprint import Fingerprint, fingerprint_of_archive
 from ..postgres.foreign_dump import of_new_database, require_whole_tar, with_locale_of
@@ -30,6 +31,7 @@ from ..verify.spool import scratch_file
 from .dump_place import DumpPlace, with_digest
 from .foreign_plan import DumpPlan, check, find_psql, script_options, selection_of
 from .place import Say, silent
+from .restore_parts import entry_list
 from .restore_request import guard_newcomer
 
 
@@ -108,6 +110,7 @@ class _Work:
         if not planned.needs_loader:
             return self._load(self._options, self._described(owner or self._login()))
         with loading_role(request.server) as loader:
+            require_login_inside(loader, "Cannot load a dump from elsewhere as a role without rights")
             restored = self._load(dataclasses.replace(self._options, loader=loader), self._described(loader.user))
             try:
                 hand_over(request.server, restored.name, loader.user, owner or self._login())
@@ -150,9 +153,7 @@ class _Work:
         selection = selection_of(request, contents)
         selection.require(request.dump.name)
         self.left_out = selection.left_out
-        list_path, file = self._stack.enter_context(scratch_file(request.folder))
-        file.write(selection.lines().encode())
-        file.flush()
+        list_path = self._stack.enter_context(entry_list(request.server, selection, request.folder))
         script = dataclasses.replace(self._options.script, list_file=list_path)
         self._options = dataclasses.replace(self._options, script=script)
         archive = _whole(path, tools.pg_restore, script, request.dump.name)

@@ -71,12 +71,13 @@ def host_files(
     run_as: str = "lifeboat",
     timings: t.Mapping[str, Entry] | None = None,
     settings: Entry | None = None,
+    mirror_timings: t.Mapping[str, Entry] | None = None,
 ) -> HostFiles:
     """Return the configuration of a host, in the form that docs/host_command.md describes, for its inventory.
 
-    `run_as` is who runs jobs that do not say it; `timings` (full name of a job → `cron`, `timezone`) become the keys
-    `schedule`; `settings` are further keys, such as `notifications`. Raises UsageError for anything that the host
-    command would refuse, by the same rules.
+    `run_as` is who runs jobs that do not say it; `timings` (full name of a job → `cron`, `timezone`) and
+    `mirror_timings` (by name) become the keys `schedule`; `settings` are further keys, such as `notifications`. Raises
+    UsageError for anything that the host command would refuse, by the same rules.
     """
     names = _distinct(repositories, "repository")
     found_jobs = [(full_name(host, job), job) for job in jobs]
@@ -93,6 +94,8 @@ def host_files(
     document.update(builder.settings(settings or {}))
     for name, timing in (timings or {}).items():
         document["jobs"][name]["schedule"] = {"cron": timing["cron"], "timezone": timing["timezone"]}
+    for name, timing in (mirror_timings or {}).items():
+        document["mirrors"][name]["schedule"] = {"cron": timing["cron"], "timezone": timing["timezone"]}
     config.parse(json.dumps(document).encode("utf-8"), _SOURCE)
     _refuse_shared_directories(repositories, builder.repository_users)
     secrets = tuple(sorted(builder.secrets, key=lambda secret: secret.path))

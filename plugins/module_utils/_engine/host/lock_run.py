@@ -79,6 +79,8 @@ def _locked(request: Request, place: Place, planned: PlaceOutcome, say: Say) -> 
         result = object_lock.lock(place.store, planned.plan)
     except LifeboatError as error:
         return dataclasses.replace(planned, error=error)
+    if result.error is not None:
+        return dataclasses.replace(planned, result=result, error=_ended_early(request, place, result))
     if not result.denied:
         return dataclasses.replace(planned, result=result)
     refused = IncompleteError(
@@ -88,6 +90,18 @@ def _locked(request: Request, place: Place, planned: PlaceOutcome, say: Say) -> 
         result,
     )
     return dataclasses.replace(planned, result=result, error=refused)
+
+
+def _ended_early(request: Request, place: Place, result: LockResult) -> IncompleteError:
+    """Return why not all of a plan was carried out, and how much of it."""
+    cause = result.error.summary if result.error is not None else ""
+    words = f"{result.extended} of {len(result.plan.extensions)} files were locked before"
+    return IncompleteError(
+        f"Cannot lock everything of {request.job} in {place.name}",
+        f"{cause}; {words}",
+        "make the repository available and run it again: it goes on with what is left",
+        result,
+    )
 
 
 def error_of(outcomes: t.Sequence[PlaceOutcome]) -> LifeboatError | None:

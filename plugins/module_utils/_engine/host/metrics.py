@@ -24,7 +24,7 @@ _LABELS = {"job": JOB, "mirror": MIRROR}
 FAMILIES: t.Mapping[str, str] = {
     "lifeboat_info": "Which version wrote this.",
     "lifeboat_metrics_timestamp_seconds": "When these metrics were written.",
-    "lifeboat_objective_seconds": "How old the newest backup may be.",
+    "lifeboat_objective_seconds": "How old the newest backup, or the last success of a mirror, may be.",
     "lifeboat_last_success_timestamp_seconds": "When the command last ended with 0; 0 if it never did.",
     "lifeboat_last_failure_timestamp_seconds": "When the command last ended otherwise; 0 if it never did.",
     "lifeboat_last_exit_code": "What the command ended with the last time.",

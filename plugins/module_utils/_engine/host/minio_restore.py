@@ -93,6 +93,10 @@ def plan(request: RestoreRequest, say: Say = silent) -> RestorePlan:
         wanted = request.selection.chosen(stored)
         found = server_import.plan(wanted, _fetched(request.endpoint))
         notes += [f"the replication of bucket {name} is not restored: set it up anew" for name in wanted.left_out[:20]]
+        notes += [
+            f"the users were in group {name}, whose rights they do not get: make it, and add them"
+            for name in request.selection.missing_groups(stored)[:20]
+        ]
         return RestorePlan(request, candidate, wanted, found, tuple(notes))
     raise DamagedError(
         f"Cannot restore {request.job}: no copy of the backup can be used",

@@ -48,6 +48,7 @@ class MirrorSettings:
     run_as: str = ""  # user of this host; empty: whoever runs the command
     notify: Notify | None = None  # None: as for all
     schedule: Schedule | None = None  # None: not known here
+    rpo_hours: float | None = None  # objective: how long ago the last success may be; None: no objective
 
     def job(self, allowed: t.Collection[str] = (), plan_file: str = "") -> MirrorJob:
         """Return what a run works with. Raises UsageError when a secret cannot be read."""
@@ -73,6 +74,7 @@ def _mirror(name: str, fields: Fields) -> MirrorSettings:
     targets = tuple(_side(each, section) for each, section in fields.sections("targets").items())
     if not targets:
         raise fields.refuse("targets", "is missing or empty", 'write it as {"offsite": {"bucket": …}}')
+    objectives = fields.section("objectives")
     settings = MirrorSettings(
         name,
         _side("", fields.section("source")),
@@ -84,7 +86,9 @@ def _mirror(name: str, fields: Fields) -> MirrorSettings:
         run_as=fields.text("run_as"),
         notify=notify_from(fields),
         schedule=schedule_from(fields),
+        rpo_hours=objectives.hours("rpo_hours"),
     )
+    objectives.finish()
     fields.finish()
     return settings
 

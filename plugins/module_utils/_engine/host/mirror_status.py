@@ -17,8 +17,8 @@ from .run_as import Document
 from .run_history import History
 from .status_remarks import of_channels, of_ends
 
-_HEAD = ("MIRROR", "LAST SUCCESS", "LAST RUN", "NEXT", "STATE")
-_WIDTHS = (48, 14, 14, 9, 0)
+_HEAD = ("MIRROR", "LAST SUCCESS", "OBJECTIVE", "LAST RUN", "NEXT", "STATE")
+_WIDTHS = (38, 14, 9, 14, 9, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +28,7 @@ class MirrorStatus:
     mirror: str
     succeeded: float | None  # seconds since 1970; None: never, as far as this host knows
     finished: float | None  # the last run, whatever way it ended
+    rpo_hours: float | None  # objective for the time since the last success
     next_run: dt.datetime | None  # None: no schedule is known
     problems: tuple[str, ...]
 
@@ -41,22 +42,40 @@ class MirrorStatus:
             "mirror": self.mirror,
             "succeeded": _text(self.succeeded),
             "finished": _text(self.finished),
+            "rpo_hours": self.rpo_hours,
             "next_run": clock.to_text(self.next_run) if self.next_run else None,
             "problems": list(self.problems),
             "healthy": self.is_healthy,
         }
 
 
-def judge(mirror: MirrorSettings, history: History, problems: t.Iterable[str] = ()) -> MirrorStatus:
-    """Say how a mirror stands; `problems` are those of the looking."""
-    end, now = history.ends.get("mirror"), clock.now()
+def judge(mirror: MirrorSettings, history: History | None, problems: t.Iterable[str] = ()) -> MirrorStatus:
+    """Say how a mirror stands; `history` is None where none is kept or seen, `problems` are those of the looking."""
+    known, now = history or History(), clock.now()
+    end = known.ends.get("mirror")
+    succeeded = (end.succeeded or None) if end else None
+    age = _of_age(mirror, history, succeeded, now) if not problems else ()
     return MirrorStatus(
         mirror=mirror.name,
-        succeeded=(end.succeeded or None) if end else None,
+        succeeded=succeeded,
         finished=end.finished if end else None,
+        rpo_hours=mirror.rpo_hours,
         next_run=mirror.schedule.next_after(now) if mirror.schedule else None,
-        problems=(*of_ends(history, 0.0, now), *of_channels(history, now), *problems),
+        problems=(*age, *of_ends(known, 0.0, now), *of_channels(known, now), *problems),
     )
+
+
+def _of_age(
+    mirror: MirrorSettings, history: History | None, succeeded: float | None, now: dt.datetime
+) -> t.Iterator[str]:
+    if history is None:
+        if mirror.rpo_hours is not None:
+            yield "it has an objective, and this host remembers no runs: set state_dir"
+    elif succeeded is None:
+        yield "it has not succeeded on this host yet"
+    elif mirror.rpo_hours is not None and now.timestamp() - succeeded > mirror.rpo_hours * 3600:
+        age = tables.duration(now.timestamp() - succeeded)
+        yield f"the last success was {age} ago, and the objective is {mirror.rpo_hours:g} h"
 
 
 def lines(found: t.Sequence[Document], now: dt.datetime) -> list[str]:
@@ -74,6 +93,7 @@ def _row(each: Document, now: dt.datetime) -> list[str]:
     return [
         str(each["mirror"]),
         _ago(each["succeeded"], now) or "never seen",
+        f"{float(each['rpo_hours']):g} h" if each["rpo_hours"] else "-",
         _ago(each["finished"], now) or "never seen",
         tables.until(each["next_run"], now),
         "ok" if each["healthy"] else "WRONG",

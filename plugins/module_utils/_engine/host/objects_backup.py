@@ -24,6 +24,7 @@ from ..objects.reading_processes import ReadingProcesses, Report
 from ..objects.remarks import SKIPPED, Remarks
 from ..objects.reread import Round
 from ..objects.rows import Row
+from ..objects.scope import Scope, Scoped
 from ..objects.source import ReadsSeveral, Source
 from ..objects.tally import Tally
 from ..objects.worker_processes import processes_for
@@ -35,7 +36,7 @@ from ..stream.encryption import SUFFIX as ENCRYPTED_SUFFIX
 from .backup_run import BackupResult, backup_ids, begun_run, deliver, make_ready, require_copies
 from .job_lock import job_lock
 from .objects_base import REPOSITORY, Base, BaseDamagedError, choose_base
-from .objects_choice import SETTINGS_ROLE
+from .objects_choice import SCOPE_ROLE, SETTINGS_ROLE
 from .objects_job import FoundSource, ObjectsJob, inspect, is_empty
 from .place import Place, Say, silent
 from .version import VERSION
@@ -44,7 +45,7 @@ _TRIES = 5  # bases that vanish or turn out damaged before the run gives up and 
 _TOLD = 3  # remarks that the error of an incomplete backup shows
 _AHEAD = 8  # packs that a killed run may have been writing at once
 _PACK_NAME = re.compile(r"pack-([0-9]{4,})\.tar")
-_NAMES = ("index.jsonl", "segments.jsonl", "settings.json", "remarks.jsonl", "warnings.json")
+_NAMES = ("index.jsonl", "segments.jsonl", "settings.json", "scope.json", "remarks.jsonl", "warnings.json")
 
 
 def back_up(job: ObjectsJob, say: Say = silent) -> BackupResult:
@@ -243,25 +244,34 @@ class _Writing:
         index.add(name, tally.rows(rows))
 
     def documents(self) -> None:
-        """Write the settings of the source and the remarks, where there are any."""
+        """Write the settings of the source, its scope and the remarks, where there are any."""
         settings = self._found.source.documents()
         for name, each in settings.items():
             for what, why in bucket_documents.remarks(each):
                 self._remarks.add(name, "", what, why)
-        if settings and not self._has_taken_over(settings):
+        if settings and not self._takes_over(SETTINGS_ROLE, lambda base: base.has_settings(settings)):
             data = json.dumps(settings, sort_keys=True, separators=(",", ":")).encode("ascii")
             self._run.store_file("settings.json", SETTINGS_ROLE, [data], self._job.compression, len(data))
+        if self._summary is not None:
+            self._scope()
         if self._remarks.counts:
             self._run.store_file("remarks.jsonl", "remarks", self._remarks.chunks(), self._job.compression)
 
-    def _has_taken_over(self, settings: t.Mapping[str, t.Any]) -> bool:
-        """Take the settings of the base over where they are the same; say whether they are."""
+    def _scope(self) -> None:
+        source = self._found.source
+        scope = source.scope() if isinstance(source, Scoped) else Scope()
+        data = scope.to_bytes()
+        if data and not self._takes_over(SCOPE_ROLE, lambda base: base.has_scope(scope)):
+            self._run.store_file("scope.json", SCOPE_ROLE, [data], self._job.compression, len(data))
+
+    def _takes_over(self, role: str, is_same: t.Callable[[Base], bool]) -> bool:
+        """Take a stored file of the base over where it says the same; say whether it does."""
         if self._base is None or self._job.reads_all:  # a full backup shall need no other
             return False
-        taken = self._base.settings()
-        if taken is None or not self._base.has_settings(settings):
+        taken = self._base.taken(role)
+        if taken is None or not is_same(self._base):
             return False
-        self._taken_over = (taken,)
+        self._taken_over = (*self._taken_over, taken)
         return True
 
     def contents(self, repository: str, notes: t.Sequence[str], follows: str) -> Contents:

@@ -13,14 +13,15 @@ from ..errors import DamagedError
 from ..objects import bucket_documents
 from ..objects.index_reader import IndexReader
 from ..objects.rows import Row
+from ..objects.scope import Scope
 from ..objects.segments import Segment
 from ..repository import catalog, keys, layout, proof
 from ..repository.manifest import Manifest, TakenFile
 from ..repository.store import Store
 from ..repository.stored_files import needs_of, own_files
 from .backup_run import backup_ids
-from .objects_choice import INDEX_ROLE, SETTINGS_ROLE, has_roles
-from .objects_copy import settings_of
+from .objects_choice import INDEX_ROLE, has_roles
+from .objects_copy import scope_of, settings_of
 
 REPOSITORY = "repository"  # in the statistics: UUID of the repository that the run wrote to
 _MARGIN = dt.timedelta(hours=1)  # a record may have been on its way while the run looked for its base
@@ -75,11 +76,14 @@ class Base:
         except DamagedError as error:
             raise BaseDamagedError(self.id, error) from error
 
-    def settings(self) -> TakenFile | None:
-        """Return where the settings of the buckets are; None where it has none. Raises BaseDamagedError."""
-        found = self.manifest.find(SETTINGS_ROLE)
+    def taken(self, role: str) -> TakenFile | None:
+        """Return where a stored file of it is that a later backup may have too; None where it has none.
+
+        Raises BaseDamagedError.
+        """
+        found = self.manifest.find(role)
         if found is None or found[0] != self.id:
-            return next((each for each in self.manifest.taken_over if each.file.role == SETTINGS_ROLE), None)
+            return next((each for each in self.manifest.taken_over if each.file.role == role), None)
         try:
             own = list(own_files(self.store, self.manifest))
         except DamagedError as error:
@@ -96,6 +100,13 @@ class Base:
         return known.keys() == settings.keys() and all(
             bucket_documents.are_same(each, known[name]) for name, each in settings.items()
         )
+
+    def has_scope(self, scope: Scope) -> bool:
+        """Say whether it leaves out the same, but for keys by their prefix. Raises BaseDamagedError."""
+        try:
+            return scope_of(self.store, self.manifest) == scope
+        except DamagedError as error:
+            raise BaseDamagedError(self.id, error) from error
 
 
 def choose_base(

@@ -18,6 +18,7 @@ from .place import Place
 KINDS = ("bucket", "files")
 INDEX_ROLE = "segments"  # of the stored file that a backup with objects has
 SETTINGS_ROLE = "settings"  # of the stored file that a backup with settings of buckets has
+SCOPE_ROLE = "scope"  # of the stored file that says what a backup leaves out, where it does
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import typing as t
 
@@ -11,11 +12,12 @@ from ..errors import DamagedError
 from ..objects import pack_reader
 from ..objects.index_reader import IndexReader
 from ..objects.rows import Row
+from ..objects.scope import Scope
 from ..repository.manifest import Manifest
 from ..repository.store import Store
 from ..repository.stored_files import small_file
 from .candidates import Candidate
-from .objects_choice import SETTINGS_ROLE, manifest_of
+from .objects_choice import SCOPE_ROLE, SETTINGS_ROLE, manifest_of
 
 
 class StoredCopy:
@@ -47,6 +49,23 @@ class StoredCopy:
     def settings(self) -> t.Mapping[str, t.Mapping[str, t.Any]]:
         """Return the settings of each bucket as its server wrote them; nothing where the backup has none."""
         return settings_of(self._store, self._manifest)
+
+    def scope(self) -> Scope:
+        """Return what of its source the backup was to have. Raises DamagedError."""
+        found = scope_of(self._store, self._manifest)
+        return dataclasses.replace(found, prefix=str(self._manifest.source.get("prefix", "")))
+
+
+def scope_of(store: Store, manifest: Manifest) -> Scope:
+    """Return what of its source a backup was to have, but for the prefix of its keys; all where it does not say.
+
+    Raises DamagedError.
+    """
+    found = manifest.find(SCOPE_ROLE)
+    if found is None:
+        return Scope()
+    owner, file = found
+    return Scope.from_bytes(small_file(store, manifest.job, owner, file), f"{file.name} of backup {owner}")
 
 
 def settings_of(store: Store, manifest: Manifest) -> t.Mapping[str, t.Mapping[str, t.Any]]:

@@ -15,9 +15,10 @@ from ..errors import DamagedError, GuardRefusal, IncompleteError, LifeboatError,
 from ..objects import restore_plan
 from ..objects.quarantine import Saved, Shelf, save, save_document
 from ..objects.remarks import Remarks
-from ..objects.restore_plan import CONFLICT, KEEP, PROPERTIES, REFUSE, SKIP, WRITE, Policy, Tally
+from ..objects.restore_plan import CONFLICT, KEEP, LEAVE, PROPERTIES, REFUSE, SKIP, WRITE, Policy, Tally
 from ..objects.restore_run import Done, Restoration
 from ..objects.restore_work import THREADS, Work
+from ..objects.scope import Scope
 from ..objects.selection import Selection
 from ..repository.manifest import Manifest
 from ..repository.store import StoreError
@@ -36,7 +37,7 @@ _MOST_THREADS = 128
 _STILL = {  # why something may be left to do after a restore without failures
     WRITE: "it is not listed afterwards: somebody removed it, or it lies below another object, which MinIO hides",
 }
-_AS_ASKED = (KEEP, SKIP, CONFLICT, REFUSE)  # what is left to be done about a key after a restore
+_AS_ASKED = (KEEP, SKIP, CONFLICT, REFUSE, LEAVE)  # what is left to be done about a key after a restore
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,7 +209,7 @@ def _planned(request: RestoreRequest, copies: tuple[Candidate, ...], notes: t.Se
     request.destination.refuse_repositories(names.values(), request.places, reached)
     tally, work = Tally.empty(), None
     if request.what != "metadata":
-        work = _work(request, manifest, names)
+        work = _work(request, manifest, names, copy.scope() if request.exact else Scope())
         _check_quarantine(request, work)
         with written_whole(request.plan_file) as file:
             tally = work.tally(copy, file)
@@ -228,7 +229,7 @@ def _chosen(request: RestoreRequest, manifest: Manifest, there: t.Sequence[str])
     return [each for each in there if not request.collections or each in request.collections]
 
 
-def _work(request: RestoreRequest, manifest: Manifest, names: t.Mapping[str, str]) -> Work:
+def _work(request: RestoreRequest, manifest: Manifest, names: t.Mapping[str, str], scope: Scope) -> Work:
     selection = request.selection
     return Work(
         target=request.destination.target(manifest.kind, names.values()),
@@ -240,6 +241,7 @@ def _work(request: RestoreRequest, manifest: Manifest, names: t.Mapping[str, str
         by_content=request.by_content,
         threads=request.threads,
         with_parents=manifest.kind == "files" and not selection.is_all,
+        scope=scope,
     )
 
 

@@ -7,12 +7,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 import typing as t
 
 from ..errors import UsageError
 from ..objects.remarks import Remarks
+from ..repository.whole_file import whole_file
 
 
 @contextlib.contextmanager
@@ -21,17 +20,9 @@ def written_whole(path: str) -> t.Iterator[t.BinaryIO | None]:
     if not path:
         yield None
         return
-    folder = os.path.dirname(os.path.abspath(path))
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=".lifeboat-", dir=folder)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                yield file
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+        with whole_file(path) as file:
+            yield file
     except OSError as error:
         raise UsageError(
             f"Cannot write {path}", error.strerror or str(error), "name a file in a folder that is there"
@@ -47,19 +38,6 @@ def write_remarks(path: str, remarks: Remarks) -> None:
 
 
 def replaced_whole(path: str, data: bytes, mode: int) -> None:
-    """Put a file in the place of another one, or of nothing, at one moment. Raises OSError.
-
-    A link that lies there is replaced, and not followed.
-    """
-    descriptor, temporary = tempfile.mkstemp(prefix=".lifeboat-", dir=os.path.dirname(path))
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, mode)
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    """Put a file in the place of another one, or of nothing, at one moment (`whole_file`). Raises OSError."""
+    with whole_file(path, mode) as file:
+        file.write(data)

@@ -157,13 +157,12 @@ def subject_of(reporting: Reporting, settings: JobSettings | MirrorSettings, mom
     """Return what metrics say about a job or mirror whether it ever ran or not."""
     section = section_of(settings)
     following = settings.schedule.next_after(moment).timestamp() if settings.schedule else None
-    hours = settings.rpo_hours if isinstance(settings, JobSettings) else None
     return metrics.Subject(
         section,
         settings.name,
         _SHOWN_COMMANDS[section],
         kind=settings.kind if isinstance(settings, JobSettings) else "",
-        objective_s=hours * 3600 if hours is not None else None,
+        objective_s=settings.rpo_hours * 3600 if settings.rpo_hours is not None else None,
         copies=_copies_of(settings),
         next_run=following,
         channels=tuple(channel.name for channel in reporting.channels_of(settings.notify)),

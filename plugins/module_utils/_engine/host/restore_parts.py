@@ -10,8 +10,9 @@ import contextlib
 import dataclasses
 import typing as t
 
-from ..errors import DamagedError, UsageError
-from ..postgres.connection import connect
+from ..errors import DamagedError
+from ..postgres.connection import Server, connect
+from ..postgres.container_file import file_inside
 from ..postgres.contents import Contents, contents_of_chunks, read_contents
 from ..postgres.description import Description
 from ..postgres.globals_script import read_globals
@@ -30,16 +31,10 @@ _MOST_GLOBALS = 64 * 1024 * 1024  # bytes of a script of roles
 def planned_selection(request: RestoreRequest, copies: t.Sequence[Candidate]) -> Selection | None:
     """Choose by the beginning of the archive, which says all that is in it; None: everything is wanted.
 
-    Raises UsageError for a server whose programs run in a container, DamagedError when no copy can be read.
+    Raises DamagedError when no copy can be read.
     """
     if not request.is_partial:
         return None
-    if request.server.container is not None:
-        raise UsageError(
-            "Cannot restore a part of a backup into a container",
-            "the archive comes there as a stream, without a list of what is wanted",
-            "restore with client programs of this host, by login_host and login_port and without container",
-        )
     contents = _first_good(copies, "dump", contents_of_chunks)
     return select(contents, request.include, request.exclude)
 
@@ -99,11 +94,24 @@ def listed(request: RestoreRequest, path: str) -> t.Iterator[tuple[RestoreOption
         yield request.options, None
         return
     selection = chosen(request, read_contents(path))
-    with scratch_file(request.folder) as (list_path, file):
-        file.write(selection.lines().encode())
-        file.flush()
+    with entry_list(request.server, selection, request.folder) as list_path:
         script = dataclasses.replace(request.options.script, list_file=list_path)
         yield dataclasses.replace(request.options, script=script), selection
+
+
+@contextlib.contextmanager
+def entry_list(server: Server, selection: Selection, folder: str) -> t.Iterator[str]:
+    """Yield the path of the list of wanted entries, where the programs for a server can read it: on this host, in
+    `folder`, or in its container."""
+    data = selection.lines().encode("ascii")
+    if server.container is not None:
+        with file_inside(server.container, data) as path:
+            yield path
+        return
+    with scratch_file(folder) as (path, file):
+        file.write(data)
+        file.flush()
+        yield path
 
 
 def chosen(request: RestoreRequest, contents: Contents) -> Selection:

@@ -10,7 +10,6 @@ import json
 import os
 import random
 import sys
-import tempfile
 import traceback
 import typing as t
 
@@ -18,6 +17,7 @@ from .. import clock
 from ..errors import BUSY, DONE, FAILED, BusyError, UsageError
 from .cron_expression import parse_cron
 from .job_lock import job_lock
+from .report_files import replaced_whole
 from .run_as import become
 from .timing import is_due, zone_of
 
@@ -103,7 +103,7 @@ class _State:
             self._document["last_done"] = str(finished)
         document = {**self._document, "finished": finished, "exit_code": exit_code}
         try:
-            _replace(self._path, f"{json.dumps(document, indent=2, sort_keys=True)}\n")
+            replaced_whole(self._path, f"{json.dumps(document, indent=2, sort_keys=True)}\n".encode("ascii"), 0o644)
         except OSError as error:
             _complain(f"Cannot write {self._path}: {error.strerror or error}")
 
@@ -111,18 +111,6 @@ class _State:
         with contextlib.suppress(OSError, ValueError, AttributeError), open(self._path, encoding="utf-8") as file:
             return json.load(file).get("last_done")
         return None
-
-
-def _replace(path: str, text: str) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=".lifeboat-", dir=os.path.dirname(path))
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def _ended_with(main: _Main, command: t.Sequence[str]) -> int:

@@ -161,7 +161,8 @@ def _row(point: Document, now: dt.datetime) -> list[str]:
 
 def _state(point: Document) -> str:
     if not point["whole"]:
-        return "BROKEN"
+        lacking = [each for each in point["members"] if not each["present"]]
+        return "UNKNOWN" if lacking and all(each["unknown"] for each in lacking) else "BROKEN"
     if point["problems"]:
         return "WRONG"
     return "good" if point["good"] else "unproved"
@@ -177,7 +178,7 @@ def show(config: Config, settings: SetSettings, options: argparse.Namespace) -> 
         f"{'in':<10}{', '.join(point['repositories'])}",
     ]
     for each in point["members"]:
-        where = ", ".join(each["present"]) or "GONE"
+        where = ", ".join(each["present"]) or ("UNKNOWN" if each["unknown"] else "GONE")
         proved = f"proved {each['proved_at']}" if each["proved"] else "not proved"
         shown.append(f"{'member':<10}{each['job']} ({each['kind']}): {each['backup']}")
         shown.append(f"{'':<10}in {where}, {proved}")

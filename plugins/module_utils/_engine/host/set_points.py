@@ -55,20 +55,21 @@ def listing(config: Config, settings: SetSettings, wanted: str = "all") -> Docum
     known = points(config, settings)
     ids = list(known.having)
     chosen = ids if wanted == "all" else ids[-1:] if wanted == "latest" else [each for each in ids if each == wanted]
-    reader = _Reader(settings.name, known.reached)
+    reader = _Reader(settings.name, known)
+    described = [reader.described(each, known.having[each]) for each in chosen]
     return {
         "job": settings.name,
         "kind": settings.kind,
-        "points": [reader.described(each, known.having[each]) for each in chosen],
-        "reached": [place.name for place in known.reached],
-        "unreachable": dict(known.unreachable),
+        "points": described,
+        "reached": [place.name for place in known.reached if place.name not in reader.unreachable],
+        "unreachable": dict(reader.unreachable),
     }
 
 
 def newest(config: Config, settings: SetSettings) -> Document:
     """Return the newest point and the newest good one, as `listing` has them, and how many there are; None for none."""
     known = points(config, settings)
-    reader = _Reader(settings.name, known.reached)
+    reader = _Reader(settings.name, known)
     latest: Document | None = None
     good: Document | None = None
     for point_id in reversed(list(known.having)):
@@ -77,7 +78,7 @@ def newest(config: Config, settings: SetSettings) -> Document:
         if found["good"]:
             good = found
             break
-    return {"latest": latest, "good": good, "count": len(known.having), "unreachable": dict(known.unreachable)}
+    return {"latest": latest, "good": good, "count": len(known.having), "unreachable": dict(reader.unreachable)}
 
 
 def choose(config: Config, settings: SetSettings, wanted: str) -> Document:
@@ -103,10 +104,11 @@ def choose(config: Config, settings: SetSettings, wanted: str) -> Document:
 class _Reader:
     """Looks points and their members up; backups that several points or copies share are asked for once."""
 
-    def __init__(self, name: str, places: t.Sequence[Place]) -> None:
+    def __init__(self, name: str, known: Points) -> None:
         self._name = name
-        self._places = places
+        self._places = known.reached
         self._known: dict[tuple[str, str, str], Backup | None] = {}
+        self.unreachable = dict(known.unreachable)  # and those that fail while they are looked into: name → why
 
     def described(self, point_id: str, having: t.Sequence[Place]) -> Document:
         """Return a point as results show it."""
@@ -124,7 +126,7 @@ class _Reader:
             return {"id": point_id, "repositories": repositories, **lacking, **standing, "problems": problems}
         members = [self._member(each) for each in point.members]
         is_whole, is_proved = all(each["present"] for each in members), all(each["proved"] for each in members)
-        problems += [f"{each['job']}: backup {each['backup']} is gone" for each in members if not each["present"]]
+        problems += [lacking_words(each) for each in members if not each["present"]]
         problems += [f"{each['job']}: backup {each['backup']} is flagged" for each in members if each["flagged"]]
         problems += point.problems
         first, last = point.spans
@@ -148,6 +150,8 @@ class _Reader:
     def _member(self, member: Member) -> Document:
         copies = [(place, self._backup(place, member)) for place in self._places]
         found = [(place.name, backup) for place, backup in copies if backup is not None and backup.manifest is not None]
+        damaged = [place.name for place, backup in copies if backup is not None and backup.manifest is None]
+        unknown = {**self.unreachable, **dict.fromkeys(damaged, "its manifest cannot be read")}
         good = [backup.standing.proved_at for _name, backup in found if backup.is_good]
         proved_at = max((moment for moment in good if moment is not None), default=None)
         return {
@@ -155,6 +159,7 @@ class _Reader:
             "kind": member.kind,
             "backup": member.backup,
             "present": [name for name, _backup in found],
+            "unknown": [{"repository": name, "reason": why} for name, why in unknown.items()],
             "proved": bool(good),
             "proved_at": clock.to_text(proved_at) if proved_at else None,
             "flagged": bool(found) and all(backup.is_flagged for _name, backup in found),
@@ -165,6 +170,16 @@ class _Reader:
         if key not in self._known:
             try:
                 self._known[key] = catalog.find(place.store, member.job, member.backup)
-            except LifeboatError:
+            except LifeboatError as error:
+                self.unreachable.setdefault(place.name, error.cause or error.problem)
                 self._known[key] = None
         return self._known[key]
+
+
+def lacking_words(member: Document) -> str:
+    """Return what to say of a member that no repository shows: it is gone only if all of them have said so."""
+    words = f"{member['job']}: backup {member['backup']}"
+    if not member["unknown"]:
+        return f"{words} is gone"
+    away = "; ".join(f"{each['repository']}: {each['reason']}" for each in member["unknown"])
+    return f"{words} was not found, and not all repositories could be asked ({away})"

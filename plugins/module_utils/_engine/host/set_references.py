@@ -23,10 +23,11 @@ from .set_settings import ReferenceSettings
 
 _AT_ONCE = 10_000  # keys that are fetched from the database by one request
 SHOWN = 20  # missing keys that results name
+# Bytes sort as the rows of an index do.
 _KEYS = """DECLARE lifeboat_keys NO SCROLL CURSOR FOR
-SELECT convert_to(found.key, 'UTF8') FROM (SELECT DISTINCT each.key::text FROM (
+SELECT pg_catalog.convert_to(found.key, 'UTF8') FROM (SELECT DISTINCT each.key::text FROM (
 {query}
-) AS each (key)) AS found (key) WHERE found.key <> '' ORDER BY 1"""  # bytes sort as the rows of an index do
+) AS each (key)) AS found (key) WHERE found.key OPERATOR(pg_catalog.<>) '' ORDER BY 1"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,7 @@ def collect(server: Server, database: str, query: str, file: t.IO[bytes]) -> int
     The query cannot change anything. Memory does not grow with their number. Raises LifeboatError.
     """
     count = 0
-    with connect(server, database) as session, session.transaction():
+    with connect(server, database, keeps_search_path=True) as session, session.transaction():
         session.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         session.run(_KEYS.format(query=query.rstrip().rstrip(";")))
         while True:

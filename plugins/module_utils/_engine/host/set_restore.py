@@ -151,8 +151,9 @@ def _chosen(config: Config, settings: SetSettings, point: Document, options: Opt
         raise LifeboatError(problem, cause, "leave them out, or choose a later point")
     gone = [name for name in names if not backups[name]["present"]]
     if gone:
-        cause = f"the backups of {', '.join(gone)} are gone"
-        raise LifeboatError(problem, cause, "leave them out, or choose another point")
+        cause = "; ".join(set_points.lacking_words(backups[name]) for name in gone)
+        remedy = "leave them out, choose another point, or make all repositories available"
+        raise LifeboatError(problem, cause, remedy)
     if not names:
         raise UsageError(problem, "no member is left to be restored", "choose others")
     return {checked_job(name): str(backups[name]["backup"]) for name in names}

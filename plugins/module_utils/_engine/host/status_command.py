@@ -59,7 +59,7 @@ def _looked(settings: JobSettings | MirrorSettings, look: t.Callable[[], Documen
         problem = error.summary
         if isinstance(settings, JobSettings):
             return status.unseen(settings, problem).document()
-        return mirror_status.judge(settings, History(), (problem,)).document()
+        return mirror_status.judge(settings, None, (problem,)).document()
 
 
 def _of_parts(config: Config, job: JobSettings, writes: bool) -> Document:
@@ -82,7 +82,7 @@ def _of_job(config: Config, job: JobSettings, writes: bool) -> Document:
 def _of_mirror(config: Config, mirror: MirrorSettings, writes: bool) -> Document:
     file = history_file(config, mirror)
     problems = _kept(config, mirror, lambda history: history, writes)
-    return mirror_status.judge(mirror, file.read() if file else History(), problems).document()
+    return mirror_status.judge(mirror, file.read() if file else None, problems).document()
 
 
 def _kept(

@@ -14,6 +14,8 @@ Document = t.Mapping[str, t.Any]
 Meaning = tuple[str, ...]  # one canonical text per distinct statement, sorted
 
 _LIST_ELEMENTS = ("Action", "NotAction", "Resource", "NotResource")
+_WITH_VARIABLES = "2012-10-17"
+_NO_VARIABLES = '"${...} is plain text"'  # so it was before that version ("IAM JSON policy elements: Version")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 
 _READ = ("s3:GetObject",)
@@ -80,7 +82,10 @@ def meaning(document: Document | None) -> Meaning:
     """
     if document is None:
         return ()
-    return tuple(sorted({json.dumps(_statement(item), sort_keys=True) for item in statements(document)}))
+    said = {json.dumps(_statement(item), sort_keys=True) for item in statements(document)}
+    if document.get("Version") != _WITH_VARIABLES and any("${" in each for each in said):
+        said.add(_NO_VARIABLES)
+    return tuple(sorted(said))
 
 
 def _statement(statement: Document) -> dict[str, t.Any]:

@@ -46,6 +46,11 @@ class Selection:
             buckets = {name: found.buckets[name] for name in names}
         return ServerExport(identities, buckets)
 
+    def missing_groups(self, found: ServerExport) -> tuple[str, ...]:
+        """Return the groups whose rights the chosen users had and do not get: groups come with all identities only."""
+        groups = found.identities.get("groups", {})
+        return tuple(name for name in sorted(groups) if set(self.users) & set(groups[name].get("members") or ()))
+
     def _identities(self, found: ServerExport) -> dict[str, t.Mapping[str, t.Any]]:
         if not self.users:
             return dict(found.identities)

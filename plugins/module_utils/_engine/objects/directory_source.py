@@ -19,6 +19,7 @@ from ..errors import GuardRefusal, LifeboatError, UsageError
 from . import file_properties as fp
 from .patterns import Patterns
 from .rows import Item, order
+from .scope import Scope
 from .source import ChangedError, Described, ObjectError, VanishedError
 from .tree_names import is_temporary, parts_of, shown
 from .tree_walk import LISTING, directory_of, open_root, walk
@@ -85,6 +86,11 @@ class DirectorySource:
     def documents(self) -> t.Mapping[str, t.Any]:
         """Return nothing: directories have no settings."""
         return {}
+
+    def scope(self) -> Scope:
+        """Return what is backed up of the roots."""
+        patterns = self._patterns
+        return Scope("", patterns.exclude, patterns.include, self._one_file_system, self._devices)
 
     def _tree(self, collection: str) -> _Tree:
         with self._lock:

@@ -19,6 +19,7 @@ from .directory_source import link_mark
 from .property_writer import PropertyWriter, modified_ns
 from .restored_tree import LastRemarks, RestoredTree, written_as
 from .rows import Item, Properties, Row, order
+from .scope import SOCKET, Boundary
 from .source import ObjectError
 from .target import Written
 from .tree_names import is_temporary, parts_of, shown, tree_names
@@ -99,6 +100,13 @@ class DirectoryTarget:
 
     def items(self, collection: str, prefix: str = "") -> t.Iterator[Item]:
         """List a directory; what an ended restore left under temporary names is noted and not listed."""
+        return self._items(collection, prefix, None)
+
+    def items_within(self, collection: str, prefix: str, boundary: Boundary) -> t.Iterator[Item]:
+        """List a directory as far as a boundary, which is told of file systems that are mounted in it."""
+        return self._items(collection, prefix, boundary)
+
+    def _items(self, collection: str, prefix: str, boundary: Boundary | None) -> t.Iterator[Item]:
         path = self._path(collection)
         with _explained(path, "", "list"):
             try:
@@ -106,7 +114,7 @@ class DirectoryTarget:
             except FileNotFoundError:
                 return
             try:
-                chooser = _Chooser(prefix, self._leftovers(collection))
+                chooser = _Chooser(prefix, self._leftovers(collection), os.fstat(root).st_dev, boundary)
                 links: dict[tuple[int, int], str] = {}
                 for found in walk(root, chooser):
                     if found.key.startswith(prefix) and not (self._objects_only and stat.S_ISDIR(found.facts.st_mode)):
@@ -132,7 +140,7 @@ class DirectoryTarget:
         elif kind in (fp.CHARACTER, fp.BLOCK):
             mark = f"{os.major(facts.st_rdev)}.{os.minor(facts.st_rdev)}"
         etag = f"{self._properties.facts(kind, facts)} {mark}"
-        return Item(key, size, etag, str(facts.st_mtime_ns), "" if kind == fp.FILE else kind or "socket")
+        return Item(key, size, etag, str(facts.st_mtime_ns), "" if kind == fp.FILE else kind or SOCKET)
 
     def key_for(self, row: Row) -> str:
         """Return the path of a row, with other names where the true ones are none for files. Raises ObjectError."""
@@ -269,11 +277,15 @@ class DirectoryTarget:
 class _Chooser:
     """What a listing of a target goes through: the prefix, and no temporary files."""
 
-    def __init__(self, prefix: str, leftovers: list[str]) -> None:
+    def __init__(self, prefix: str, leftovers: list[str], device: int, boundary: Boundary | None) -> None:
         self._prefix = prefix
         self._leftovers = leftovers
+        self._device = device
+        self._boundary = boundary
 
     def takes(self, key: str, facts: os.stat_result) -> bool:
+        if self._boundary is not None and facts.st_dev != self._device:
+            self._boundary.add_mount(key)
         if is_temporary(key.rpartition("/")[2]) and not stat.S_ISDIR(facts.st_mode):
             if len(self._leftovers) < _MOST_LEFTOVERS:
                 self._leftovers.append(key)
@@ -282,7 +294,9 @@ class _Chooser:
 
     def enters(self, key: str, _facts: os.stat_result) -> bool:
         below = f"{key}/" if key else ""
-        return below.startswith(self._prefix) or self._prefix.startswith(below)
+        if not (below.startswith(self._prefix) or self._prefix.startswith(below)):
+            return False
+        return self._boundary is None or self._boundary.is_entered(Item(key, 0, "", "", fp.DIRECTORY))
 
 
 def _place(path: str) -> str:

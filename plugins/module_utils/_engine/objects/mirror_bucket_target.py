@@ -233,6 +233,9 @@ class BucketTarget(BucketSide):
             self._usual = (properties, fields)
         return fields
 
+    def settle(self) -> None:
+        """Do nothing: a server answers when an object is safe."""
+
     def remarks(self) -> t.Sequence[str]:
         """Say how many objects came without their lock."""
         unlocked = self.notes[_UNLOCKED]

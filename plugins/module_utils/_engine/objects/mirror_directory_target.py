@@ -15,6 +15,7 @@ import typing as t
 from .. import clock
 from ..s3.object_properties import ObjectProperties
 from . import file_properties as fp
+from .directory_notes import DirectoryNotes
 from .mirror_copy import parts_of
 from .mirror_directory import DirectorySide, explained, is_path
 from .mirror_guards import Location
@@ -47,6 +48,7 @@ class DirectoryTarget(DirectorySide):
         self._compares_properties = compares_properties
         self._properties = PropertyWriter()
         self._written: TreeWriter | None = None
+        self._changed: DirectoryNotes | None = None  # directories with names that are not durable yet
         self._stamp = clock.new_backup_id(clock.now())
         self._lock = threading.Lock()
         self._leftovers: list[str] = []
@@ -59,14 +61,37 @@ class DirectoryTarget(DirectorySide):
         if self._written is not None:
             self._written.close()
             self._written = None
+        if self._changed is not None:
+            self._changed.close()
+            self._changed = None
 
     @property
     def _writer(self) -> TreeWriter:
         with self._lock:
             if self._written is None:
                 with explained(f"Cannot write to {shown(self.location.path)}"):
-                    self._written = TreeWriter(self.location.path)
+                    self._written = TreeWriter(self.location.path, before_change=self._note_change)
             return self._written
+
+    def _note_change(self, names: t.Sequence[str], _at: int) -> None:
+        with self._lock:
+            if self._changed is None:
+                self._changed = DirectoryNotes()
+            self._changed.touch(names, lambda: 0)
+
+    def settle(self) -> None:
+        """Make the names in directories durable that this process has changed; files are when they get their names."""
+        with self._lock:
+            changed, self._changed = self._changed, None
+        if changed is None:
+            return
+        try:
+            with explained(f"Cannot write to {shown(self.location.path)}"):
+                for names, _changed_ns in changed.times():
+                    with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+                        self._writer.sync(names)
+        finally:
+            changed.close()
 
     @property
     def quarantine(self) -> str:
@@ -85,6 +110,7 @@ class DirectoryTarget(DirectorySide):
         """Open the directory for writing, and remove what a run that was killed was writing. Raises LifeboatError."""
         for key in self._leftovers:
             self._writer.remove_leftover(key.split("/"))
+        self.settle()  # processes that are forked off note what they change themselves
 
     def wants(self, item: Item) -> bool:
         """Say no to empty objects that stand for folders: a directory is there as soon as something is in it."""

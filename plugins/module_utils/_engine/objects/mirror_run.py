@@ -104,9 +104,11 @@ def run(planned: MirrorPlan, say: Say) -> MirrorResult:
         say(f"{request.source.location.name}: copying")
         coming = max(tally.counts[Action.COPY] + tally.counts[Action.REPLACE] for tally in planned.tallies)
         work.copy_all(planned.steps, processes_for(coming, request.threads))
+        work.settle()
         if not any(done.failed for done in work.done):
             say(f"{request.source.location.name}: removing what the source does not have")
             work.remove_all(planned.steps)
+            work.settle()
         else:
             for done, tally in zip(work.done, planned.tallies):
                 done.left = tally.counts[Action.REMOVE]

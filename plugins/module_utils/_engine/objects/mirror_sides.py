@@ -122,6 +122,9 @@ class MirrorTarget(t.Protocol):
     def remove(self, own: Item) -> None:
         """Remove an object that `keep` has saved: by a delete marker, or for good where it was moved away."""
 
+    def settle(self) -> None:
+        """Make durable what this process has written or removed."""
+
     def chunks(self, own: Item) -> t.Iterator[bytes]:
         """Yield the bytes of exactly this object. Raises VanishedError, ChangedError."""
 

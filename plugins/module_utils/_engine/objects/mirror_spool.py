@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import tempfile
 import types
 import typing as t
 
 from ..errors import LifeboatError
+from ..repository.whole_file import whole_file
 from .mirror_plan import Action, Difference, Step
 from .rows import Item
 
@@ -73,17 +73,10 @@ def write_plan_file(path: str, differences: t.Iterable[Difference], names: t.Seq
 
     The file appears as a whole, and only its owner may read it: keys can be secrets. Raises LifeboatError.
     """
-    folder, name = os.path.split(os.path.abspath(path))
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{name[:100]}.", dir=folder)
-        try:
-            with open(descriptor, "w", encoding="ascii") as file:
-                for difference in differences:
-                    file.writelines(_rows(difference, names))
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with whole_file(path) as file:
+            for difference in differences:
+                file.writelines(row.encode("ascii") for row in _rows(difference, names))
     except OSError as error:
         raise LifeboatError(
             f"Cannot write the plan to {path}", error.strerror or str(error), "name a file in a folder that is there"

@@ -114,6 +114,7 @@ class Work:
         coming = (each for each in steps.part(number, processes) if each.item is not None)
         try:
             work._copy_each(coming)
+            work.settle()
         except LifeboatError as failure:
             error = [failure.problem, failure.cause, failure.remedy]
         finally:
@@ -170,6 +171,11 @@ class Work:
             raise self._error
         if self._parent and os.getppid() != self._parent:
             raise LifeboatError("The mirror was ended")
+
+    def settle(self) -> None:
+        """Make durable what was done so far, by this process or those that it has forked off."""
+        for target in self._request.targets:
+            target.settle()
 
     def remove_all(self, steps: Spool) -> None:
         """Remove what is to be removed."""

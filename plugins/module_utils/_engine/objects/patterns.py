@@ -32,6 +32,8 @@ class Patterns:
     """
 
     def __init__(self, exclude: t.Sequence[str] = (), include: t.Sequence[str] = ()) -> None:
+        self.exclude = tuple(exclude)
+        self.include = tuple(include)
         self._exclude = [_Pattern(text) for text in exclude]
         self._include = [_Pattern(text) for text in include]
         for pattern in self._include:

@@ -27,7 +27,8 @@ RENAME = "rename"  # something else is there and stays; the restored one is writ
 CONFLICT = "conflict"  # something else is there, and nothing may be restored
 REFUSE = "refuse"  # the target cannot hold it
 REMOVE = "remove"  # the backup does not have it
-ACTIONS = (WRITE, OVERWRITE, PROPERTIES, KEEP, SKIP, RENAME, CONFLICT, REFUSE, REMOVE)
+LEAVE = "leave"  # an exact restore leaves it alone: the backup was not to have it
+ACTIONS = (WRITE, OVERWRITE, PROPERTIES, KEEP, SKIP, RENAME, CONFLICT, REFUSE, REMOVE, LEAVE)
 CONFLICTS = ("overwrite_if_different", "skip", "rename", "refuse")
 SAMPLE = 20  # steps that a result shows
 
@@ -62,6 +63,7 @@ class Selected(t.Protocol):
 
 
 Judge = t.Callable[[Row, Item], bool]  # says whether what differs in a listing is the same all the same
+Stays = t.Callable[[Item], str]  # says why what the backup does not have is not removed; nothing: it is
 
 
 def everything(_key: str, _is_directory: bool = False, /) -> bool:
@@ -74,6 +76,11 @@ def as_listed(_row: Row, _item: Item) -> bool:
     return False
 
 
+def nothing_stays(_item: Item) -> str:
+    """Have all removed that the backup does not have."""
+    return ""
+
+
 def steps(
     rows: t.Iterable[Row],
     present: t.Iterable[Item],
@@ -82,32 +89,34 @@ def steps(
     policy: Policy,
     selected: Selected = everything,
     judge: Judge = as_listed,
+    stays: Stays = nothing_stays,
 ) -> t.Iterator[Step]:
     """Yield what brings a target to the state of the rows: a merge-join of both; removals come last, backwards.
 
     Rows and the listing of what is present are in the order of `rows.order`; keys that are not selected take part in
     neither, so that nothing but selected keys is ever removed, and no directory that holds others. `judge` is asked
-    about what the target does not call the same. Raises DamagedError for rows in another order.
+    about what the target does not call the same, `stays` about what would be removed. Raises DamagedError for rows in
+    another order.
     """
     taken: set[str] = set()  # keys other than a row's under which rows lie; few: odd names, and renamed ones
-    needed: set[str] = set()  # directories that hold what is not selected
+    needed: set[str] = set()  # directories that hold what is not selected, or stays
     with tempfile.SpooledTemporaryFile(_SPOOLED_BYTES) as extra:
         for row, item in _joined(_ordered(rows), _taking_part(present, selected, needed)):
             if row is None:
                 if item is not None and policy.exact:
-                    _spool(extra, item)
+                    _spool(extra, item, _why_left(item, stays, needed))
                 continue
             if not selected(row.key, is_directory(row)):
                 continue
             step, beside = _step(row, item, target, collection, policy, judge)
             if beside is not None and policy.exact:
-                _spool(extra, beside)
+                _spool(extra, beside, _why_left(beside, stays, needed))
             if step.key != row.key:
                 taken.add(step.key)
             yield step
-        for item in _backwards(extra):
-            if item.key not in taken and not (item.key in needed and item.attributes == DIRECTORY):
-                yield Step(REMOVE, item.key, None, item)
+        for item, why in _backwards(extra):
+            if item.key not in taken and not (item.key in needed and item.attributes == DIRECTORY and not why):
+                yield Step(LEAVE if why else REMOVE, item.key, None, item, why)
 
 
 def _taking_part(present: t.Iterable[Item], selected: Selected, needed: set[str]) -> t.Iterator[Item]:
@@ -115,11 +124,23 @@ def _taking_part(present: t.Iterable[Item], selected: Selected, needed: set[str]
     for item in present:
         if selected(item.key, item.attributes == DIRECTORY):
             yield item
-            continue
-        above = item.key.rpartition("/")[0]
-        while above and above not in needed:
-            needed.add(above)
-            above = above.rpartition("/")[0]
+        else:
+            _need(item, needed)
+
+
+def _need(item: Item, needed: set[str]) -> None:
+    """Keep the directories above something."""
+    above = item.key.rpartition("/")[0]
+    while above and above not in needed:
+        needed.add(above)
+        above = above.rpartition("/")[0]
+
+
+def _why_left(item: Item, stays: Stays, needed: set[str]) -> str:
+    why = stays(item)
+    if why:
+        _need(item, needed)
+    return why
 
 
 def _step(
@@ -245,12 +266,12 @@ def _next(items: t.Iterator[Item], last: bytes) -> Item | None:
     return item
 
 
-def _spool(file: t.IO[bytes], item: Item) -> None:
-    line = json.dumps(item).encode("ascii")
+def _spool(file: t.IO[bytes], item: Item, why: str) -> None:
+    line = json.dumps([item, why]).encode("ascii")
     file.write(line + _LENGTH.pack(len(line)))
 
 
-def _backwards(file: t.IO[bytes]) -> t.Iterator[Item]:
+def _backwards(file: t.IO[bytes]) -> t.Iterator[tuple[Item, str]]:
     """Yield what was spooled, the last first: what lies in a directory goes before the directory."""
     at = file.seek(0, os.SEEK_END)
     while at:
@@ -258,7 +279,8 @@ def _backwards(file: t.IO[bytes]) -> t.Iterator[Item]:
         (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
         at -= length + _LENGTH.size
         file.seek(at)
-        yield Item(*json.loads(file.read(length)))
+        item, why = json.loads(file.read(length))
+        yield Item(*item), why
 
 
 @dataclasses.dataclass(frozen=True)

@@ -104,6 +104,8 @@ class Restoration:
                 lanes.submit(functools.partial(self.write, name, from_line(line)))
             lanes.settle()
         for step in wanted.removals():
+            if step.action == plan.LEAVE:
+                continue
             if step.item is not None and step.item.attributes == "directory":
                 lanes.settle()  # what lies in it goes first
             lanes.submit(functools.partial(self._remove, name, step))

@@ -14,8 +14,9 @@ from . import restore_plan as plan
 from .restore_lanes import Lanes
 from .restore_plan import Policy, Selected, Step
 from .rows import Item, Row
+from .scope import Boundary, Scope
 from .source import ObjectError, Source
-from .target import Target
+from .target import HasBoundary, Target
 
 THREADS = 24  # requests or files at once
 _HELD = 4 * 1024 * 1024  # bytes of an object that is read at once
@@ -53,6 +54,7 @@ class Work:
     by_content: bool = False  # do not believe what a listing says of what is there: it can be made to look so
     threads: int = THREADS
     with_parents: bool = False  # restore the directories above what is selected, where they are missing
+    scope: Scope = dataclasses.field(default_factory=Scope)  # what the backup was to have: no more than that goes
     # Collection and key of what this run has written, where the ETag does not tell afterwards that it is the same.
     written: set[tuple[str, str]] = dataclasses.field(default_factory=set)
 
@@ -60,9 +62,13 @@ class Work:
         """Yield the steps of a collection of the backup, with contents compared where that is asked for."""
         name = self.names[collection]
         rows = _with_bytes_of_links(copy, collection, self.selected, self.prefix)
-        present = self.target.items(name, self.prefix)
+        boundary = Boundary(self.scope, lambda below: next(copy.rows(collection, below), None) is not None)
+        if self.policy.exact and isinstance(self.target, HasBoundary):
+            present = self.target.items_within(name, self.prefix, boundary)
+        else:
+            present = self.target.items(name, self.prefix)
         judge = functools.partial(self._is_same_by_content, name)
-        found = plan.steps(rows, present, self.target, name, self.policy, self.selected, judge)
+        found = plan.steps(rows, present, self.target, name, self.policy, self.selected, judge, boundary.why_left)
         return self._compared(name, found) if self.by_content else found
 
     def tally(self, copy: Copy, file: t.BinaryIO | None = None) -> plan.Tally:

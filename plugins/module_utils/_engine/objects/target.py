@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from .rows import Item, Row
+from .scope import Boundary
 from .source import ObjectError
 
 
@@ -71,6 +72,14 @@ class Target(t.Protocol):
 
     def finish(self, collection: str) -> t.Sequence[str]:
         """Do what must come last (times of directories), and return remarks."""
+
+
+@t.runtime_checkable
+class HasBoundary(t.Protocol):
+    """A target below which there may be places that are none of its own."""
+
+    def items_within(self, collection: str, prefix: str, boundary: Boundary) -> t.Iterator[Item]:
+        """List what is there as `Target.items`, without what lies below directories that `boundary` does not enter."""
 
 
 @t.runtime_checkable

@@ -25,6 +25,9 @@ except ImportError:  # pragma: no cover - depends on the host
 
 APPLICATION_NAME = "lifeboat"
 _OPTIONS = "-c statement_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off"
+# Whoever owns a database, or may create in a schema of its search path, can make functions and operators that fit our
+# calls better than those of PostgreSQL: as superuser we would run them (PostgreSQL wiki, "A Guide to CVE-2018-1058").
+_TRUSTED_NAMES = "-c search_path=pg_catalog"
 _ENVIRONMENT = threading.Lock()  # held while the environment of this process is another one
 REACHED_BY = (
     "publish the container's port to this host (--publish 127.0.0.1:5432:5432), or say with login_host and login_port, "
@@ -168,23 +171,25 @@ class Session:
 
 
 @contextlib.contextmanager
-def connect(server: Server, database: str) -> t.Iterator[Session]:
+def connect(server: Server, database: str, *, keeps_search_path: bool = False) -> t.Iterator[Session]:
     """Connect to one database by its exact name for the duration of the block.
 
-    Raises MissingPartError without psycopg2, LifeboatError when the server refuses.
+    Names without a schema are those of PostgreSQL alone; with `keeps_search_path` those that applications find. Raises
+    MissingPartError without psycopg2, LifeboatError when the server refuses.
     """
     if psycopg2 is None:
         raise MissingPartError(
             "Cannot connect to PostgreSQL", "the Python library psycopg2 is not installed", "install python3-psycopg2"
         )
-    session = Session(_open(server, database), server, database)
+    session = Session(_open(server, database, keeps_search_path), server, database)
     try:
         yield session
     finally:
         session.close()
 
 
-def _open(server: Server, database: str) -> t.Any:
+def _open(server: Server, database: str, keeps_search_path: bool) -> t.Any:
+    options = (_OPTIONS, *(() if keeps_search_path else (_TRUSTED_NAMES,)), server.session_options)
     login = {
         "host": server.host,
         "port": server.port,
@@ -201,7 +206,7 @@ def _open(server: Server, database: str) -> t.Any:
                 application_name=APPLICATION_NAME,
                 client_encoding="UTF8",
                 passfile=server.pass_file or None,
-                options=f"{_OPTIONS} {server.session_options}".rstrip(),
+                options=" ".join(each for each in options if each),
                 **({"service": server.service} if server.service else login),
             )
     except (psycopg2.Error, ValueError) as error:

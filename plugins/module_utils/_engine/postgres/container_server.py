@@ -17,7 +17,10 @@ from .tools import Inside, find_tool
 _LOOPBACK = "127.0.0.1"  # what pg_hba.conf lets in everywhere by default
 _WITH_LOOPBACK = frozenset(("*", "0.0.0.0", "localhost", _LOOPBACK))  # values of listen_addresses
 # When the server started, in microseconds: no two of them have the same, and every role may ask.
-_STARTED = "SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint"
+# By full names: a session of psql may find others.
+_STARTED = (
+    "SELECT (extract(epoch FROM pg_catalog.pg_postmaster_start_time()) OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8"
+)
 _LISTENS = (
     "SELECT current_setting('listen_addresses'), coalesce(host(inet_server_addr()), ''), current_setting('port')::int"
 )
@@ -69,6 +72,25 @@ def entered(server: Server, purpose: str) -> Inside | None:
     return inside
 
 
+def require_login_inside(server: Server, purpose: str) -> None:
+    """Make sure that programs in the server's container log in as its role, and as no other one with more rights.
+
+    Does nothing for a server that is in none. Raises LifeboatError.
+    """
+    inside = entered(server, purpose)
+    if inside is None:
+        return
+    with connect(server, server.maintenance_database) as session:
+        major = session.version_number // 10000
+    found = _said_inside(inside, server, "SELECT session_user", major, purpose)
+    if found != server.user:
+        raise LifeboatError(
+            purpose,
+            f"programs in {inside.container} log in as {found} instead of {server.user}",
+            "take settings like PGSERVICE and PGUSER out of the environment of the container",
+        )
+
+
 def _inner_host(listens: str, address: str) -> str:
     """Return where the server listens inside; empty: at its socket only."""
     if _WITH_LOOPBACK.intersection(each.strip() for each in listens.split(",")):
@@ -77,13 +99,18 @@ def _inner_host(listens: str, address: str) -> str:
 
 
 def _started_of(inside: Inside, server: Server, major: int, purpose: str) -> int:
+    return int(_said_inside(inside, server, _STARTED, major, purpose))
+
+
+def _said_inside(inside: Inside, server: Server, query: str, major: int, purpose: str) -> str:
+    """Return the answer to a query by psql inside the container. Raises LifeboatError."""
     psql = find_tool("psql", major, "", purpose, inside)
-    arguments = ["--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--no-password", f"--command={_STARTED}"]
+    arguments = ["--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--no-password", f"--command={query}"]
     arguments.append(server.option_for(server.maintenance_database))
     variables = inside.environment(server.environment())
     argv = inside.container.command([psql.path, *arguments], variables)
     try:
-        return int(output_of(argv, purpose, environment={**client_environment(), **variables}))
+        return output_of(argv, purpose, environment={**client_environment(), **variables}).strip()
     except ChildError as error:
         raise LifeboatError(
             purpose,

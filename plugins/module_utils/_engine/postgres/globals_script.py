@@ -52,11 +52,22 @@ class Membership:
 
 
 @dataclass(frozen=True)
+class ParameterGrant:
+    """That a role may set or change a parameter of the server, from PostgreSQL 15 on."""
+
+    role: str
+    parameter: str
+    privileges: tuple[str, ...]  # of SET, ALTER SYSTEM, ALL
+    may_grant: bool = False
+
+
+@dataclass(frozen=True)
 class Globals:
-    """Roles and memberships of a server."""
+    """Roles, memberships and privileges on parameters of a server."""
 
     roles: t.Mapping[str, Role] = field(default_factory=dict)
     memberships: tuple[Membership, ...] = ()
+    parameters: tuple[ParameterGrant, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,10 +80,10 @@ class _Token:
 
 
 def read_globals(script: str) -> Globals:
-    """Return the roles in a script of `pg_dumpall --globals-only`. Everything else in it is left aside: tablespaces,
-    privileges on parameters, passwords."""
+    """Return the roles in a script of `pg_dumpall --globals-only`. Tablespaces and passwords are left aside."""
     roles: dict[str, Role] = {}
-    memberships = []
+    memberships: dict[tuple[str, str], Membership] = {}
+    parameters = []
     for statement in _statements(script):
         if _begins(statement, "CREATE", "ROLE") and len(statement) == 3:
             roles.setdefault(statement[2].value, Role(statement[2].value))
@@ -82,8 +93,12 @@ def read_globals(script: str) -> Globals:
             role = roles[statement[3].value]
             roles[role.name] = _with(role, comment=statement[5].value)
         elif _begins(statement, "GRANT") and len(statement) > 3 and statement[2].says("TO"):
-            memberships.append(_membership(statement))
-    return Globals(roles, tuple(memberships))
+            found = _membership(statement)
+            known = memberships.get((found.role, found.member))
+            memberships[found.role, found.member] = found if known is None else _joined(known, found)
+        elif _begins(statement, "GRANT") and (grant := _parameter_grant(statement)) is not None:
+            parameters.append(grant)
+    return Globals(roles, tuple(memberships.values()), tuple(parameters))
 
 
 def _begins(statement: t.Sequence[_Token], *words: str) -> bool:
@@ -148,3 +163,22 @@ def _membership(statement: t.Sequence[_Token]) -> Membership:
     return Membership(
         statement[1].value, statement[3].value, given.get("ADMIN", False), given.get("INHERIT"), given.get("SET")
     )
+
+
+def _parameter_grant(statement: t.Sequence[_Token]) -> ParameterGrant | None:
+    """Read `GRANT SET, ALTER SYSTEM ON PARAMETER name TO role WITH GRANT OPTION`; None for what is no such grant."""
+    at = next((number for number, token in enumerate(statement) if token.says("ON")), len(statement))
+    if len(statement) < at + 5 or not statement[at + 1].says("PARAMETER"):
+        return None
+    words = " ".join(token.value for token in statement[1:at])
+    privileges = tuple(word for word in words.upper().split(" , ") if word in ("SET", "ALTER SYSTEM", "ALL"))
+    return ParameterGrant(statement[at + 4].value, statement[at + 2].value, privileges, len(statement) > at + 5)
+
+
+def _joined(one: Membership, other: Membership) -> Membership:
+    """Return what two grants of one membership say together: from PostgreSQL 16 on several roles can have given it,
+    with options of their own, and who has it has all of them."""
+    inherit, may_set = (
+        None if None in pair else any(pair) for pair in ((one.inherit, other.inherit), (one.may_set, other.may_set))
+    )
+    return Membership(one.role, one.member, one.admin or other.admin, inherit, may_set)

@@ -21,18 +21,45 @@ _LOADING = "lifeboat: loads a dump from elsewhere"  # comment of a role that may
 _LOOPBACK = "127.0.0.1"
 # Rights with which SQL from elsewhere could do more than fill its own database. RESET ROLE brings back those of who
 # logged in.
-_IS_PRIVILEGED = """
-    SELECT bool_or(rolsuper OR rolcreaterole OR rolreplication OR rolbypassrls OR EXISTS (
-           SELECT FROM pg_roles p WHERE p.rolname IN ('pg_execute_server_program', 'pg_read_server_files',
-               'pg_write_server_files', 'pg_write_all_data', 'pg_read_all_data')
-               AND pg_has_role(r.oid, p.oid, 'MEMBER')))
-      FROM pg_roles r WHERE rolname IN (current_user, session_user)"""
+# Members of a role can become it, and others act for it by its rights. Roles of PostgreSQL itself that only look at the
+# server, or have no rights of their own, do no harm.
+_IS_POWERFUL = """
+    EXISTS (SELECT FROM pg_roles p WHERE pg_has_role(r.oid, p.oid, 'MEMBER')
+               AND (p.rolsuper OR p.rolcreaterole OR p.rolreplication OR p.rolbypassrls
+                    OR p.rolname ~ '^pg_' AND p.rolname NOT IN ('pg_monitor', 'pg_read_all_settings',
+                       'pg_read_all_stats', 'pg_stat_scan_tables', 'pg_checkpoint', 'pg_database_owner',
+                       'pg_use_reserved_connections')))"""
+# Those of killed restores will be dropped anyway.
+_HAS_DATABASES = """
+    EXISTS (SELECT FROM pg_database d WHERE pg_has_role(r.oid, d.datdba, 'MEMBER')
+               AND d.datname !~ '^lifeboat_restore_[0-9a-f]{8}$')"""
+_IS_PRIVILEGED = f"""
+    SELECT bool_or({_IS_POWERFUL} OR {_HAS_DATABASES}) FROM pg_roles r WHERE rolname IN (current_user, session_user)"""
+_MAY_MAKE_ROLES = "SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user"
 
 
 def is_privileged(server: Server) -> bool:
-    """Say whether the login role can do more than own databases."""
+    """Say whether SQL of somebody else could do harm as the login role: it has powers, or databases that it could
+    drop."""
     with connect(server, server.maintenance_database) as session:
         return bool(session.value(_IS_PRIVILEGED))
+
+
+def loader_problems(session: Session, owner: str) -> t.Iterator[str]:
+    """Yield why a dump cannot be loaded by a role that is made for it, and then be given to `owner` (empty: the current
+    role)."""
+    if not session.value(_MAY_MAKE_ROLES):
+        yield (
+            "the login role owns databases or has powers that SQL in the dump could use, and may not make a role that "
+            "loads it (log in as a superuser, or as a role with CREATEDB that owns nothing)"
+        )
+        return
+    name = owner or str(session.value("SELECT current_user"))
+    if session.value(f"SELECT {_IS_POWERFUL} FROM pg_roles r WHERE rolname = %s", name):
+        yield (
+            f"functions in the dump would be run with the powers of role {name}, such as when tables are analyzed "
+            "(name an owner that has none; pg_login_role makes one)"
+        )
 
 
 @contextlib.contextmanager

@@ -8,6 +8,9 @@ from __future__ import annotations
 # string goes through here.
 
 
+NAME_LIMIT = 63  # bytes of an identifier (NAMEDATALEN - 1); the server would cut a longer name silently
+
+
 def identifier(name: str) -> str:
     """Return `name` as a quoted SQL identifier (PostgreSQL manual, 4.1.1). Raises ValueError for a NUL character."""
     _refuse_nul(name)

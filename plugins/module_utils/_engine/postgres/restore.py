@@ -25,7 +25,7 @@ from .properties import apply, create_statement, property_statements, reading_se
 from .quoting import identifier, literal
 from .statistics import analyze
 from .tablespaces import moves
-from .tools import ClientTools
+from .tools import ClientTools, Tool
 
 _SHOWN = 5  # differences in an error's text
 _TEMPORARY = "lifeboat_restore_"
@@ -256,9 +256,15 @@ def _run_pg_restore(
         arguments.append("--no-tablespaces")
     problem = "Cannot restore the archive"
     environment = loading_environment(loader)
-    with tools.pg_restore.start(arguments, archive=archive_path, environment=environment) as child:
+    pg_restore = loading_tool(tools.pg_restore, options.loader)
+    with pg_restore.start(arguments, archive=archive_path, environment=environment) as child:
         child.check(problem, "nothing that existed was touched; mend what the server says and start again")
         return (*notes, *judge_words(child.stderr(), problem))
+
+
+def loading_tool(tool: Tool, loader: Server | None) -> Tool:
+    """Return a program as it logs in as the role that loads (None: as the login role)."""
+    return tool if loader is None else tool.logged_in_as(loader.user, loader.password)
 
 
 def loading_environment(server: Server) -> dict[str, str]:

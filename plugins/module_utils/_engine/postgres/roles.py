@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ..errors import LifeboatError
 from ..steps import reached
 from .connection import Server, Session, connect
-from .globals_script import POWERFUL, Globals, Membership, Role
+from .globals_script import POWERFUL, Globals, Membership, ParameterGrant, Role
 from .properties import setting_value
 from .quoting import identifier, literal, shorten
 
@@ -26,6 +26,7 @@ class RolesPlan:
     grant: tuple[Membership, ...] = ()
     present: tuple[str, ...] = ()  # that are there already
     unknown: tuple[str, ...] = ()  # that are needed, and neither there nor in the backup
+    parameters: tuple[ParameterGrant, ...] = ()  # of those to be made
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -66,6 +67,7 @@ def plan_roles(
         tuple(grant),
         tuple(sorted(wanted & set(existing))),
         tuple(sorted(wanted - there)),
+        tuple(each for each in found.parameters if each.role in made),
     )
 
 
@@ -99,6 +101,9 @@ def role_problems(session: Session, planned: RolesPlan) -> t.Iterator[str]:
         yield "the login role may not make roles (ALTER ROLE … CREATEROLE, or use a superuser)"
     elif powerful and not is_superuser:
         yield f"only a superuser may make the roles {shorten(powerful)} with their attributes"
+    if planned.parameters and session.version_number >= 150000 and not is_superuser:
+        names = sorted({each.role for each in planned.parameters})
+        yield f"only a superuser may give the roles {shorten(names)} their privileges on parameters"
 
 
 def statements(planned: RolesPlan, server_version: int) -> list[str]:
@@ -106,6 +111,7 @@ def statements(planned: RolesPlan, server_version: int) -> list[str]:
     return [
         *(each for role in planned.make for each in _role_statements(role)),
         *(_grant(each, server_version) for each in planned.grant),
+        *(_parameter_grant(each) for each in planned.parameters if server_version >= 150000),
     ]
 
 
@@ -133,6 +139,15 @@ def _grant(each: Membership, server_version: int) -> str:
     return f"GRANT {identifier(each.role)} TO {identifier(each.member)}{with_options}"
 
 
+def _parameter_grant(each: ParameterGrant) -> str:
+    option = " WITH GRANT OPTION" if each.may_grant else ""
+    return f"GRANT {', '.join(each.privileges)} ON PARAMETER {_parameter(each)} TO {identifier(each.role)}{option}"
+
+
+def _parameter(each: ParameterGrant) -> str:
+    return ".".join(identifier(part) for part in each.parameter.split("."))
+
+
 @contextlib.contextmanager
 def made_roles(server: Server, planned: RolesPlan | None) -> t.Iterator[None]:
     """Make the roles, all or none of them; when the block fails, those that were made are dropped again."""
@@ -146,12 +161,14 @@ def made_roles(server: Server, planned: RolesPlan | None) -> t.Iterator[None]:
     try:
         yield
     except BaseException:
-        _drop(server, planned.names)
+        _drop(server, planned)
         raise
 
 
-def _drop(server: Server, names: t.Sequence[str]) -> None:
+def _drop(server: Server, planned: RolesPlan) -> None:
     with contextlib.suppress(LifeboatError), connect(server, server.maintenance_database) as session:
-        for name in names:
+        for each in planned.parameters if session.version_number >= 150000 else ():
+            session.run(f"REVOKE ALL ON PARAMETER {_parameter(each)} FROM {identifier(each.role)}")
+        for name in planned.names:
             with contextlib.suppress(LifeboatError):  # something else was given to it meanwhile
                 session.run(f"DROP ROLE IF EXISTS {identifier(name)}")

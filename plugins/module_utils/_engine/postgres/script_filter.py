@@ -17,11 +17,11 @@ _LONGEST_TOKEN = 200  # bytes: a dollar quote has an identifier of at most 63 ch
 _NEXT = re.compile(rb"""['";\\]|--|/\*|\$(?:[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*)?\$""")
 _IN_NAME = re.compile(rb"[A-Za-z0-9_$\x80-\xff]")
 _ESCAPING = re.compile(rb"(?:^|[^A-Za-z0-9_$\x80-\xff])[eE]$")
-_COPY = re.compile(rb"COPY\s.*\sFROM\s+STDIN\b[^'\"]*;", re.DOTALL | re.IGNORECASE)
+_COPY = re.compile(rb"COPY\s.*\sFROM\s+STDIN\b(?:'[^']*'|\"[^\"]*\"|[^'\"])*;", re.DOTALL | re.IGNORECASE)
 _END_OF_DATA = re.compile(rb"\n\\\.\r?\n")
 # pg_dump frames its scripts with these since 2025, and psql heeds only its own while it is restricted.
 _RESTRICTION = re.compile(rb"\\(?:un)?restrict [A-Za-z0-9]+\s*$")
-_NAME = rb'(?:"(?:[^"]|"")+"|[^\s;"]+)'
+_NAME = rb'(?:"(?:[^"]|"")+"|[A-Za-z0-9_\x80-\xff]+)'
 _OWNERS = re.compile(
     rb"(?:ALTER\s.*\sOWNER\s+TO\s+" + _NAME + rb"|SET\s+SESSION\s+AUTHORIZATION\s.*|COMMENT\s+ON\s+EXTENSION\s.*)\s*;",
     re.DOTALL | re.IGNORECASE,

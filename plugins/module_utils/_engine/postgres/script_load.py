@@ -18,8 +18,9 @@ from .connection import Server, connect
 from .description import Description
 from .feed_pipe import FeedPipe
 from .fingerprint import Fingerprint, fingerprint_of_database, fingerprint_of_script
-from .restore import Restored, RestoreOptions, loading_environment, restored_by
+from .restore import Restored, RestoreOptions, loading_environment, loading_tool, restored_by
 from .script_filter import ScriptFilter, filtered
+from .statistics import analyze
 from .tools import ClientTools, Tool
 
 Chunks = t.Callable[[], t.Iterable[bytes]]  # the plain bytes of a script, from the beginning each time
@@ -64,13 +65,11 @@ def restore_script(
 
     def fill(name: str) -> tuple[tuple[str, ...], float]:
         begun = clock.monotonic()
-        _run_psql(options.loader or server, name, chunks, psql, options.script)
+        _run_psql(options.loader or server, name, chunks, loading_tool(psql, options.loader), options.script)
         load_s = clock.monotonic() - begun
         reached("restore.loaded")
         with connect(server, name) as session:
-            if options.analyze:
-                session.run("ANALYZE")
-        return (), load_s
+            return (analyze(session) if options.analyze else ()), load_s
 
     def judge(name: str, _version: int) -> tuple[Fingerprint, Comparison]:
         plain = ScriptOptions(no_owner=True, no_privileges=True)

@@ -26,6 +26,7 @@ _PARTS = (
     "SEQUENCE SET", "SEQUENCE OWNED BY", "MATERIALIZED VIEW DATA", "COMMENT", "ACL", "SECURITY LABEL", "DEFAULT ACL",
     "PUBLICATION TABLE", "PUBLICATION TABLES IN SCHEMA", "USER MAPPING", "NOT NULL CONSTRAINT",
 )  # fmt: skip
+_OF_SCHEMA = "SCHEMA "  # begins the names of comments, privileges and labels of one
 _SHOWN = 10  # problems in an error's text
 _WORD = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^"\s.](?:[^".]*?[^"\s.])?))\s*(\.|$)')
 
@@ -199,15 +200,24 @@ class _Chooser:
         for entry in self._entries:
             if entry.kind not in _PARTS or entry.id in wanted:
                 continue
-            is_of_database = not any(number in self._by_id for number in entry.needs)
-            whole = self._whole(entry)
-            if whole.id not in wanted and not (is_of_database and not self._include):
+            if not self._has_whole(entry, wanted):
                 continue
             blocker = self._blocker(entry)
             if blocker is None:
                 self._take(entry, wanted)
             elif not (self._include and blocker.kind in _OF_DATABASE):
                 yield f"{entry}, which needs {blocker}"
+
+    def _has_whole(self, entry: Entry, wanted: t.Mapping[int, Entry]) -> bool:
+        """Say whether what a part belongs to comes: something in the archive, a schema, or the database."""
+        if any(number in self._by_id for number in entry.needs):
+            return self._whole(entry).id in wanted
+        schema = _schema_of(entry)
+        if not schema:
+            return not self._include
+        if not self._include:
+            return not any(pattern.table is None and pattern.schema.fullmatch(schema) for pattern in self._exclude)
+        return any(each.schema == schema for each in wanted.values())
 
     def _whole(self, entry: Entry) -> Entry:
         """Return what an entry is a part of."""
@@ -235,3 +245,10 @@ class _Chooser:
         if entry.kind in _OF_DATABASE:
             return bool(self._include)
         return entry.kind in _TABLES and entry.id not in self._named
+
+
+def _schema_of(entry: Entry) -> str:
+    """Return the schema that a part belongs to which is in no archive: `public`, which every database has."""
+    if entry.kind == "DEFAULT ACL":
+        return entry.schema
+    return entry.name[len(_OF_SCHEMA) :] if entry.name.startswith(_OF_SCHEMA) else ""

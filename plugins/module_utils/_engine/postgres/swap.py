@@ -12,10 +12,9 @@ from .. import clock
 from ..errors import GuardRefusal, LifeboatError
 from ..steps import reached
 from .connection import Server, Session, connect
-from .quoting import identifier
+from .quoting import NAME_LIMIT, identifier
 from .target import other_than
 
-_NAME_LIMIT = 63  # bytes of an identifier (NAMEDATALEN - 1); the server would cut a longer name silently
 _LEAVING_S = 30.0  # sessions that were ended get this long to go
 
 
@@ -39,7 +38,7 @@ def restored_name(name: str, moment: str) -> str:
 
 def _timed_name(name: str, word: str, moment: str) -> str:
     suffix = f"_{word}_{moment}"
-    kept = name.encode()[: _NAME_LIMIT - len(suffix)].decode("utf-8", "ignore")
+    kept = name.encode()[: NAME_LIMIT - len(suffix)].decode("utf-8", "ignore")
     return kept + suffix
 
 
@@ -47,7 +46,8 @@ def swap(server: Server, name: str, new: str, *, keep_previous: bool = True) -> 
     """Give the database `new` the name `name`; one that has it already is closed, emptied of sessions and renamed.
 
     Both renames are one transaction. On failure the former one has its name and is open again. It stays under
-    `previous` until somebody drops it, or is dropped at once without `keep_previous`. Raises GuardRefusal for a
+    `previous` until somebody drops it, or is dropped at once without `keep_previous`; where the server refuses that, it
+    stays. Raises GuardRefusal for a
     database that holds the server together, LifeboatError when sessions do not end.
     """
     if name in ("template0", "template1"):
@@ -60,10 +60,12 @@ def swap(server: Server, name: str, new: str, *, keep_previous: bool = True) -> 
             return Swapped(name, "")
         previous = _free_name(session, name)
         _exchange(session, name, new, previous, was_open=bool(rows[0][0]))
-        if not keep_previous:
-            session.run(f"DROP DATABASE {identifier(previous)} WITH (FORCE)")
-            reached("swap.dropped")
-            previous = ""
+        # The new one is in its place: a failure from here on would make the restore take roles back that it needs.
+        with contextlib.suppress(LifeboatError):
+            if not keep_previous:
+                session.run(f"DROP DATABASE {identifier(previous)} WITH (FORCE)")
+                reached("swap.dropped")
+                previous = ""
         return Swapped(name, previous)
 
 

@@ -15,7 +15,7 @@ from .container_server import entered
 from .description import Description
 from .extensions import extension_problems
 from .fingerprint import Fingerprint
-from .quoting import shorten
+from .quoting import NAME_LIMIT, shorten
 from .tools import ClientTools, find_tool, version_text
 
 _SPARE = 1.1  # a restored database may be a little larger than its source was
@@ -88,6 +88,7 @@ def check_target(
     with connect(server, other_than(server, database)) as session:
         exists = bool(session.rows("SELECT FROM pg_database WHERE datname = %s", database))
         problems = [*_version(session, source), *_rights(session), *extension_problems(session, source)]
+        problems += _name(database)
         if not (chosen.no_owner and chosen.no_privileges):
             problems += _missing_roles(session, source, archive, coming_roles)
         if with_tablespaces:
@@ -103,6 +104,11 @@ def other_than(server: Server, database: str) -> str:
     if server.maintenance_database != database:
         return server.maintenance_database
     return "template1" if database != "template1" else "postgres"
+
+
+def _name(database: str) -> t.Iterator[str]:
+    if len(database.encode()) > NAME_LIMIT:
+        yield f"the name has {len(database.encode())} bytes, of which a server keeps {NAME_LIMIT} (take a shorter one)"
 
 
 def _version(session: Session, source: Description) -> t.Iterator[str]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import glob
 import os
@@ -55,6 +56,13 @@ class Tool:
     major: int
     version: str  # as it names itself, such as `15.18`
     inside: Inside | None = None  # the container that it runs in; None: this host
+
+    def logged_in_as(self, user: str, password: str) -> Tool:
+        """Return the program as it logs in as another role. On this host the environment that it gets decides; inside a
+        container it would be the role that entered it."""
+        if self.inside is None:
+            return self
+        return dataclasses.replace(self, inside=dataclasses.replace(self.inside, user=user, password=password))
 
     def start(
         self,

@@ -74,5 +74,5 @@ def _is_of(store: Store, data: bytes, key: str, job: str, backup_id: str) -> boo
         fields = json_document.decoded(data, key)
     except DamagedError:
         return False
-    is_believed = signing.counts(signing.verdict(fields, PURPOSE, store.keys))
+    is_believed = signing.counts(signing.verdict(fields, PURPOSE, store.keys, data))
     return is_believed and (fields.get("job"), fields.get("id")) == (job, backup_id)

@@ -21,9 +21,11 @@ class DeletionPlan:
     job: str
     created: dt.datetime  # the repository's clock
     keys: tuple[str, ...]
+    is_struck: bool = False  # keys were struck off, so that the document was written anew since
 
     def to_bytes(self) -> bytes:
-        return json_document.encoded({"job": self.job, "created": clock.to_text(self.created), "keys": list(self.keys)})
+        fields: dict[str, t.Any] = {"job": self.job, "created": clock.to_text(self.created), "keys": list(self.keys)}
+        return json_document.encoded({**fields, "struck": True} if self.is_struck else fields)
 
     @classmethod
     def from_bytes(cls, data: bytes, key: str) -> DeletionPlan:
@@ -31,11 +33,19 @@ class DeletionPlan:
         fields = json_document.decoded(data, key)
         try:
             keys = tuple(str(each) for each in fields["keys"])
-            return cls(str(fields["job"]), clock.from_text(fields["created"]), keys)
+            return cls(str(fields["job"]), clock.from_text(fields["created"]), keys, fields.get("struck") is True)
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedError(
                 f"Cannot read {key}", f"damaged: {error}", "remove this plan; the next prune makes another"
             ) from error
+
+
+def known_since(plan: DeletionPlan, written: dt.datetime) -> dt.datetime:
+    """Return from when on a plan counts: the time that it states, or the later one at which it was written.
+
+    One that was struck from was written anew, and states the later of both as they were before.
+    """
+    return plan.created if plan.is_struck else max(plan.created, written)
 
 
 def strike(store: Store, job: str, keys: t.Collection[str] | None, permit: t.Callable[[], dt.datetime]) -> int:
@@ -58,8 +68,9 @@ def strike(store: Store, job: str, keys: t.Collection[str] | None, permit: t.Cal
         kept = tuple(key for key in plan.keys if wanted is not None and key not in wanted)
         if len(kept) < len(plan.keys):
             struck += len(plan.keys) - len(kept)
-            data = dataclasses.replace(plan, keys=kept).to_bytes()
-            store.replace(entry.key, data, document.etag, signed_at=permit())
+            since = known_since(plan, document.modified)
+            changed = dataclasses.replace(plan, created=since, keys=kept, is_struck=True)
+            store.replace(entry.key, changed.to_bytes(), document.etag, signed_at=permit())
     return struck
 
 

@@ -29,12 +29,12 @@ class OpenPlan:
     """A deletion plan of the repository."""
 
     key: str
-    created: dt.datetime | None  # None: it cannot be read, or is of the future; such a plan is dropped
+    since: dt.datetime | None  # when it was made; None: it cannot be read, or is of the future, and is dropped
     keys: tuple[str, ...] = ()
 
     def due_at(self, window: dt.timedelta) -> dt.datetime | None:
         """Return after when it may be carried out."""
-        return None if self.created is None else self.created + GRACE + window
+        return None if self.since is None else self.since + GRACE + window
 
 
 @dataclasses.dataclass
@@ -62,8 +62,9 @@ def open_plans(store: Store, job: str) -> list[OpenPlan]:
         except DamagedError:
             found.append(OpenPlan(entry.key, None))
             continue
-        is_usable = plan.job == job and plan.created <= now + _AHEAD
-        found.append(OpenPlan(entry.key, plan.created, plan.keys) if is_usable else OpenPlan(entry.key, None))
+        since = deletion_plan.known_since(plan, document.modified)
+        is_usable = plan.job == job and since <= now + _AHEAD
+        found.append(OpenPlan(entry.key, since, plan.keys) if is_usable else OpenPlan(entry.key, None))
     return found
 
 

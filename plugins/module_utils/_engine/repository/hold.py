@@ -80,7 +80,8 @@ def _read(store: Store, job: str, backup_id: str, version: Version) -> Hold:
         document = store.get(key, version.entry.version_id)
         if document is not None:
             found = Hold.from_bytes(document.data, key)
-            signature = signing.verdict(json_document.decoded(document.data, key), PURPOSE, store.keys)
+            fields = json_document.decoded(document.data, key)
+            signature = signing.verdict(fields, PURPOSE, store.keys, document.data)
             if (found.job, found.id) == (job, backup_id):
                 is_believed = signing.counts(signature)
                 return found if is_believed else dataclasses.replace(found, until=None, reason=_UNSIGNED)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import hmac
 import typing as t
 
@@ -96,5 +95,5 @@ def require(keys: Keys | None, encryption: str, what: str) -> Keys:
 
 
 def _signed(epoch: EpochKey, purpose: str, data: bytes) -> str:
-    key = hmac.digest(epoch.secret, _SIGNING + purpose.encode("ascii"), hashlib.sha256)
-    return hmac.new(key, data, hashlib.sha256).hexdigest()
+    key = hmac.digest(epoch.secret, _SIGNING + purpose.encode("ascii"), "sha256")
+    return hmac.digest(key, data, "sha256").hex()

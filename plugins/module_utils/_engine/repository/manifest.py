@@ -174,7 +174,7 @@ class Manifest:
 def read(data: bytes, job: str, backup_id: str, keys: Keys | None) -> tuple[Manifest, str]:
     """Return a manifest and what its signature is worth (`signing`). Raises DamagedError."""
     fields = json_document.decoded(data, _what(job, backup_id))
-    return Manifest.from_fields(fields, job, backup_id), signing.verdict(fields, PURPOSE, keys)
+    return Manifest.from_fields(fields, job, backup_id), signing.verdict(fields, PURPOSE, keys, data)
 
 
 def _what(job: str, backup_id: str) -> str:

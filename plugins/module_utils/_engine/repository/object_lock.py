@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import datetime as dt
+import threading
 import typing as t
 
 from .. import clock
@@ -72,6 +73,17 @@ class LockResult:
     plan: LockPlan
     extended: int
     denied: tuple[str, ...]  # what the repository refused to lock, and why
+    error: StoreError | None = None  # why the run ended before the end of the plan
+
+
+@dataclasses.dataclass
+class _Done:
+    """What was locked so far, added up by several threads."""
+
+    extended: int = 0
+    denied: list[str] = dataclasses.field(default_factory=list)
+    error: StoreError | None = None  # the first one; nothing is begun after it
+    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
 
 def plan(store: Store, request: LockRequest) -> LockPlan:
@@ -193,10 +205,10 @@ def _planned(
 
 
 def lock(store: Store, planned: LockPlan) -> LockResult:
-    """Carry a plan out; what the repository refuses is told in the result.
+    """Carry a plan out; what the repository refuses is told in the result, and what else ended it beside what was done.
 
     The first lock is asked for before and read back: servers that do not know the request would take it for new bytes
-    of the file, or do nothing. Raises StoreError.
+    of the file, or do nothing. Raises StoreError where that fails: then nothing was locked.
     """
     if planned.is_empty:
         return LockResult(planned, 0, ())
@@ -204,22 +216,35 @@ def lock(store: Store, planned: LockPlan) -> LockResult:
     store.retention(first.key, first.version_id)
     store.retain(first.key, first.version_id, first.wanted)
     reached("lock.first")
-    back = store.retention(first.key, first.version_id)
+    try:
+        back = store.retention(first.key, first.version_id)
+    except StoreError as error:
+        return LockResult(planned, 1, (), error)
     if back.until is None or first.wanted.until is None or back.until < first.wanted.until:
         raise StoreError(
             f"Cannot lock {first.key} in {store.name}",
             "the server took the retention and does not keep it",
             "use a bucket that was made with object lock",
         )
+    done = _Done(extended=1)
     with concurrent.futures.ThreadPoolExecutor(_WORKERS, "locks") as pool:
-        refused = [why for why in pool.map(lambda each: _extend(store, each), rest) if why]
-    return LockResult(planned, len(planned.extensions) - len(refused), tuple(refused))
+        list(pool.map(lambda each: _extend(store, each, done), rest))
+    return LockResult(planned, done.extended, tuple(sorted(done.denied)), done.error)
 
 
-def _extend(store: Store, each: Extension) -> str:
+def _extend(store: Store, each: Extension, done: _Done) -> None:
+    if done.error is not None:
+        return
     try:
         store.retain(each.key, each.version_id, each.wanted)
     except DeniedError as error:
-        return f"{each.key}: {error.cause}"
+        with done.lock:
+            done.denied.append(f"{each.key}: {error.cause}")
+        return
+    except StoreError as error:
+        with done.lock:
+            done.error = done.error or error
+        return
+    with done.lock:
+        done.extended += 1
     reached("lock.extended")
-    return ""

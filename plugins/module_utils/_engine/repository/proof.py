@@ -87,7 +87,7 @@ class ProofRecord:
                 host=str(fields["host"]),
                 files=tuple(map(FileVerdict.from_fields, fields["files"])),
                 report=dict(fields["report"]),
-                signature=signing.verdict(fields, PURPOSE, keys),
+                signature=signing.verdict(fields, PURPOSE, keys, data),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedError(f"Cannot read {key}", f"damaged: {error}", "verify the backup again") from error

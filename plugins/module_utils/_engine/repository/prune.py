@@ -217,7 +217,7 @@ class _Work:
 
     @functools.cached_property
     def _useless_plans(self) -> tuple[OpenPlan, ...]:
-        return tuple(plan for plan in self._seen.plans if plan.created is None)
+        return tuple(plan for plan in self._seen.plans if plan.since is None)
 
     @functools.cached_property
     def _waiting_plans(self) -> tuple[OpenPlan, ...]:

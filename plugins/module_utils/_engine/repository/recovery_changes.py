@@ -16,6 +16,7 @@ from . import keyring_changes, layout, recovery_code, recovery_key, rescue_files
 from .epoch_document import Recipients
 from .keyring_changes import Ring, Write
 from .recovery_key import RecoveryKey
+from .whole_file import sync_folder
 
 _MOST = 64 * 1024  # bytes of a file with a code
 
@@ -109,6 +110,7 @@ def _write_sheet(path: str, text: str) -> None:
             file.write(text.encode("ascii"))
             file.flush()
             os.fsync(file.fileno())
+        sync_folder(os.path.dirname(os.path.abspath(path)))
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from error
     reached("recovery_key.exported")

@@ -137,10 +137,10 @@ class _Check:
                     raise DamagedError(f"Cannot use backup {self._manifest.id} of {self._manifest.job}", cause)
 
     def _read_document(self, each: NeededFile) -> None:
-        """Read settings (one JSON document) or remarks (one JSON line each), and whatever else there may be."""
+        """Read settings, a scope (JSON documents) or remarks (a JSON line each), and whatever else there may be."""
         chunks = plain_chunks(self._store, self._manifest.job, each.owner, each.file)
         try:
-            if each.file.role == "settings":
+            if each.file.role in ("settings", "scope"):
                 json.loads(b"".join(chunks))
             elif each.file.role == "remarks":
                 for line in _lines(chunks):

@@ -55,8 +55,12 @@ def test_schedules_are_told_in_the_words_of_cron_and_of_systemd():
 
 def test_a_schedule_of_the_filter_becomes_a_key_of_the_configuration(monkeypatch):
     given = {}
-    monkeypatch.setattr(host_config, "host_files", lambda *words: given.update(timings=words[5]) or pytest.skip())
-    found = host_schedules.host_schedules([{**JOBS[0], "verify": "weekly"}, JOBS[1]], "db1")
+    monkeypatch.setattr(
+        host_config, "host_files", lambda *words: given.update(timings=words[5], of_mirrors=words[7]) or pytest.skip()
+    )
+    mirrors = [{"name": "near", "schedule": "daily", "verify": "weekly"}, {"name": "far"}]
+    found = host_schedules.host_schedules([{**JOBS[0], "verify": "weekly"}, JOBS[1]], "db1", mirrors=mirrors)
     with pytest.raises(pytest.skip.Exception):
-        host_config.host_config(JOBS, REPOSITORIES, "db1", schedules=found)
+        host_config.host_config(JOBS, REPOSITORIES, "db1", mirrors, schedules=found)
     assert list(given["timings"]) == ["db1-shop"]
+    assert given["of_mirrors"]["near"]["argv"][-2:] == ["mirror", "near"] and len(given["of_mirrors"]) == 1

@@ -12,6 +12,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import (
     NOT_RETAINED,
     DeniedError,
+    UnavailableError,
 )
 from ansible_collections.lifeboat.recovery.plugins.modules import backup_lock
 
@@ -21,6 +22,7 @@ class Locking(DirectoryStore):
 
     kept: dict = {}
     refused: frozenset = frozenset()
+    breaks_after: int = -1  # locks that it takes before its server is away
 
     def versions(self, prefix):
         for version in super().versions(prefix):
@@ -32,6 +34,8 @@ class Locking(DirectoryStore):
     def retain(self, key, version_id, wanted):
         if key.rpartition("/")[2] in self.refused:
             raise DeniedError("Cannot lock it", "Access Denied")
+        if 0 <= self.breaks_after <= len(self.kept):
+            raise UnavailableError("Cannot lock it", "connection refused")
         self.kept[key] = wanted
 
 
@@ -71,6 +75,32 @@ def test_check_mode_says_what_would_be_locked_and_a_second_task_changes_nothing(
     assert {"manifests", "data", "lifeboat.json", "jobs"} == {key.partition("/")[0] for key in Locking.kept}
     again = run()
     assert not again["changed"] and again["repositories"][0]["locked_before"] == found["to_lock"]
+
+
+def test_a_run_that_ends_early_says_what_was_locked_before(run, local, monkeypatch):
+    local.back_up()
+    monkeypatch.setattr(Locking, "breaks_after", 3)
+    end = run()
+    [found] = end["repositories"]
+    assert end["changed"] and end["exit_code"] == 5
+    assert (found["locked"], len(Locking.kept)) == (3, 3)
+    assert "connection refused; 3 of 7 files were locked before" in found["problem"]
+    monkeypatch.setattr(Locking, "breaks_after", -1)
+    [again] = run()["repositories"]
+    assert (again["locked_before"], again["locked"]) == (3, 4)
+
+
+def test_a_first_lock_that_cannot_be_read_back_counts_as_set(run, local, monkeypatch):
+    local.back_up()
+
+    def away(store, key, version_id):
+        if store.kept:
+            raise UnavailableError("Cannot read it", "connection refused")
+        return NOT_RETAINED
+
+    monkeypatch.setattr(Locking, "retention", away)
+    end = run()
+    assert end["changed"] and end["repositories"][0]["locked"] == 1
 
 
 def test_what_no_rule_keeps_is_not_locked(run, local):

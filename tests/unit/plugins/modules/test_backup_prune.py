@@ -49,7 +49,7 @@ def make_old(repository, days=2):
     """Make all plans older than they are."""
     for entry in list(repository.store.entries(layout.plans(JOB))):
         plan = DeletionPlan.from_bytes(repository.store.get(entry.key).data, entry.key)
-        older = dataclasses.replace(plan, created=plan.created - dt.timedelta(days=days))
+        older = dataclasses.replace(plan, created=plan.created - dt.timedelta(days=days), is_struck=True)
         repository.store.put(entry.key, older.to_bytes())
 
 

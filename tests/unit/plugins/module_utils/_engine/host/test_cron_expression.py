@@ -30,6 +30,8 @@ FRIDAY = dt.datetime(2026, 11, 20, 2, 17)
         ("17 2 1 * 1", False),
         ("17 2 */2 * 5", False),  # begins with an asterisk, so both must fit (the 20th is no odd day)
         ("17 2 20 12 *", False),
+        ("17 2 31 2,11 5", True),  # every Friday
+        ("17 2 29 2 *", False),
     ],
 )
 def test_a_minute_is_one_of_those_that_an_expression_means(text, is_then):
@@ -57,6 +59,8 @@ def test_sunday_has_two_numbers(day):
         (", 2 * * *", "''"),
         ("1 2 * * x", "'x'"),
         ("² 2 * * *", "'²'"),
+        ("0 0 30-31 2 *", "no day is like that"),
+        ("0 0 31 4,6,9 *", "no day is like that"),
     ],
 )
 def test_what_cron_would_not_understand_is_refused_with_the_field(text, words):

@@ -144,6 +144,14 @@ def test_a_mirror_is_translated():
     )
 
 
+def test_a_mirror_has_its_objective_and_the_schedule_that_was_handed_over():
+    timing = {"cron": "17 2 * * *", "timezone": "UTC", "kind": "mirror"}
+    mirror = {**MIRROR, "objectives": {"rpo_hours": 26}}
+    found = made(mirrors=[mirror], mirror_timings={"photos": timing})
+    assert found.document["mirrors"]["photos"]["schedule"] == {"cron": "17 2 * * *", "timezone": "UTC"}
+    assert found.document["mirrors"]["photos"]["objectives"] == {"rpo_hours": 26}
+
+
 def test_schedules_are_in_the_configuration_only_if_they_are_handed_over(monkeypatch):
     monkeypatch.setattr(config, "parse", lambda data, source: None)  # whether readers know the key is their matter
     job = {**SHOP, "schedule": "daily", "verify": "weekly", "copy": {"schedule": "daily"}, "prune": "daily"}

@@ -131,6 +131,7 @@ def test_what_is_common_is_said_once():
         ({"schedule": {"every": "daily", "random_delay_kind": "odd"}}, "random_delay_kind"),
         ({"verify": {"schedule": "daily", "levle": "content"}}, "it has levle"),
         ({"copy": {"schedule": "never"}}, "db1-shop.copy"),
+        ({"prune": {"schedule": "0 0 31 2,4 *"}}, "no day is like that"),
     ],
 )
 def test_a_mistake_is_refused_with_the_name_of_the_job(keys, words):

@@ -162,6 +162,40 @@ def test_an_exact_restore_removes_what_the_backup_does_not_have_where_it_was_ask
     assert world.texts() == FILES
 
 
+def test_an_exact_restore_leaves_alone_what_the_job_left_out(world: World) -> None:
+    selection = FileSelection((str(world.root),), exclude=("/cache/", "*.tmp"))
+    world.write("cache/deep/1", "cached")
+    world.back_up(open_source=selection.opened)
+    again = world.back_up(open_source=selection.opened)
+    world.write("new/a.tmp", "left out")
+    world.write("new/b", "mine")
+
+    planned = world.plan(exact=True)
+    assert (planned.tally.counts["remove"], planned.tally.counts["leave"]) == (1, 2)
+    assert {each["key"]: each["why"] for each in planned.tally.sample if each["action"] == "leave"} == {
+        "cache": "the patterns of the job leave it out",
+        "new/a.tmp": "the patterns of the job leave it out",
+    }
+    world.restore_over(exact=True)
+
+    assert world.texts() == {**FILES, "cache/deep/1": "cached", "new/a.tmp": "left out"}
+    names = [path.name for path in (world.folder / "near/data" / JOB / again).iterdir()]
+    assert "scope.json.zst" not in names  # the second backup has that of the first one
+    assert world.restore_over(exact=True, choice=Choice(JOB, world.ids[0])).done.removed > 0  # which left nothing out
+
+
+def test_a_backup_says_anew_what_it_leaves_out_where_that_has_changed(world: World) -> None:
+    world.write("cache/1", "cached")
+    first = FileSelection((str(world.root),), exclude=("/cache/",))
+    for selection in (first, dataclasses.replace(first, exclude=("*.tmp",)), FileSelection((str(world.root),))):
+        world.back_up(open_source=selection.opened)
+    world.write("a.tmp", "mine")
+
+    left = [world.plan(exact=True, choice=Choice(JOB, each)).tally.counts["leave"] for each in world.ids]
+
+    assert left == [0, 1, 1, 0]
+
+
 @pytest.mark.parametrize(
     ("selection", "names"),
     [

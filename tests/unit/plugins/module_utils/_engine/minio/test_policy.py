@@ -116,3 +116,11 @@ def test_a_deny_is_seen():
     assert policy.denies({"Statement": [{"Effect": "Allow"}, {"Effect": "Deny"}]})
     assert not policy.denies(WRITTEN)
     assert not policy.denies(None)
+
+
+def test_variables_mean_something_only_in_the_newer_version():
+    home = {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::b/${aws:username}/*"}
+    plain = {**home, "Resource": "arn:aws:s3:::b/*"}
+    for statement, is_same in ((home, False), (plain, True)):
+        new = policy.meaning({"Version": "2012-10-17", "Statement": [statement]})
+        assert (new == policy.meaning({"Version": "2008-10-17", "Statement": [statement]})) is is_same

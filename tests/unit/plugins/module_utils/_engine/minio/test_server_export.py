@@ -124,6 +124,12 @@ def test_what_differs_is_changed_and_nothing_else():
     assert len(plan.overwritten) == 2
 
 
+def test_a_user_who_comes_alone_lacks_the_groups_that_are_named():
+    assert Selection(users=("alice",)).missing_groups(EXPORT) == ("staff",)
+    assert Selection(users=("bob",)).missing_groups(EXPORT) == ()
+    assert Selection().missing_groups(EXPORT) == ()
+
+
 def test_a_user_comes_with_keys_and_policies_and_without_others():
     chosen = Selection("identities", users=("alice",)).chosen(EXPORT)
     assert chosen.buckets == {}

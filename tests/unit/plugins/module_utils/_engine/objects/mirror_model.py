@@ -141,6 +141,9 @@ class Bucket:
             if self.versioned:
                 self.old.append((own.key, data))
 
+    def settle(self):
+        self.requests.append(("settle", ""))
+
     def remarks(self):
         return []
 

@@ -32,6 +32,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_plan import SAMPLE, Action
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_spool import write_plan_file
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.source import ChangedError, ObjectError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.tree_writer import TreeWriter
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.objects.mirror_model import Bucket
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -201,6 +202,47 @@ def test_a_part_that_cannot_be_read_ends_the_file_that_waits_for_it(tmp_path):
     assert not thread.is_alive()
     assert "its first part cannot be read" in failures[0]
     assert not (tmp_path / "a").exists()
+
+
+def synced_directories(monkeypatch):
+    """Return the directories whose names are made durable, from now on."""
+    found, sync = [], TreeWriter.sync
+
+    def noted(writer, names):
+        sync(writer, names)
+        found.append("/".join(names))
+
+    monkeypatch.setattr(TreeWriter, "sync", noted)
+    return found
+
+
+def into_folder(source, path, **options):
+    target = DirectoryTarget(Location("folder", path=str(path)))
+    try:
+        return mirrored(source, target, **options)
+    finally:
+        target.close()
+
+
+def test_every_directory_that_a_mirror_changes_is_durable_at_the_end(tmp_path, monkeypatch):
+    source = Bucket({"a": b"1", "d/b": b"2", "d/c": b"3", "d/e/f": b"4"})
+    synced = synced_directories(monkeypatch)
+    into_folder(source, tmp_path)
+    assert sorted(synced) == ["", "d", "d/e"]
+    synced.clear()
+    into_folder(source, tmp_path)
+    assert synced == []
+    del source.objects["d/b"]
+    into_folder(source, tmp_path, allowed=frozenset(("mass_delete",)))
+    assert {"d"} < set(synced) and "d/e" not in synced
+    assert any(name.startswith(".lifeboat-quarantine/") for name in synced)
+
+
+def test_what_was_copied_is_durable_before_anything_is_removed(tmp_path):
+    source, target = Bucket({"a": b"1", "b": b"2"}), Bucket({"b": b"2", "c": b"3"})
+    mirrored(source, target, allowed=frozenset(("mass_delete",)))
+    names = [request for request, _key in target.requests]
+    assert names.index("put") < names.index("settle") < names.index("remove") and names[-1] == "settle"
 
 
 def test_an_object_that_vanished_is_reported_and_nothing_is_lost_at_the_target():

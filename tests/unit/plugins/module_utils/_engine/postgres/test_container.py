@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors i
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres import container_server, tools
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.connection import Server
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.container import Container
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.container_file import file_inside
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.container_server import located
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.tools import (
     Inside,
@@ -267,3 +269,36 @@ def is_alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state not in ("Z", "X")
+
+
+def test_a_file_inside_holds_what_was_given_as_long_as_it_is_used(engine: FakeEngine) -> None:
+    engine.has("shop-db")
+    with file_inside(SHOP, b"4711;\n" * 20000) as path:
+        assert Path(path).read_bytes() == b"4711;\n" * 20000
+        assert Path(path).stat().st_mode & 0o777 == 0o600
+    assert not Path(path).exists()
+
+
+def test_a_file_inside_goes_where_the_work_with_it_fails(engine: FakeEngine) -> None:
+    engine.has("shop-db")
+    with pytest.raises(RuntimeError), file_inside(SHOP, b"") as path:
+        raise RuntimeError(path)
+    deadline = time.monotonic() + 20
+    while Path(path).exists():
+        assert time.monotonic() < deadline
+
+
+def test_a_container_without_room_for_a_file_is_told(engine: FakeEngine) -> None:
+    engine.has("shop-db")
+    engine.is_broken(1)
+    with pytest.raises(LifeboatError, match="it is broken"), file_inside(SHOP, b"x"):
+        pass
+
+
+def test_a_program_inside_logs_in_as_the_role_that_loads_and_on_the_host_as_its_environment_says() -> None:
+    inside = tool("/bin/psql").logged_in_as("loader", "word").inside
+    assert inside is not None
+    found = inside.environment({"PGUSER": "saver", "PGPASSWORD": "canary"})
+    assert (found["PGUSER"], found["PGPASSWORD"]) == ("loader", "word")
+    here = Tool("psql", "/bin/psql", 15, "15.18")
+    assert here.logged_in_as("loader", "word") == here

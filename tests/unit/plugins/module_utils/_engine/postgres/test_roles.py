@@ -8,6 +8,7 @@ import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.globals_script import (
     Globals,
     Membership,
+    ParameterGrant,
     Role,
     read_globals,
 )
@@ -76,6 +77,35 @@ def test_all_roles_are_made_but_those_that_are_there():
 def test_memberships_among_roles_that_are_there_are_left_alone():
     planned = plan_roles(read_globals(SCRIPT), {"boss", "team", ODD, "pg_monitor"}, (), None)
     assert (planned.make, planned.grant) == ((), ())
+
+
+def test_privileges_on_parameters_come_with_the_roles_that_are_made():
+    script = SCRIPT.replace(
+        "GRANT SET ON PARAMETER work_mem TO team;",
+        """GRANT SET,ALTER SYSTEM ON PARAMETER work_mem TO team WITH GRANT OPTION;
+        GRANT SET ON PARAMETER "my.thing" TO boss;
+        GRANT ALL ON PARAMETER log_statement TO PUBLIC;""",
+    )
+    planned = plan_roles(read_globals(script), {"boss", "pg_monitor"}, (), None)
+    wanted = 'GRANT SET, ALTER SYSTEM ON PARAMETER "work_mem" TO "team" WITH GRANT OPTION'
+    assert [each for each in statements(planned, 150018) if "PARAMETER" in each] == [wanted]
+    assert [each for each in statements(planned, 140018) if "PARAMETER" in each] == []
+    assert plan_roles(read_globals(script), {"team"}, (), None).parameters == (
+        ParameterGrant("boss", "my.thing", ("SET",)),
+    )
+
+
+def test_a_membership_that_several_roles_gave_has_the_options_of_all():
+    found = read_globals(
+        """GRANT team TO a WITH INHERIT FALSE GRANTED BY postgres;
+        GRANT team TO a WITH INHERIT TRUE, SET FALSE GRANTED BY boss;
+        GRANT team TO b WITH INHERIT FALSE, SET FALSE GRANTED BY postgres;
+        GRANT team TO b WITH ADMIN OPTION, INHERIT FALSE, SET FALSE GRANTED BY boss;"""
+    )
+    assert found.memberships == (
+        Membership("team", "a", inherit=True),
+        Membership("team", "b", admin=True, inherit=False, may_set=False),
+    )
 
 
 @pytest.mark.parametrize("version", [150018, 160014])

@@ -97,6 +97,29 @@ def test_what_cannot_stand_alone_is_a_problem(include, exclude, problem):
         selection.require("db1-lab")
 
 
+@pytest.mark.parametrize(
+    ("include", "exclude", "comes"),
+    [
+        ([], [], True),
+        (["public"], [], True),
+        (["public.users"], [], True),  # as those of another schema do, which is needed
+        (["audit"], [], False),
+        ([], ["public"], False),
+        ([], ["audit"], True),
+        ([], ["public.buyers"], True),
+    ],
+)
+def test_privileges_on_the_schema_that_every_database_has_come_with_what_is_in_it(include, exclude, comes):
+    of_public = (
+        entry(60, "ACL", "SCHEMA public", "", (5,)),
+        entry(61, "COMMENT", "SCHEMA public", "", (5,)),
+        entry(62, "DEFAULT ACL", "DEFAULT PRIVILEGES FOR TABLES", "public"),
+    )
+    contents = Contents("custom", "lab", "15.18", "15.18", (*ENTRIES, *of_public))
+    found = {each.id for each in select(contents, patterns(include), patterns(exclude)).wanted}
+    assert {60, 61, 62} & found == ({60, 61, 62} if comes else set())
+
+
 def test_the_list_for_pg_restore_has_the_numbers_in_their_order():
     assert select(CONTENTS, patterns(["public.users"]), ()).lines() == "1;\n10;\n30;\n40;\n"
 

@@ -209,6 +209,8 @@ def test_intents_and_plans_come_back_as_they_were_written() -> None:
     plan = DeletionPlan(examples.JOB, examples.MOMENT, ("data/lab/a", "data/lab/b"))
     assert Intent.from_bytes(intent.to_bytes(), "it") == intent
     assert DeletionPlan.from_bytes(plan.to_bytes(), "it") == plan
+    struck = dataclasses.replace(plan, is_struck=True)
+    assert DeletionPlan.from_bytes(struck.to_bytes(), "it") == struck
     with pytest.raises(DamagedError):
         DeletionPlan.from_bytes(intent.to_bytes(), "it")
 

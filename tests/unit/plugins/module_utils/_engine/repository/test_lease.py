@@ -300,7 +300,7 @@ def test_struck_keys_leave_the_plan_and_its_age_stays(place: MemoryPlace) -> Non
     assert deletion_plan.strike(place.store(), JOB, {"data/a", "data/c", "data/x"}, lambda: place.world.now) == 2
     document = place.store().get(key)
     assert document is not None
-    assert DeletionPlan.from_bytes(document.data, key) == DeletionPlan(JOB, made, ("data/b",))
+    assert DeletionPlan.from_bytes(document.data, key) == DeletionPlan(JOB, made, ("data/b",), is_struck=True)
 
 
 def test_a_strike_that_changes_nothing_writes_nothing(place: MemoryPlace) -> None:

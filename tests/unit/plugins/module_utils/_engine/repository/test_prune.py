@@ -26,7 +26,10 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     lease,
     prune,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.deletion_plan import DeletionPlan
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.deletion_plan import (
+    DeletionPlan,
+    strike,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.keep import Keep
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.publish import Run
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import DeniedError, Store
@@ -296,7 +299,9 @@ def test_nothing_but_stored_files_of_the_job_is_ever_deleted(anywhere: Setting) 
     ]
     for key in others:
         store.put(key, b"somebody's")
-    forged = DeletionPlan(JOB, store.now() - 9 * DAY, (*others, manifest_key(ids[0]), layout.IDENTITY, "../x", ""))
+    forged = DeletionPlan(
+        JOB, store.now() - 9 * DAY, (*others, manifest_key(ids[0]), layout.IDENTITY, "../x", ""), True
+    )
     store.put(f"{layout.plans(JOB)}000001.json", forged.to_bytes())
     strange = dataclasses.replace(forged, job="other")
     store.put(f"{layout.plans(JOB)}000002.json", strange.to_bytes())
@@ -308,11 +313,26 @@ def test_nothing_but_stored_files_of_the_job_is_ever_deleted(anywhere: Setting) 
     assert not anywhere.keys(anywhere.a, layout.plans(JOB))
 
 
+def test_a_plan_of_a_clock_that_was_behind_waits_its_whole_day_from_when_it_was_written(anywhere: Setting) -> None:
+    junk = left_by_a_killed_run(anywhere)
+    store = anywhere.a.store()
+    store.put(f"{layout.plans(JOB)}000001.json", DeletionPlan(JOB, store.now() - 9 * DAY, (junk, "x")).to_bytes())
+    assert pruned(anywhere).files == 0
+    anywhere.world.advance(20 * HOUR)
+    assert strike(store, JOB, ["x"], lambda: anywhere.world.now) == 1  # which is no reason to wait longer
+    assert pruned(anywhere).files == 0
+    anywhere.world.advance(5 * HOUR)
+    assert pruned(anywhere).files == 1
+    assert not anywhere.keys(anywhere.a, junk)
+
+
 def test_a_forged_old_plan_deletes_nothing_that_is_alive(anywhere: Setting) -> None:
     ids = backups(anywhere, 3, shares=True)
     store = anywhere.a.store()
     keys = tuple(anywhere.keys(anywhere.a, "data/"))
-    store.put(f"{layout.plans(JOB)}000007.json", DeletionPlan(JOB, store.now() - 9 * DAY, keys).to_bytes())
+    store.put(
+        f"{layout.plans(JOB)}000007.json", DeletionPlan(JOB, store.now() - 9 * DAY, keys, is_struck=True).to_bytes()
+    )
     assert pruned(anywhere, None).files == 0
     for backup_id in ids:
         assert anywhere.restore(anywhere.a, backup_id)
@@ -441,7 +461,9 @@ def test_files_of_a_removed_backup_have_a_whole_day_though_an_old_plan_listed_th
     ids = backups(anywhere, 4)
     store = anywhere.a.store()
     keys = tuple(anywhere.keys(anywhere.a, "data/"))
-    store.put(f"{layout.plans(JOB)}000007.json", DeletionPlan(JOB, store.now() - 9 * DAY, keys).to_bytes())
+    store.put(
+        f"{layout.plans(JOB)}000007.json", DeletionPlan(JOB, store.now() - 9 * DAY, keys, is_struck=True).to_bytes()
+    )
     delete.delete(store, JOB, ids[0], anywhere.a.window)
     assert pruned(anywhere).files == 0
     anywhere.world.advance(23 * HOUR)

@@ -1,0 +1,133 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What playbooks refuse before they do anything. Each mistake has a host of its own: starts of Ansible take time."""
+
+from __future__ import annotations
+
+import getpass
+import grp
+import json
+import os
+import re
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+
+FOLDER = {"name": "etc", "kind": "files", "roots": ["/nowhere"]}
+# Hosts with their variables, by the playbook that is run on them.
+MISTAKES: t.Mapping[str, t.Mapping[str, t.Mapping[str, t.Any]]] = {
+    "backup": {
+        "twice": {"lifeboat_jobs": [FOLDER, {**FOLDER, "roots": ["/elsewhere"]}]},
+        "odd": {"lifeboat_jobs": [FOLDER, {"name": "shop", "kind": "postgres"}]},
+        "kindless": {"lifeboat_jobs": [{"name": "shop", "database": "shop"}]},
+    },
+    "restore": {"unknown": {"lifeboat_jobs": [{"name": "shop", "kind": "postgres"}], "lifeboat_job": "shop"}},
+    "dr.single_object": {
+        "keyless": {"lifeboat_job": "etc", "lifeboat_key": "", "lifeboat_confirm": "etc"},
+        "jobless": {"lifeboat_job": "", "lifeboat_key": "hosts", "lifeboat_confirm": "etc"},
+        "both": {"lifeboat_job": "etc", "lifeboat_key": "hosts", "lifeboat_prefix": "ho"},
+        "nameless": {"lifeboat_job": "etc", "lifeboat_key": "hosts", "lifeboat_to_bucket": "other"},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Run all of these playbooks, each on its hosts, and return what they said."""
+    folder = tmp_path_factory.mktemp("checks")
+    hosts = {name: given for playbook in MISTAKES.values() for name, given in playbook.items()}
+    # Without a host that goes on, the first playbook would be the last.
+    hosts["right"] = {"lifeboat_job": "etc", "lifeboat_key": "hosts"}
+    plays = [
+        (f"lifeboat.recovery.{name}", {"lifeboat_hosts": ":".join(["right", *given])})
+        for name, given in MISTAKES.items()
+    ]
+    return run(folder, hosts, *plays, arguments=("--tags", "always"))
+
+
+def run(
+    folder: Path,
+    hosts: t.Mapping[str, t.Any],
+    *plays: tuple[str, t.Mapping[str, t.Any]],
+    arguments: t.Sequence[str] = (),
+) -> str:
+    common = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "ansible_become": False,
+        "lifeboat_agent": False,
+        "lifeboat_jobs": [FOLDER],
+        "lifeboat_repositories": [{"name": "local", "path": str(folder / "none")}],
+    }
+    inventory, playbook = folder / "hosts.yml", folder / "play.yml"
+    # Times without quotes, as people write them.
+    text = re.sub(
+        r'"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)"', r"\1", json.dumps({"lifeboat": {"hosts": hosts, "vars": common}})
+    )
+    inventory.write_text(text)
+    playbook.write_text(json.dumps([{"import_playbook": name, "vars": given} for name, given in plays]))
+    command = ["ansible-playbook", str(playbook), "-i", str(inventory), *arguments]
+    environment = {**os.environ, "ANSIBLE_PIPELINING": "true"}
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment
+    )
+    return re.sub(r'[\s"\\]+', " ", done.stdout)
+
+
+def refusal(said: str, host: str) -> str:
+    """Return what the task said at which a host has failed."""
+    found = re.search(rf"fatal: \[{host}\]: FAILED!(.*?)(?= fatal: | TASK | PLAY |$)", said)
+    assert found, said
+    return found[1]
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("twice", "these names stand twice: etc"),
+        ("odd", "none of the kinds pg_database, bucket, files, minio, set: shop"),
+        ("kindless", "none of the kinds pg_database, bucket, files, minio, set: shop"),
+        ("unknown", "none of the kinds pg_database, bucket, files, minio, set: shop"),
+        ("keyless", "Set lifeboat_job, and either lifeboat_key or lifeboat_prefix"),
+        ("jobless", "Set lifeboat_job, and either lifeboat_key or lifeboat_prefix"),
+        ("both", "Set lifeboat_job, and either lifeboat_key or lifeboat_prefix"),
+        ("nameless", "with lifeboat_to_bucket lifeboat_collection, too"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_done(said: str, host: str, words: str) -> None:
+    assert words in refusal(said, host)
+
+
+def test_what_is_right_goes_on(said: str) -> None:
+    assert re.search(r"right : ok=\d+ changed=0 unreachable=0 failed=0", said), said
+
+
+def test_a_site_with_nothing_but_environment_files_gets_them(tmp_path: Path) -> None:
+    path = tmp_path / "storage.env"
+    owner = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getegid()).gr_name}
+    host = {"object_store_environments": [{"path": str(path), "storage": "local", **owner}]}
+    play = ("lifeboat.recovery.site", {"lifeboat_minio_hosts": "app", "lifeboat_hosts": "none"})
+    said = run(tmp_path, {"app": host}, play, arguments=("--tags", "buckets"))
+    assert path.is_file() and "USE_S3_STORAGE=false" in path.read_text(), said
+
+
+def test_a_damage_is_of_the_past_and_its_time_needs_no_quotes(tmp_path: Path) -> None:
+    asked = {"lifeboat_job": "etc", "lifeboat_key": "hosts", "lifeboat_confirm": "etc"}
+    times = {"past": "2026-11-20T08:30:00Z", "future": "2999-01-01T00:00:00Z", "words": "yesterday"}
+    hosts = {name: {**asked, "lifeboat_failed_at": time} for name, time in times.items()}
+    said = run(tmp_path, hosts, ("lifeboat.recovery.dr.single_object", {}))
+    for host in ("future", "words"):
+        assert "(lifeboat_failed_at) in UTC like 2026-11-20T08:30:00Z, not in the future" in refusal(said, host)
+    # It goes on, and looks for backups in a repository that is not there.
+    assert "fatal: [past]" not in said and "failed: [past] (item=etc)" in said
+
+
+def test_no_server_is_rebuilt_where_nobody_was_shown_a_plan(tmp_path: Path) -> None:
+    given = {"lifeboat_minio_hosts": "server", "lifeboat_hosts": "none"}
+    said = run(tmp_path, {"server": {}}, ("lifeboat.recovery.dr.file_storage_loss", given))
+    assert "No host has shown a plan" in refusal(said, "server")
