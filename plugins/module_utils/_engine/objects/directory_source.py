@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import platform
@@ -17,6 +16,7 @@ import typing as t
 from .. import clock
 from ..errors import GuardRefusal, LifeboatError, UsageError
 from . import file_properties as fp
+from .hard_links import HardLinks, link_mark
 from .patterns import Patterns
 from .rows import Item, order
 from .scope import Scope
@@ -202,7 +202,7 @@ class _Tree:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.links = _Links()
+        self.links = HardLinks()
         self._identity: tuple[int, int] | None = None
 
     def open(self) -> int:
@@ -295,37 +295,6 @@ class _Tree:
                 raise
         with self._parent(other) as (at, name):  # rows that were described already need the bytes of this one
             return _open_file(at, name)
-
-
-class _Links:
-    """The files with several names that a listing came upon."""
-
-    def __init__(self) -> None:
-        self._first: dict[tuple[int, int], str] = {}  # by device and inode
-        self._promised: dict[str, str] = {}  # first name: a later one that was described as a link to it
-
-    def clear(self) -> None:
-        self._first.clear()
-        self._promised.clear()
-
-    def first_of(self, key: str, facts: os.stat_result, is_listing: bool = True) -> str | None:
-        """Return the first name, or None for a file that has one only, or whose first name is `key`."""
-        if facts.st_nlink < 2 or not stat.S_ISREG(facts.st_mode):
-            return None
-        identity = (facts.st_dev, facts.st_ino)
-        first = self._first.setdefault(identity, key) if is_listing else self._first.get(identity, key)
-        return None if first == key else first
-
-    def promise(self, first: str, later: str) -> None:
-        self._promised[first] = later
-
-    def promised(self, first: str) -> str | None:
-        return self._promised.get(first)
-
-
-def link_mark(first: str, facts: os.stat_result) -> str:
-    """Return what the etag of a later name ends with: it tells the first name and the size of the file."""
-    return ">" + hashlib.sha256(f"{facts.st_size}/".encode() + order(first)).hexdigest()[:16]
 
 
 def _root(path: str) -> str:

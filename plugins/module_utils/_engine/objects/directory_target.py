@@ -15,7 +15,7 @@ import typing as t
 
 from ..errors import LifeboatError, UsageError
 from . import file_properties as fp
-from .directory_source import link_mark
+from .hard_links import link_mark
 from .property_writer import PropertyWriter, modified_ns
 from .restored_tree import LastRemarks, RestoredTree, written_as
 from .rows import Item, Properties, Row, order
