@@ -21,8 +21,8 @@ def written_whole(path: str) -> t.Iterator[t.BinaryIO | None]:
         yield None
         return
     try:
-        with whole_file(path) as file:
-            yield file
+        with contextlib.ExitStack() as stack:
+            yield stack.enter_context(whole_file(path))
     except OSError as error:
         raise UsageError(
             f"Cannot write {path}", error.strerror or str(error), "name a file in a folder that is there"

@@ -94,7 +94,8 @@ def listed(request: RestoreRequest, path: str) -> t.Iterator[tuple[RestoreOption
         yield request.options, None
         return
     selection = chosen(request, read_contents(path))
-    with entry_list(request.server, selection, request.folder) as list_path:
+    with contextlib.ExitStack() as stack:
+        list_path = stack.enter_context(entry_list(request.server, selection, request.folder))
         script = dataclasses.replace(request.options.script, list_file=list_path)
         yield dataclasses.replace(request.options, script=script), selection
 

@@ -135,7 +135,8 @@ class DirectorySource:
 
     def read_range(self, collection: str, item: Item, offset: int, length: int) -> t.Iterator[bytes]:
         """Yield a range of a regular file. Raises VanishedError, ChangedError, ObjectError."""
-        with self._steady(collection, item) as descriptor:
+        with contextlib.ExitStack() as stack:
+            descriptor = stack.enter_context(self._steady(collection, item))
             for chunk in _chunks(descriptor, offset, length):
                 length -= len(chunk)
                 yield chunk
@@ -144,7 +145,8 @@ class DirectorySource:
 
     def read_into(self, collection: str, item: Item, offset: int, room: memoryview) -> t.Iterator[int]:
         """Fill `room` with a range of a regular file. Raises VanishedError, ChangedError, ObjectError."""
-        with self._steady(collection, item) as descriptor:
+        with contextlib.ExitStack() as stack:
+            descriptor = stack.enter_context(self._steady(collection, item))
             while room and (count := os.preadv(descriptor, [room[:_CHUNK]], offset)):
                 offset, room = offset + count, room[count:]
                 yield count

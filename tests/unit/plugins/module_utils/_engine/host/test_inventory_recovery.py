@@ -21,8 +21,8 @@ JOBS = [
 FOUND = [{"name": "all", "job": f"db1-all.{name}", "database": name} for name in ("shop", "blog")]
 
 
-def scope(jobs=JOBS, **options):
-    return FilterModule().filters()["recovery_scope"](jobs, host="db1", **options)
+def scope(jobs=None, **options):
+    return FilterModule().filters()["recovery_scope"](JOBS if jobs is None else jobs, host="db1", **options)
 
 
 def names(jobs):
