@@ -30,6 +30,7 @@ from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import 
     directory_place,
     job_of,
     manifests_of,
+    own_locks,
     restored,
 )
 from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures import (
@@ -43,7 +44,7 @@ from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures im
     rich_database,
 )
 
-__all__ = ["postgres"]
+__all__ = ["own_locks", "postgres"]
 Postgres = t.Callable[[int], PostgresServer]
 
 SHOP = """
