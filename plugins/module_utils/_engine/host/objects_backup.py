@@ -35,10 +35,10 @@ from ..stream.compression import SUFFIXES
 from ..stream.encryption import SUFFIX as ENCRYPTED_SUFFIX
 from .backup_run import BackupResult, backup_ids, begun_run, deliver, make_ready, require_copies
 from .job_lock import job_lock
-from .objects_base import REPOSITORY, Base, BaseDamagedError, choose_base
 from .objects_choice import SCOPE_ROLE, SETTINGS_ROLE
 from .objects_job import FoundSource, ObjectsJob, inspect, is_empty
 from .place import Place, Say, silent
+from .previous_backup import REPOSITORY, Base, BaseDamagedError, choose_base
 from .version import VERSION
 
 _TRIES = 5  # bases that vanish or turn out damaged before the run gives up and reads everything

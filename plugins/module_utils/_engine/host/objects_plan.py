@@ -10,9 +10,9 @@ from ..objects.changes import Gone, Kept, Taken, changes, never
 from ..repository import layout
 from . import backup_plan
 from .backup_plan import PlaceState
-from .objects_base import Base, BaseDamagedError, choose_base
 from .objects_job import FoundSource, ObjectsJob, inspect
 from .place import Place
+from .previous_backup import Base, BaseDamagedError, choose_base
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,9 +28,9 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host imp
     backup_run,
     job_lock,
     objects_backup,
-    objects_base,
     objects_job,
     objects_plan,
+    previous_backup,
     proving,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.object_sources import FileSelection
@@ -307,7 +307,7 @@ def test_a_base_that_is_removed_meanwhile_starts_the_run_over(world: World, monk
     here = world.place("here")
     first = world.back_up(here)
     second = world.back_up(here)
-    real = objects_base.choose_base
+    real = previous_backup.choose_base
     removed: list[str] = []
 
     def choose(store: t.Any, *rest: t.Any) -> t.Any:
