@@ -17,6 +17,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.pla
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.restore_request import RestoreRequest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.restore_run import RestoreResult
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.connection import Server
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.quoting import identifier
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import identity
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
@@ -25,6 +26,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.endpo
 from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures import (
     MAJORS,
     PostgresServer,
+    databases_of,
     login,
     postgres,
 )
@@ -44,9 +46,13 @@ def own_locks(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture
-def server(postgres: t.Callable[[int], PostgresServer]) -> PostgresServer:
-    """Return a server of the oldest major, shared by all tests."""
-    return postgres(MAJORS[0])
+def server(postgres: t.Callable[[int], PostgresServer]) -> t.Iterator[PostgresServer]:
+    """Return a server of the oldest major, shared by all tests; databases that a test leaves on it are dropped."""
+    shared = postgres(MAJORS[0])
+    before = databases_of(shared)
+    yield shared
+    for left in databases_of(shared) - before:
+        shared.sql(f"DROP DATABASE {identifier(left)} WITH (FORCE)")
 
 
 @pytest.fixture
