@@ -18,6 +18,10 @@ import pytest
 from ansible_collections.lifeboat.recovery.tests.functional.plays import ran
 
 FOLDER = {"name": "etc", "kind": "files", "roots": ["/nowhere"]}
+# What a survey sends for questions that nobody answered.
+UNANSWERED = dict.fromkeys(
+    ("lifeboat_run_as", "lifeboat_serial", "lifeboat_safety", "lifeboat_backup", "lifeboat_buckets", "lifeboat_make"), ""
+)
 # Hosts with their variables, by the playbook that is run on them.
 MISTAKES: t.Mapping[str, t.Mapping[str, t.Mapping[str, t.Any]]] = {
     "backup": {
@@ -56,6 +60,7 @@ def run(
     arguments: t.Sequence[str] = (),
 ) -> str:
     common = {
+        **UNANSWERED,
         "ansible_become": False,
         "lifeboat_agent": False,
         "lifeboat_jobs": [FOLDER],
