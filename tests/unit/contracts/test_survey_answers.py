@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A survey sends empty texts for questions that nobody answered: to playbooks and roles, these variables are not set."""
+"""A survey sends an empty text for a question that nobody answered: such a variable is as good as not there."""
 
 from __future__ import annotations
 
