@@ -134,12 +134,14 @@ def test_a_site_with_nothing_but_environment_files_gets_them(tmp_path: Path) -> 
 def test_a_damage_is_of_the_past_and_its_time_needs_no_quotes(tmp_path: Path) -> None:
     asked = {"lifeboat_job": "etc", "lifeboat_key": "hosts", "lifeboat_confirm": "etc"}
     times = {"past": "2026-11-20T08:30:00Z", "future": "2999-01-01T00:00:00Z", "words": "yesterday"}
+    times["zoned"] = "2026-11-20T10:30:00+02:00"
     hosts = {name: {**asked, "lifeboat_failed_at": time} for name, time in times.items()}
     said = run(tmp_path, hosts, ("lifeboat.recovery.dr.single_object", {}))
     for host in ("future", "words"):
-        assert "(lifeboat_failed_at) in UTC like 2026-11-20T08:30:00Z, not in the future" in refusal(said, host)
+        assert "(lifeboat_failed_at) with its time zone, like 2026-11-20T08:30:00Z, not in the future" in refusal(said, host)
     # It goes on, and looks for backups in a repository that is not there.
-    assert "fatal: [past]" not in said and "failed: [past] (item=etc)" in said
+    for host in ("past", "zoned"):
+        assert f"fatal: [{host}]" not in said and f"failed: [{host}] (item=etc)" in said
 
 
 def test_no_server_is_rebuilt_where_nobody_was_shown_a_plan(tmp_path: Path) -> None:
