@@ -27,36 +27,17 @@ description:
     and mirrors that only schedules need, which are not part of the configuration.
 author:
   - Lifeboat maintainers (@lifeboat)
+extends_documentation_fragment:
+  - lifeboat.recovery._inventory_jobs
+  - lifeboat.recovery._inventory_jobs.runs
 positional: _input
 options:
-  _input:
-    description:
-      - The list C(lifeboat_jobs).
-    type: list
-    elements: dict
-    required: true
   repositories:
     description:
       - The list C(lifeboat_repositories).
     type: list
     elements: dict
     required: true
-  host:
-    description:
-      - Name of the host, which names of backup jobs begin with.
-    type: str
-    required: true
-  mirrors:
-    description:
-      - The list C(lifeboat_mirrors).
-    type: list
-    elements: dict
-    default: []
-  run_as:
-    description:
-      - User who runs the jobs and mirrors that do not say it.
-    type: str
-    default: lifeboat
   schedules:
     description:
       - What the filter P(lifeboat.recovery.host_schedules#filter) made of the same jobs. With it, each job has the key

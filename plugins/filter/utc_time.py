@@ -13,10 +13,10 @@ name: utc_time
 short_description: Write a time as text in UTC
 version_added: 1.0.0
 description:
-  - Takes times as people give them to playbooks. Without quotes, a file of variables makes them times, which are no text
-    any more; and they may be of another time zone.
-  - The roles P(lifeboat.recovery.postgres_recovery#role) and P(lifeboat.recovery.bucket_recovery#role) read by it when a
-    damage was done.
+  - Takes times as people give them to playbooks. Without quotes, a file of variables makes them times, which are no
+    text any more; and they may be of another time zone.
+  - The roles P(lifeboat.recovery.postgres_recovery#role) and P(lifeboat.recovery.bucket_recovery#role) read by it when
+    a damage was done.
 author:
   - Lifeboat maintainers (@lifeboat)
 positional: _input
@@ -37,8 +37,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - The time to the second. What is no time, or does not say its zone, comes back as the text that it was, so that it can
-      be refused in words that name its variable.
+    - The time to the second. What is no time, or does not say its zone, comes back as the text that it was, so that it
+      can be refused in words that name its variable.
   type: str
   sample: "2026-11-20T08:30:00Z"
 """
