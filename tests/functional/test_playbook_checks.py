@@ -167,5 +167,6 @@ def test_a_database_that_was_never_backed_up_is_missed(tmp_path: Path) -> None:
     said = run(tmp_path, hosts, *plays)
     assert "all.wiki: never backed up" in said and "all.shop: 20" in said
     assert "failed: [seen] (item=all.wiki)" in said and "failed: [seen] (item=all.shop)" not in said
+    assert "No repository has a backup of wiki of job all." in said
     assert "Never backed up: wiki of job all." in refusal(said, "read")
     assert "changed: [read] => (item=all.shop)" in said
