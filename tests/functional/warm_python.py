@@ -59,10 +59,12 @@ os._exit(status[0] if status else {killed})
 @functools.cache
 def _server(kind: str) -> Path:
     """Start a process that forks on demand and ends with this one; return its socket."""
+    # Not above: this program must not import the collection before Ansible does, in its own way.
+    from ansible_collections.lifeboat.recovery.tests.functional.lock_folder import lock_folder
+
     folder = Path(tempfile.mkdtemp(prefix="lbw-", dir="/tmp"))
     environment = {**os.environ, "ANSIBLE_PIPELINING": "true"}  # a module takes one process instead of four
     if kind == "command":
-        # Not above: this program must not import the collection before Ansible does, in its own way.
         from ansible_collections.lifeboat.recovery.tests.functional.command_file import command_for
 
         (folder / "lifeboat").write_bytes(command_for(sys.executable))
@@ -70,7 +72,7 @@ def _server(kind: str) -> Path:
         listening.bind(str(folder / "socket"))
         listening.listen()
         number = listening.fileno()
-        words = [sys.executable, __file__, kind, str(number), str(folder)]
+        words = [sys.executable, __file__, kind, str(number), str(folder), lock_folder()]
         process = subprocess.Popen(words, stdin=subprocess.PIPE, pass_fds=[number], env=environment)
     atexit.register(process.communicate)  # closes its input
     return folder / "socket"
@@ -193,14 +195,16 @@ def _status_of(execute: t.Callable[[], None]) -> int:
     return 0
 
 
-def _modules() -> t.Callable[[], None]:
-    """Import what modules need, and return what executes a program: a file, or else standard input."""
+def _modules(locks: str) -> t.Callable[[], None]:
+    """Import what modules need, and let them lock jobs in the folder `locks`; return what executes a program, which is
+    a file, or else standard input."""
     for name in ("command", "copy", "file", "find", "setup", "slurp", "stat", "uri"):
         importlib.import_module(f"ansible.modules.{name}")
     for name in (_MODULE_UTILS, "psycopg2", "concurrent.futures.thread", "zipfile"):
         importlib.import_module(name)
     for each in pkgutil.walk_packages(sys.modules[_MODULE_UTILS].__path__, f"{_MODULE_UTILS}."):
         importlib.import_module(each.name)
+    vars(sys.modules[f"{_MODULE_UTILS}._engine.host.job_lock"])["_FOLDERS"] = (locks,)
 
     def execute() -> None:
         main = sys.modules["__main__"] = types.ModuleType("__main__")
@@ -232,22 +236,23 @@ def _ansible_playbook() -> t.Callable[[], None]:
     return t.cast(t.Callable[[], None], playbook.main)
 
 
-def _command(path: Path) -> t.Callable[[], None]:
-    """Import all of the host command's file, and return what runs it."""
+def _command(path: Path, locks: str) -> t.Callable[[], None]:
+    """Import all of the host command's file, let it lock jobs in the folder `locks`, and return what runs it."""
     sys.path.insert(0, str(path))
     package = importlib.import_module("lifeboat")
     for name in (*(each.name for each in pkgutil.walk_packages(package.__path__, "lifeboat.")), "psycopg2"):
         importlib.import_module(name)
+    vars(importlib.import_module("lifeboat.host.job_lock"))["_FOLDERS"] = (locks,)
     command = importlib.import_module("lifeboat.host.cli")
     return lambda: sys.exit(command.main())
 
 
-def main(kind: str, listening: int, folder: Path) -> None:
+def main(kind: str, listening: int, folder: Path, locks: str) -> None:
     """Fork until there is nobody left who could ask for it; then remove the folder with the socket."""
     if kind == "command":
-        execute = _command(folder / "lifeboat")
+        execute = _command(folder / "lifeboat", locks)
     else:
-        execute = _modules() if kind == "modules" else _ansible_playbook()
+        execute = _modules(locks) if kind == "modules" else _ansible_playbook()
     gc.collect()
     gc.freeze()  # else the first search for cycles of each fork would copy most of the memory
     try:
@@ -259,4 +264,4 @@ def main(kind: str, listening: int, folder: Path) -> None:
 
 if __name__ == "__main__":
     sys.path.pop(0)
-    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
