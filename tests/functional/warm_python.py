@@ -34,14 +34,16 @@ _MODULE_UTILS = "ansible_collections.lifeboat.recovery.plugins.module_utils"
 @functools.cache
 def _server(kind: str) -> Path:
     """Start a process that forks on demand and ends with this one; return its folder."""
+    # Not above: this program must not import the collection before Ansible does, in its own way.
+    from ansible_collections.lifeboat.recovery.tests.functional.lock_folder import lock_folder
+
     folder = Path(tempfile.mkdtemp(prefix="lbw-", dir="/tmp"))
     environment = {**os.environ, "ANSIBLE_PIPELINING": "true"}  # a module takes one process instead of four
     if kind == "command":
-        # Not above: this program must not import the collection before Ansible does, in its own way.
         from ansible_collections.lifeboat.recovery.tests.functional.command_file import command_for
 
         (folder / "lifeboat").write_bytes(command_for(sys.executable))
-    process = fork_server.start([__file__, kind], folder, environment)
+    process = fork_server.start([__file__, kind, lock_folder()], folder, environment)
     atexit.register(process.communicate)  # closes its input
     return folder
 
@@ -77,14 +79,15 @@ def _text(stream: t.IO[bytes]) -> str:
     return stream.read().decode()
 
 
-def _modules() -> t.Callable[[], None]:
-    """Import what modules need, and return what executes the program that Ansible sends."""
+def _modules(locks: str) -> t.Callable[[], None]:
+    """Import what modules need, let them lock jobs in the folder `locks`, and return what executes what Ansible sends."""
     for name in ("command", "copy", "file", "find", "setup", "slurp", "stat", "uri"):
         importlib.import_module(f"ansible.modules.{name}")
     for name in (_MODULE_UTILS, "psycopg2", "concurrent.futures.thread", "zipfile"):
         importlib.import_module(name)
     for each in pkgutil.walk_packages(sys.modules[_MODULE_UTILS].__path__, f"{_MODULE_UTILS}."):
         importlib.import_module(each.name)
+    vars(sys.modules[f"{_MODULE_UTILS}._engine.host.job_lock"])["_FOLDERS"] = (locks,)
     return fork_server.execute_file
 
 
@@ -105,25 +108,26 @@ def _ansible_playbook() -> t.Callable[[], None]:
     return t.cast(t.Callable[[], None], playbook.main)
 
 
-def _command(path: Path) -> t.Callable[[], None]:
-    """Import all of the host command's file, and return what runs it."""
+def _command(path: Path, locks: str) -> t.Callable[[], None]:
+    """Import all of the host command's file, let it lock jobs in the folder `locks`, and return what runs it."""
     sys.path.insert(0, str(path))
     package = importlib.import_module("lifeboat")
     for name in (*(each.name for each in pkgutil.walk_packages(package.__path__, "lifeboat.")), "psycopg2"):
         importlib.import_module(name)
+    vars(importlib.import_module("lifeboat.host.job_lock"))["_FOLDERS"] = (locks,)
     command = importlib.import_module("lifeboat.host.cli")
     return lambda: sys.exit(command.main())
 
 
-def main(kind: str, listening: int, folder: Path) -> None:
+def main(kind: str, locks: str, listening: int, folder: Path) -> None:
     """Import what takes long, then fork."""
     if kind == "command":
-        execute = _command(folder / "lifeboat")
+        execute = _command(folder / "lifeboat", locks)
     else:
-        execute = _modules() if kind == "modules" else _ansible_playbook()
+        execute = _modules(locks) if kind == "modules" else _ansible_playbook()
     fork_server.serve(listening, folder, execute)
 
 
 if __name__ == "__main__":
     sys.path.pop(0)
-    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))
