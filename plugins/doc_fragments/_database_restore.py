@@ -32,7 +32,8 @@ options:
   keep_previous:
     description:
       - Whether a replaced database is kept under another name, see RV(ignore:previous).
-      - With V(false) it is dropped as soon as the restored one has taken its place.
+      - With V(false) it is dropped as soon as the restored one has taken its place, unless something follows it that
+        came while the restore ran, such as a logical replication slot. A warning says so.
     type: bool
     default: true
   safety_backup:

@@ -70,9 +70,7 @@ def restore(planned: DumpPlan, say: Say = silent) -> DumpResult:
             guard_newcomer(
                 request.server, planned.database, planned.target.exists, request.confirm, request.on_conflict
             )
-            previous = swap(
-                request.server, planned.database, restored.name, keep_previous=request.keep_previous
-            ).previous
+            swapped = swap(request.server, planned.database, restored.name, keep_previous=request.keep_previous)
         except BaseException:
             with contextlib.suppress(LifeboatError):
                 drop_database(request.server, restored.name)
@@ -80,14 +78,14 @@ def restore(planned: DumpPlan, say: Say = silent) -> DumpResult:
     return DumpResult(
         dump=request.dump.name,
         database=planned.database,
-        previous=previous,
+        previous=swapped.previous,
         figures=restored.fingerprint.summary(),
         fetch_seconds=fetch_s,
         load_seconds=round(restored.load_s, 3),
         compare_seconds=round(restored.compare_s, 3),
         seconds=clock.seconds_since(begun),
         left_out=work.left_out,
-        notes=(*planned.notes, *work.notes, *restored.warnings),
+        notes=(*planned.notes, *work.notes, *restored.warnings, *swapped.remarks),
     )
 
 
