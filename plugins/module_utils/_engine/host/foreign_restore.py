@@ -104,8 +104,8 @@ class _Work:
 
     def restored(self) -> Restored:
         """Load the dump into a new database, and give that to its owner. On any failure nothing is left."""
-        request, planned, owner = self._request, self._planned, self._request.owner
-        if not planned.needs_loader:
+        request, owner = self._request, self._request.owner
+        if request.is_trusted:
             return self._load(self._options, self._described(owner or self._login()))
         with loading_role(request.server) as loader:
             require_login_inside(loader, "Cannot load a dump from elsewhere as a role without rights")
