@@ -73,7 +73,8 @@ def test_an_old_database_that_cannot_be_dropped_is_kept_and_named(postgres: Post
         swapped = swap(login(server), "lab", "fresh", keep_previous=False)
         previous = swapped.previous
         assert server.sql("SELECT text FROM mark", "lab") == "new"
-        assert swapped.remarks[0].startswith(f"the former database is {previous} now: the database subscribes to others")
+        words = f"the former database is {previous} now: the database subscribes to others"
+        assert swapped.remarks[0].startswith(words)
         server.sql(f'ALTER DATABASE "{previous}" ALLOW_CONNECTIONS true')
         server.sql("DROP SUBSCRIPTION news", previous)
         drop(server, previous)

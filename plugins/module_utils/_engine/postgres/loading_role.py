@@ -98,8 +98,8 @@ def _reachable(server: Server) -> Server:
     raise LifeboatError(
         "Cannot load a dump from elsewhere as a role without rights",
         "; ".join(failures),
-        "let roles log in by password from this host (pg_hba.conf, scram-sha-256), or, if you trust the dump as you trust"
-        " your own SQL, say so (trusted)",
+        "let roles log in by password from this host (pg_hba.conf, scram-sha-256), or, if you trust the dump as you"
+        " trust your own SQL, say so (trusted)",
     )
 
 
