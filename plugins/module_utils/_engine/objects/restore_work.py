@@ -11,6 +11,7 @@ import itertools
 import typing as t
 
 from . import restore_plan as plan
+from .file_properties import HARDLINK
 from .restore_lanes import Lanes
 from .restore_plan import Policy, Selected, Step
 from .rows import Item, Row
@@ -151,7 +152,7 @@ def _groups(found: t.Iterator[Step], most: int) -> t.Iterator[list[Step]]:
 def _with_bytes_of_links(copy: Copy, collection: str, selected: Selected, prefix: str) -> t.Iterator[Row]:
     """Yield the rows; a hard link to a file that is not restored becomes that file."""
     for row in copy.rows(collection, prefix):
-        if row.properties.get("type") == "hardlink" and selected(row.key):
+        if row.properties.get("type") == HARDLINK and selected(row.key):
             first = str(row.properties.get("target", ""))
             if not (selected(first) and first.startswith(prefix)):
                 yield _standing_alone(row, copy.find(collection, first))
