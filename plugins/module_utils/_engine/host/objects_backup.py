@@ -35,7 +35,7 @@ from ..stream.compression import SUFFIXES
 from ..stream.encryption import SUFFIX as ENCRYPTED_SUFFIX
 from .backup_run import BackupResult, backup_ids, begun_run, deliver, make_ready, require_copies
 from .job_lock import job_lock
-from .objects_choice import SCOPE_ROLE, SETTINGS_ROLE
+from .objects_choice import REMARKS_ROLE, SCOPE_ROLE, SETTINGS_ROLE
 from .objects_job import FoundSource, ObjectsJob, inspect, is_empty
 from .place import Place, Say, silent
 from .previous_backup import REPOSITORY, Base, BaseDamagedError, choose_base
@@ -255,7 +255,7 @@ class _Writing:
         if self._summary is not None:
             self._scope()
         if self._remarks.counts:
-            self._run.store_file("remarks.jsonl", "remarks", self._remarks.chunks(), self._job.compression)
+            self._run.store_file("remarks.jsonl", REMARKS_ROLE, self._remarks.chunks(), self._job.compression)
 
     def _scope(self) -> None:
         source = self._found.source

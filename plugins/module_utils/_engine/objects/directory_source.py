@@ -18,6 +18,7 @@ from ..errors import GuardRefusal, LifeboatError, UsageError
 from . import file_properties as fp
 from .hard_links import HardLinks, link_mark
 from .patterns import Patterns
+from .remarks import SKIPPED
 from .rows import Item, order
 from .scope import Scope
 from .source import ChangedError, Described, ObjectError, VanishedError
@@ -180,7 +181,7 @@ class _Chooser:
             return False
         why = self._objection(key, facts, is_directory)
         if why:
-            self._report(self._collection, key, "skipped", why)
+            self._report(self._collection, key, SKIPPED, why)
         return not why
 
     def _objection(self, key: str, facts: os.stat_result, is_directory: bool) -> str:

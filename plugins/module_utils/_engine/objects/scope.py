@@ -90,13 +90,21 @@ class Scoped(t.Protocol):
 class Boundary:
     """What an exact restore leaves alone at a target, although the backup does not have it.
 
-    The listing tells of the file systems that it finds mounted below, and asks which directories it is to enter.
+    `unread` are keys that the backup had to have and could not: what lies there, and below, is unknown to it. The
+    listing tells of the file systems that it finds mounted below, and asks which directories it is to enter.
     """
 
-    def __init__(self, scope: Scope, has_rows: HasRows, on_mount: OnMount = _nobody) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        has_rows: HasRows,
+        on_mount: OnMount = _nobody,
+        unread: t.Collection[str] = frozenset(),
+    ) -> None:
         self._scope = scope
         self._has_rows = has_rows
         self._on_mount = on_mount
+        self._unread = unread
         self._mounts: list[str] = []  # keys of directories where other file systems begin
 
     def add_mount(self, key: str) -> None:
@@ -112,7 +120,14 @@ class Boundary:
         """Return why something stays; nothing where it may go."""
         if self._is_mounted(item.key):
             return "it lies on a file system that is mounted there"
+        if self._unread and self._is_unread(item.key):
+            return "the backup could not read it"
         return self._scope.why_without(item)
+
+    def _is_unread(self, key: str) -> bool:
+        while key and key not in self._unread:
+            key = key.rpartition("/")[0]
+        return bool(key)
 
     def is_entered(self, item: Item) -> bool:
         """Say whether a directory is of interest: it may go, or something of the backup may lie below it."""
