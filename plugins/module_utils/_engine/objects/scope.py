@@ -106,6 +106,7 @@ class Boundary:
         self._on_mount = on_mount
         self._unread = unread
         self._mounts: list[str] = []  # keys of directories where other file systems begin
+        self._apart: list[str] = []  # keys of directories that other collections are restored to
 
     def add_mount(self, key: str) -> None:
         """Note that another file system than that of the root begins at a key."""
@@ -113,13 +114,19 @@ class Boundary:
             self._mounts.append(key)
             self._on_mount(key)
 
+    def add_apart(self, key: str) -> None:
+        """Note that what lies at a key, and below, is the matter of another collection."""
+        self._apart.append(key)
+
     def _is_mounted(self, key: str) -> bool:
-        return any(key == mount or key.startswith(f"{mount}/") for mount in self._mounts)
+        return _is_in(key, self._mounts)
 
     def why_left(self, item: Item) -> str:
         """Return why something stays; nothing where it may go."""
         if self._is_mounted(item.key):
             return "it lies on a file system that is mounted there"
+        if _is_in(item.key, self._apart):
+            return "another part of the backup is restored there"
         if self._unread and self._is_unread(item.key):
             return "the backup could not read it"
         return self._scope.why_without(item)
@@ -132,3 +139,7 @@ class Boundary:
     def is_entered(self, item: Item) -> bool:
         """Say whether a directory is of interest: it may go, or something of the backup may lie below it."""
         return not item.key or not self.why_left(item) or self._has_rows(f"{item.key}/")
+
+
+def _is_in(key: str, places: t.Iterable[str]) -> bool:
+    return any(key == place or key.startswith(f"{place}/") for place in places)

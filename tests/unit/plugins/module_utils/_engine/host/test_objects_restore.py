@@ -225,6 +225,28 @@ def test_an_exact_restore_leaves_alone_what_the_backup_could_not_read(
     assert world.texts() == {**FILES, "pages/closed.html": "mine", "vault/deep/key": "mine"}
 
 
+def test_an_exact_restore_of_a_folder_leaves_another_one_in_it_to_the_restore_of_that(world: World) -> None:
+    """As where a file system of its own was mounted once, and its directory lies on that of the other one now."""
+    other = world.folder / "disk"
+    other.mkdir()
+    (other / "data").write_text("brought", encoding="utf-8")
+    world.back_up(open_source=FileSelection((str(world.root), str(other))).opened, rebind=True)
+    inner = world.root / "mounted/disk"
+    changes: dict[str, t.Any] = {"exact": True, "map": {str(other): str(inner)}, "choice": Choice(JOB, world.ids[-1])}
+    confirm = (str(world.root), str(inner))
+    world.restore(confirm=confirm, **changes)
+    world.write("mounted/disk/new", "mine")
+    world.write("mounted/new", "mine")
+
+    planned = world.plan(**changes)
+    assert {each["key"] for each in planned.tally.sample if each["action"] == "remove"} == {"new", "mounted/new"}
+    result = world.restore(confirm=confirm, **changes)
+
+    assert world.texts() == {**FILES, "mounted/disk/data": "brought"}
+    assert (result.differences, result.done.written, result.done.removed) == (0, 0, 2)
+    assert not world.plan(**changes).changed
+
+
 def test_what_lay_in_a_directory_that_was_closed_later_is_left_alone_by_an_exact_restore(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
