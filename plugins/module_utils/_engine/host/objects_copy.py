@@ -59,12 +59,17 @@ class StoredCopy:
         found = scope_of(self._store, self._manifest)
         return dataclasses.replace(found, prefix=str(self._manifest.source.get("prefix", "")))
 
-    def unread(self) -> t.Mapping[str, t.Collection[str]]:
-        """Return by collection the keys of what the backup was to have and could not read, or not whole.
+    def unknown(self) -> t.Mapping[str, t.Mapping[str, str]]:
+        """Return by collection the keys of what the backup cannot know, with all below, and why.
 
         Raises DamagedError, and LifeboatError for too many of them.
         """
-        return unread_of(self._store, self._manifest)
+        found: dict[str, dict[str, str]] = {}
+        for collection, key in scope_of(self._store, self._manifest).mounts:
+            found.setdefault(collection, {})[key] = "another file system was mounted there when it was backed up"
+        for collection, key in unread_of(self._store, self._manifest):
+            found.setdefault(collection, {})[key] = "the backup could not read it"
+        return found
 
 
 def scope_of(store: Store, manifest: Manifest) -> Scope:
@@ -79,23 +84,22 @@ def scope_of(store: Store, manifest: Manifest) -> Scope:
     return Scope.from_bytes(small_file(store, manifest.job, owner, file), f"{file.name} of backup {owner}")
 
 
-def unread_of(store: Store, manifest: Manifest) -> t.Mapping[str, t.Collection[str]]:
-    """Return by collection the keys of what a backup could not read, by its remarks.
+def unread_of(store: Store, manifest: Manifest) -> set[tuple[str, str]]:
+    """Return collection and key of what a backup was to have and could not read, or not as it was, by its remarks.
 
     A directory among them may have been listed before, and what lies in it is unknown either way. Raises DamagedError,
     and LifeboatError for more than can be held.
     """
+    found: set[tuple[str, str]] = set()
     file = next((each for each in manifest.files if each.role == REMARKS_ROLE), None)
-    found: dict[str, set[str]] = {}
     if file is None:
         return found
-    count, what = 0, f"{file.name} of backup {manifest.id}"
+    what = f"{file.name} of backup {manifest.id}"
     for line in _lines(plain_chunks(store, manifest.job, manifest.id, file)):
         collection, key, word = _remark(line, what)
         if key and word in _NOT_READ:
-            count += 1
-            found.setdefault(collection, set()).add(key)
-        if count > _MOST_UNREAD:
+            found.add((collection, key))
+        if len(found) > _MOST_UNREAD:
             raise LifeboatError(
                 f"Cannot restore exactly what backup {manifest.id} has",
                 f"more than {_MOST_UNREAD:,} objects could not be read when it was made",

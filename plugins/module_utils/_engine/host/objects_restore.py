@@ -210,7 +210,7 @@ def _planned(request: RestoreRequest, copies: tuple[Candidate, ...], notes: t.Se
     if request.what != "metadata":
         work = _work(request, manifest, names)
         if request.exact:
-            work = dataclasses.replace(work, scope=copy.scope(), unread=copy.unread())
+            work = dataclasses.replace(work, scope=copy.scope(), unknown=copy.unknown())
         _check_quarantine(request, work)
         with written_whole(request.plan_file) as file:
             tally = work.tally(copy, file)

@@ -69,6 +69,7 @@ class DirectorySource:
         self._devices = devices
         self._host = host or platform.node()
         self._report = report
+        self._mounts: dict[str, list[str]] = {}  # keys where the listing of a root met another file system
         self._trees: dict[str, _Tree] = {}
         self._lock = threading.Lock()
         if not self._roots:
@@ -89,9 +90,10 @@ class DirectorySource:
         return {}
 
     def scope(self) -> Scope:
-        """Return what is backed up of the roots."""
+        """Return what is backed up of the roots, with what their last listings came upon and did not enter."""
         patterns = self._patterns
-        return Scope("", patterns.exclude, patterns.include, self._one_file_system, self._devices)
+        mounts = tuple((root, key) for root in self._roots for key in self._mounts.get(root, ()))
+        return Scope("", patterns.exclude, patterns.include, self._one_file_system, self._devices, mounts)
 
     def _tree(self, collection: str) -> _Tree:
         with self._lock:
@@ -105,10 +107,11 @@ class DirectorySource:
         """List a root; the file that comes first of several names of one is remembered until the next listing."""
         tree = self._tree(collection)
         tree.links.clear()
+        mounts = self._mounts[collection] = []
         with _explained(collection, ""):
             root = tree.open()
             try:
-                chooser = _Chooser(self, collection, os.fstat(root).st_dev)
+                chooser = _Chooser(self, collection, os.fstat(root).st_dev, mounts)
                 for found in walk(root, chooser):
                     yield tree.item(found.key, found.facts, found.is_listable)
             finally:
@@ -168,11 +171,12 @@ class DirectorySource:
 class _Chooser:
     """What of a tree a source takes."""
 
-    def __init__(self, source: DirectorySource, collection: str, device: int) -> None:
+    def __init__(self, source: DirectorySource, collection: str, device: int, mounts: list[str]) -> None:
         self._patterns = source._patterns
         self._devices = source._devices
         self._device = device if source._one_file_system else None
         self._report = source._report
+        self._mounts = mounts
         self._collection = collection
 
     def takes(self, key: str, facts: os.stat_result) -> bool:
@@ -196,8 +200,11 @@ class _Chooser:
             return "a restore was writing it"
         return ""
 
-    def enters(self, _key: str, facts: os.stat_result) -> bool:
-        return self._device in (None, facts.st_dev)
+    def enters(self, key: str, facts: os.stat_result) -> bool:
+        if self._device in (None, facts.st_dev):
+            return True
+        self._mounts.append(key)
+        return False
 
 
 class _Tree:

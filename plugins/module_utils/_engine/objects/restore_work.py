@@ -57,8 +57,8 @@ class Work:
     threads: int = THREADS
     with_parents: bool = False  # restore the directories above what is selected, where they are missing
     scope: Scope = dataclasses.field(default_factory=Scope)  # what the backup was to have: no more than that goes
-    # Keys of each collection of the backup that it was to have and could not read: what lies there stays.
-    unread: t.Mapping[str, t.Collection[str]] = dataclasses.field(default_factory=dict)
+    # Collection of the backup → keys of what it cannot know, with all below → why: that stays.
+    unknown: t.Mapping[str, t.Mapping[str, str]] = dataclasses.field(default_factory=dict)
     # Collection and key of what this run has written, where the ETag does not tell afterwards that it is the same.
     written: set[tuple[str, str]] = dataclasses.field(default_factory=set)
     # Collection and key where other file systems are mounted, which an exact restore leaves alone.
@@ -72,7 +72,7 @@ class Work:
             self.scope,
             lambda below: next(copy.rows(collection, below), None) is not None,
             lambda key: self.mounts.add((name, key)),
-            self.unread.get(collection, ()),
+            self.unknown.get(collection, {}),
         )
         if self.policy.exact and isinstance(self.target, HasBoundary):
             present = self.target.items_within(name, self.prefix, boundary)

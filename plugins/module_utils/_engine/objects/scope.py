@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import types
 import typing as t
 
 from ..errors import DamagedError, UsageError
@@ -33,6 +34,8 @@ class Scope:
     include: tuple[str, ...] = ()
     one_file_system: bool = False
     devices: bool = False
+    # Collection and key of directories that were not entered, because other file systems were mounted there.
+    mounts: tuple[tuple[str, str], ...] = ()
 
     @functools.cached_property
     def _patterns(self) -> Patterns:
@@ -62,6 +65,8 @@ class Scope:
         del fields["prefix"]  # the manifest has it
         if not any(fields.values()):
             return b""
+        if not self.mounts:
+            del fields["mounts"]
         return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode("ascii")
 
     @classmethod
@@ -70,9 +75,13 @@ class Scope:
         try:
             fields = json.loads(data)
             exclude, include = tuple(fields.get("exclude", ())), tuple(fields.get("include", ()))
-            if not all(isinstance(text, str) for text in (*exclude, *include)):
-                raise ValueError("a pattern is no text")
-            found = cls("", exclude, include, fields.get("one_file_system") is True, fields.get("devices") is True)
+            mounts = tuple((collection, key) for collection, key in fields.get("mounts", ()))
+            if not all(
+                isinstance(text, str) for text in (*exclude, *include, *(each for pair in mounts for each in pair))
+            ):
+                raise ValueError("a pattern or a place is no text")
+            flags = (fields.get("one_file_system") is True, fields.get("devices") is True)
+            found = cls("", exclude, include, *flags, mounts)
             Patterns(exclude, include)
         except (AttributeError, TypeError, ValueError, UsageError) as error:
             raise DamagedError(f"Cannot read {what}", f"damaged: {error}", "use another copy of it") from error
@@ -90,8 +99,8 @@ class Scoped(t.Protocol):
 class Boundary:
     """What an exact restore leaves alone at a target, although the backup does not have it.
 
-    `unread` are keys that the backup had to have and could not: what lies there, and below, is unknown to it. The
-    listing tells of the file systems that it finds mounted below, and asks which directories it is to enter.
+    `unknown` are keys of what the backup cannot know, with all below, and why. The listing tells of the file systems
+    that it finds mounted below, and asks which directories it is to enter.
     """
 
     def __init__(
@@ -99,12 +108,12 @@ class Boundary:
         scope: Scope,
         has_rows: HasRows,
         on_mount: OnMount = _nobody,
-        unread: t.Collection[str] = frozenset(),
+        unknown: t.Mapping[str, str] = types.MappingProxyType({}),
     ) -> None:
         self._scope = scope
         self._has_rows = has_rows
         self._on_mount = on_mount
-        self._unread = unread
+        self._unknown = unknown
         self._mounts: list[str] = []  # keys of directories where other file systems begin
         self._apart: list[str] = []  # keys of directories that other collections are restored to
 
@@ -127,14 +136,13 @@ class Boundary:
             return "it lies on a file system that is mounted there"
         if _is_in(item.key, self._apart):
             return "another part of the backup is restored there"
-        if self._unread and self._is_unread(item.key):
-            return "the backup could not read it"
-        return self._scope.why_without(item)
+        return self._why_unknown(item.key) or self._scope.why_without(item)
 
-    def _is_unread(self, key: str) -> bool:
-        while key and key not in self._unread:
-            key = key.rpartition("/")[0]
-        return bool(key)
+    def _why_unknown(self, key: str) -> str:
+        if self._unknown:
+            while key and key not in self._unknown:
+                key = key.rpartition("/")[0]
+        return self._unknown.get(key, "")
 
     def is_entered(self, item: Item) -> bool:
         """Say whether a directory is of interest: it may go, or something of the backup may lie below it."""

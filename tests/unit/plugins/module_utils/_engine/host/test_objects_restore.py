@@ -12,6 +12,7 @@ import datetime as dt
 import errno
 import json
 import os
+import stat
 import typing as t
 from pathlib import Path
 
@@ -223,6 +224,25 @@ def test_an_exact_restore_leaves_alone_what_the_backup_could_not_read(
     world.restore_over(exact=True, choice=Choice(JOB, world.ids[-1]))
 
     assert world.texts() == {**FILES, "pages/closed.html": "mine", "vault/deep/key": "mine"}
+
+
+def test_an_exact_restore_leaves_alone_what_lay_on_another_file_system_when_it_was_backed_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enters = directory_source._Chooser.enters
+
+    def enter(chooser: t.Any, key: str, facts: os.stat_result) -> bool:
+        other = list(facts)
+        other[stat.ST_DEV] += key == "pages/deep"
+        return enters(chooser, key, os.stat_result(other))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(directory_source._Chooser, "enters", enter)
+        world.back_up(open_source=FileSelection((str(world.root),), one_file_system=True).opened)
+    world.write("pages/deeper", "mine")
+
+    assert world.restore_over(exact=True).done.removed == 1
+    assert world.texts() == FILES
 
 
 def test_an_exact_restore_of_a_folder_leaves_another_one_in_it_to_the_restore_of_that(world: World) -> None:
