@@ -25,7 +25,7 @@ from ..objects.remarks import SKIPPED, Remarks
 from ..objects.reread import Round
 from ..objects.rows import Row
 from ..objects.scope import Scope, Scoped
-from ..objects.source import ReadsSeveral, Source
+from ..objects.source import ReadsSeveral, Source, unseen_by
 from ..objects.tally import Tally
 from ..objects.worker_processes import processes_for
 from ..repository import catalog
@@ -239,6 +239,7 @@ class _Writing:
             reread=self._round.has_row if self._round else never,
             has_rereads=self._round.has_segment if self._round else None,
             full=self._job.reads_all,
+            is_unseen=unseen_by(self._found.source, name),
         )
         rows = gather(source, name, tally.steps(found), packs, self._remarks.add, self._job.concurrency, readers)
         index.add(name, tally.rows(rows))

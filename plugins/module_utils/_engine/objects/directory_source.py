@@ -70,6 +70,7 @@ class DirectorySource:
         self._host = host or platform.node()
         self._report = report
         self._mounts: dict[str, list[str]] = {}  # keys where the listing of a root met another file system
+        self._closed: dict[str, set[str]] = {}  # keys of directories that the listing of a root could not read
         self._trees: dict[str, _Tree] = {}
         self._lock = threading.Lock()
         if not self._roots:
@@ -108,14 +109,26 @@ class DirectorySource:
         tree = self._tree(collection)
         tree.links.clear()
         mounts = self._mounts[collection] = []
+        closed = self._closed[collection] = set()
         with _explained(collection, ""):
             root = tree.open()
             try:
                 chooser = _Chooser(self, collection, os.fstat(root).st_dev, mounts)
                 for found in walk(root, chooser):
+                    if not found.is_listable:
+                        closed.add(found.key)
                     yield tree.item(found.key, found.facts, found.is_listable)
             finally:
                 os.close(root)
+
+    def is_unseen(self, collection: str, key: str) -> bool:
+        """Say whether a key lies in a directory that the last listing could not read."""
+        closed = self._closed.get(collection)
+        while closed and key:
+            key = key.rpartition("/")[0]
+            if key in closed:
+                return True
+        return False
 
     def describe(self, collection: str, item: Item) -> Described:
         """Look at a file again. Raises VanishedError, ObjectError."""

@@ -278,6 +278,27 @@ def test_what_lay_in_a_directory_that_was_closed_later_is_left_alone_by_an_exact
     assert world.texts() == FILES
 
 
+def test_what_lies_in_a_directory_that_was_closed_later_stays_in_the_backup_as_the_last_one_had_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closed(monkeypatch, b"deep"):
+        for text in ("changed", "changed again"):
+            world.write("pages/deep/three.html", text)
+            world.write("index.html", text)
+            with pytest.raises(IncompleteError, match="1 outdated"):
+                world.back_up()
+    ids = [backup.stem for backup in sorted((world.folder / "near/manifests" / JOB).iterdir())]
+    (world.root / "pages/deep/three.html").unlink()
+
+    world.restore(choice=Choice(JOB, ids[-1]))
+    assert world.texts() == {**FILES, "index.html": "changed again"}
+
+    (world.root / "pages/deep/three.html").unlink()
+    world.back_up()
+    world.restore()
+    assert "pages/deep/three.html" not in world.texts()
+
+
 def test_an_exact_restore_of_a_backup_that_could_not_read_very_much_is_refused(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
