@@ -11,8 +11,7 @@ import typing as t
 from ..errors import UsageError
 from ..repository.layout import checked_job
 from .inventory_config import Entry, full_name, job_users
-from .minio_backup import KIND as MINIO
-from .set_settings import KIND as SET
+from .job_kinds import MINIO, SET
 from .timing import Timing, are_same, minutes_to_look, stable_delay, timing_of
 
 LOG_FOLDER = "/var/log/lifeboat"
