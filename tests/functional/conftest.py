@@ -6,9 +6,14 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import shutil
+import tempfile
 import typing as t
 
 import pytest
+from ansible_collections.lifeboat.recovery.tests.functional import warm_python
 
 if t.TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
@@ -42,6 +47,13 @@ _FIRST = (
     "test_rclone.py",
     "test_crash_at_every_step.py",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let all processes of a run share what Ansible makes of modules: to make it takes longer than most modules do."""
+    if not hasattr(config, "workerinput"):
+        folder = os.environ[warm_python.ARCHIVES] = tempfile.mkdtemp(prefix="lbw-", dir="/tmp")
+        config.add_cleanup(functools.partial(shutil.rmtree, folder, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -35,7 +35,10 @@ import typing as t
 import warnings
 from pathlib import Path
 
+ARCHIVES = "LIFEBOAT_MODULE_ARCHIVES"  # variable with the folder where all processes of a run keep them
 _LENGTH_BYTES = 4  # of an order, before it
+_LOOK_S = 0.01
+_MANY = 50_000  # objects
 _KILLED = 137  # what a shell says of a program that SIGKILL ended
 _MODULE_UTILS = "ansible_collections.lifeboat.recovery.plugins.module_utils"
 # What Ansible starts as interpreter: it asks for the fork, and waits for its end.
@@ -229,6 +232,16 @@ def _ansible_playbook() -> t.Callable[[], None]:
             importlib.import_module(each.name)
     for kind in ("connection", "shell", "become"):
         list(getattr(loader, f"{kind}_loader").all(class_only=True))  # with their options, as each run would read them
+    filters = importlib.import_module("ansible_collections.lifeboat.recovery.plugins.filter")
+    for each in pkgutil.iter_modules(filters.__path__, f"{filters.__name__}."):
+        importlib.import_module(each.name)
+    importlib.import_module(f"{_MODULE_UTILS}._engine.host.config")  # which they import where they are used
+    constants = importlib.import_module("ansible.constants")
+    # How often it looks for the results of tasks: a thousand times a second takes more than many tasks do.
+    vars(constants)["DEFAULT_INTERNAL_POLL_INTERVAL"] = _LOOK_S
+    if os.environ.get(ARCHIVES):
+        Path(constants.DEFAULT_LOCAL_TMP, "ansiballz_cache").symlink_to(os.environ[ARCHIVES])
+    gc.set_threshold(_MANY, 50, 1000)  # each of its forks would search for cycles in what it has from its parent
     return t.cast(t.Callable[[], None], playbook.main)
 
 
