@@ -8,7 +8,10 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import LifeboatError
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.inventory_recovery import Known, scope
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.inventory_recovery import (
+    Known,
+    host_recovery,
+)
 
 DOCUMENTATION = r"""
 name: recovery_scope
@@ -112,7 +115,8 @@ def recovery_scope(
 ) -> dict[str, t.Any]:
     """Return what a recovery is about. Raises AnsibleFilterError."""
     try:
-        found = scope(str(host), jobs, _listed(names), _listed(confirm), Known(tuple(databases), tuple(members)))
+        known = Known(tuple(databases), tuple(members))
+        found = host_recovery(str(host), jobs, _listed(names), _listed(confirm), known)
     except LifeboatError as error:
         raise AnsibleFilterError(str(error)) from error
     return {

@@ -6,10 +6,15 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import shutil
+import tempfile
 import typing as t
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import job_lock
+from ansible_collections.lifeboat.recovery.tests.functional import warm_python
 from ansible_collections.lifeboat.recovery.tests.functional.lock_folder import lock_folder
 
 if t.TYPE_CHECKING:
@@ -51,6 +56,13 @@ def locks_of_this_process() -> t.Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(job_lock, "_FOLDERS", (lock_folder(),))
         yield
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let all processes of a run share what Ansible makes of modules: to make it takes longer than most modules do."""
+    if not hasattr(config, "workerinput"):
+        folder = os.environ[warm_python.ARCHIVES] = tempfile.mkdtemp(prefix="lbw-", dir="/tmp")
+        config.add_cleanup(functools.partial(shutil.rmtree, folder, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

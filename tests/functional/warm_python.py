@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import gc
 import importlib
 import os
 import pkgutil
@@ -28,6 +29,9 @@ from pathlib import Path
 
 import fork_server
 
+ARCHIVES = "LIFEBOAT_MODULE_ARCHIVES"  # variable with the folder where all processes of a run keep them
+_LOOK_S = 0.01
+_MANY = 50_000  # objects
 _MODULE_UTILS = "ansible_collections.lifeboat.recovery.plugins.module_utils"
 
 
@@ -80,8 +84,7 @@ def _text(stream: t.IO[bytes]) -> str:
 
 
 def _modules(locks: str) -> t.Callable[[], None]:
-    """Import what modules need, and let them lock jobs in the folder `locks`; return what executes the program that
-    Ansible sends."""
+    """Import what modules need, let them lock jobs in the folder `locks`, and return what runs what Ansible sends."""
     for name in ("command", "copy", "file", "find", "setup", "slurp", "stat", "uri"):
         importlib.import_module(f"ansible.modules.{name}")
     for name in (_MODULE_UTILS, "psycopg2", "concurrent.futures.thread", "zipfile"):
@@ -106,6 +109,16 @@ def _ansible_playbook() -> t.Callable[[], None]:
             importlib.import_module(each.name)
     for kind in ("connection", "shell", "become"):
         list(getattr(loader, f"{kind}_loader").all(class_only=True))  # with their options, as each run would read them
+    filters = importlib.import_module("ansible_collections.lifeboat.recovery.plugins.filter")
+    for each in pkgutil.iter_modules(filters.__path__, f"{filters.__name__}."):
+        importlib.import_module(each.name)
+    importlib.import_module(f"{_MODULE_UTILS}._engine.host.config")  # which they import where they are used
+    constants = importlib.import_module("ansible.constants")
+    # How often it looks for the results of tasks: a thousand times a second takes more than many tasks do.
+    vars(constants)["DEFAULT_INTERNAL_POLL_INTERVAL"] = _LOOK_S
+    if os.environ.get(ARCHIVES):
+        Path(constants.DEFAULT_LOCAL_TMP, "ansiballz_cache").symlink_to(os.environ[ARCHIVES])
+    gc.set_threshold(_MANY, 50, 1000)  # each of its forks would search for cycles in what it has from its parent
     return t.cast(t.Callable[[], None], playbook.main)
 
 

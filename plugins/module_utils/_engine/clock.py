@@ -40,7 +40,7 @@ def sleep(seconds: float) -> None:
 def to_text(moment: dt.datetime) -> str:
     """Return `2026-11-20T02:00:00.000000Z` (UTC, microseconds), the form of every time in a repository."""
     moment = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-    return f"{moment.isoformat(timespec='microseconds')[:26]}Z"
+    return f"{moment.isoformat('T', 'microseconds')[:26]}Z"  # by position: catalogs write ten thousands of times
 
 
 def from_text(text: str) -> dt.datetime:

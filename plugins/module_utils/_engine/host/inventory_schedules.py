@@ -125,7 +125,7 @@ class _Maker:
         try:
             return self._made(name, words, user, _wishes(wanted))
         except UsageError as error:
-            raise UsageError(f"Cannot schedule {name}", f"{error.problem}: {error.cause}", error.remedy) from error
+            raise UsageError(f"Cannot schedule {name}", error.summary, error.remedy) from error
 
     def _made(self, name: str, words: tuple[str, ...], user: str, wishes: Entry) -> Schedule:
         def text(key: str, default: str = "") -> str:

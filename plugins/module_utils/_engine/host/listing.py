@@ -111,17 +111,17 @@ def _selected(rows: t.Sequence[MergedBackup], wanted: str) -> list[MergedBackup]
 def described(row: MergedBackup) -> dict[str, t.Any]:
     """Return a backup as results show it; what only its manifest tells is None when no copy of that can be read."""
     manifest = row.manifest
-    good = [backup.standing.proved_at for _name, backup in row.copies if backup.is_good]
-    proved_at = max((moment for moment in good if moment is not None), default=None)
+    copies = [_copy(name, backup) for name, backup in row.copies]
+    good = [copy["proved_at"] or "" for copy in copies if copy["proved"]]  # times as texts have the order of times
     return {
         "id": row.id,
         "job": row.job,
         **_facts(manifest),
-        "proved": row.is_proved,
-        "proved_at": clock.to_text(proved_at) if proved_at else None,
+        "proved": bool(good),
+        "proved_at": max(good, default="") or None,
         "flags": list(manifest.flags) if manifest else [],
         "flagged": row.is_flagged,
-        "copies": [_copy(name, backup) for name, backup in row.copies],
+        "copies": copies,
     }
 
 

@@ -19,6 +19,7 @@ KINDS = ("bucket", "files")
 INDEX_ROLE = "segments"  # of the stored file that a backup with objects has
 SETTINGS_ROLE = "settings"  # of the stored file that a backup with settings of buckets has
 SCOPE_ROLE = "scope"  # of the stored file that says what a backup leaves out, where it does
+REMARKS_ROLE = "remarks"  # of the stored file that says what could not be read, where there is any
 
 
 @dataclasses.dataclass(frozen=True)

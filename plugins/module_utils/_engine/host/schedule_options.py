@@ -14,8 +14,7 @@ from ..repository.keep import TIERS
 from ..repository.proof import LEVELS
 from ..verify.sample import parse_sample
 from .copy_choice import NAMED, narrowing_from
-from .minio_backup import KIND as MINIO
-from .set_settings import KIND as SET
+from .job_kinds import MINIO, SET
 
 Section = t.Mapping[str, t.Any]
 

@@ -115,8 +115,8 @@ def _together(job: JobSettings, parts: t.Sequence[tuple[str, Shown]], remarks: t
         lines += [*([""] if lines else []), name, *each.lines]
         told += [f"{name}: {remark}" for remark in each.remarks if remark not in remarks]
         if each.error is not None:
-            lines += tables.note(f"{each.error.problem}: {each.error.cause}", "! ")
-            problems.append(f"{name}: {each.error.problem}: {each.error.cause}")
+            lines += tables.note(each.error.summary, "! ")
+            problems.append(f"{name}: {each.error.summary}")
     error = None
     if problems:
         error = LifeboatError(f"Not all databases of {job.name} are done", "; ".join(problems), "see the list")
