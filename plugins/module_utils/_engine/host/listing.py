@@ -17,6 +17,7 @@ from .candidates import holdings
 from .member_names import checked_server_job
 from .members import members_of
 from .place import Place
+from .recalling import of_this_user
 
 _SHOWN_PROBLEMS = 10  # of one copy
 
@@ -45,7 +46,7 @@ def listing(
     rows: list[MergedBackup] = []
     names = _names(places, job, databases, unreachable)
     for name in names:
-        known = holdings(name, [place for place in places if place.name not in unreachable])
+        known = holdings(name, [place for place in places if place.name not in unreachable], of_this_user)
         unreachable.update(known.unreachable)
         rows += _selected(known.merged(), wanted)
     return Listing(tuple(sorted(rows, key=lambda row: (row.id, row.job), reverse=True)), unreachable, tuple(names))
