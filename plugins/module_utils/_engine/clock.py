@@ -51,6 +51,17 @@ def from_text(text: str) -> dt.datetime:
     return dt.datetime.strptime(text, pattern).replace(tzinfo=UTC)
 
 
+def from_zoned_text(text: str) -> dt.datetime:
+    """Parse a time as operators write it, such as 2026-11-20T02:00:00Z or 2026-11-20T03:00:00+01:00.
+
+    Raises ValueError, also for a time without a zone: hours are lost where it is guessed.
+    """
+    found = dt.datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)
+    if found.tzinfo is None:
+        raise ValueError("it does not say in which time zone")
+    return found.astimezone(UTC)
+
+
 def from_nanoseconds(count: int) -> dt.datetime:
     """Return the moment that many nanoseconds after 1970, as file systems tell it. Raises ValueError."""
     try:

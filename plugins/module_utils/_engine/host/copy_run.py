@@ -158,7 +158,7 @@ def run(
             copied.append(_brought(planned, move, say))
             on_copied(copied[-1])
         except DamagedError as error:
-            damaged[move.id] = f"{error.problem}: {error.cause}"
+            damaged[move.id] = error.summary
     if damaged:
         raise _incomplete(planned.request, damaged, tuple(copied))
     return tuple(copied)
