@@ -11,6 +11,7 @@ import typing as t
 
 from ..errors import IncompleteError, LifeboatError
 from . import mirror_guards
+from .mirror_order import Obstacles
 from .mirror_plan import Action, Pair, Questions, Tally, Verdict, differences, joined
 from .mirror_processes import processes_for
 from .mirror_spool import Spool
@@ -91,7 +92,8 @@ def plan(request: Request) -> MirrorPlan:
 
 
 def run(planned: MirrorPlan, say: Say) -> MirrorResult:
-    """Do what was planned: copies first; removals last, and only if all copies arrived.
+    """Do what was planned: copies first; removals last, and only if all copies arrived. In folders, what stands in the
+    way of a copy is moved to the quarantine before.
 
     Raises IncompleteError when single objects failed, MirrorStopped when the run could not go on; both have the result.
     """
@@ -101,17 +103,21 @@ def run(planned: MirrorPlan, say: Say) -> MirrorResult:
         for target, tally in zip(request.targets, planned.tallies):
             if not tally.is_empty:
                 target.prepare()
+        obstacles = _obstacles(planned)
+        if obstacles.are_possible:
+            work.remove_all(obstacles.first())
+            work.settle()  # processes that are forked off note what they change themselves
         say(f"{request.source.location.name}: copying")
         coming = max(tally.counts[Action.COPY] + tally.counts[Action.REPLACE] for tally in planned.tallies)
         work.copy_all(planned.steps, processes_for(coming, request.threads))
         work.settle()
         if not any(done.failed for done in work.done):
             say(f"{request.source.location.name}: removing what the source does not have")
-            work.remove_all(planned.steps)
+            work.remove_all(obstacles.last())
             work.settle()
         else:
             for done, tally in zip(work.done, planned.tallies):
-                done.left = tally.counts[Action.REMOVE]
+                done.left = tally.counts[Action.REMOVE] - done.counts[Action.REMOVE]
     except LifeboatError as error:
         raise MirrorStopped(error, _result(request, work)) from error
     finally:
@@ -121,6 +127,13 @@ def run(planned: MirrorPlan, say: Say) -> MirrorResult:
     if failed:
         raise _incomplete(request, result, failed)
     return result
+
+
+def _obstacles(planned: MirrorPlan) -> Obstacles:
+    """Return what stands in the way of copies, in those folders from which anything is to be removed."""
+    targets = enumerate(zip(planned.request.targets, planned.tallies))
+    trees = [number for number, (target, tally) in targets if target.is_tree and tally.counts[Action.REMOVE]]
+    return Obstacles(planned.steps, trees)
 
 
 def _result(request: Request, work: Work) -> MirrorResult:
