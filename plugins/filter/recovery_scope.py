@@ -23,19 +23,10 @@ description:
   - The playbook C(lifeboat.recovery.dr.complete_loss) works by it.
 author:
   - Lifeboat maintainers (@lifeboat)
+extends_documentation_fragment:
+  - lifeboat.recovery._inventory_jobs
 positional: _input
 options:
-  _input:
-    description:
-      - The list C(lifeboat_jobs).
-    type: list
-    elements: dict
-    required: true
-  host:
-    description:
-      - Name of the host, which names of backup jobs begin with.
-    type: str
-    required: true
   names:
     description:
       - Names of jobs, or of one set, as a list or a text with commas. By default all jobs but sets.

@@ -14,15 +14,14 @@ from ..errors import LifeboatError, UsageError
 from .database_backup import KIND
 from .database_settings import database_from
 from .fields import Fields
+from .job_kinds import MINIO, SET
 from .job_settings import JobSettings
-from .minio_backup import KIND as MINIO
 from .minio_settings import minio_from
 from .mirror_config import MirrorSettings, mirrors_from
 from .notify_config import Notify, Reporting, check_channels, reporting_from
 from .objects_job_settings import bucket_from, files_from
 from .place import Place
 from .repository_settings import RepositorySettings, check_name, refuse_twins, repository_from
-from .set_settings import KIND as SET
 from .set_settings import set_from, with_members
 
 DEFAULT_FILE = "/etc/lifeboat/config.json"

@@ -18,9 +18,10 @@ from ..verify.outcome import Outcome
 from ..verify.restore import check_restore
 from ..verify.scratch import Scratch, ScratchFolder
 from .candidates import Candidate
+from .job_kinds import MINIO
 from .objects_copy import StoredCopy
 from .place import Place
-from .proving import MINIO, OBJECT_KINDS
+from .proving import OBJECT_KINDS
 
 _UNKNOWN = Standing(False, (), None)
 

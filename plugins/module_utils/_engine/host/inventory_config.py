@@ -10,9 +10,7 @@ import typing as t
 
 from ..errors import UsageError
 from ..repository.layout import checked_job
-from . import config
-from .set_settings import KIND as SET
-from .set_settings import user_of_members
+from .job_kinds import SET, user_of_members
 
 Entry = t.Mapping[str, t.Any]  # one job, repository or mirror of the inventory
 
@@ -96,6 +94,8 @@ def host_files(
         document["jobs"][name]["schedule"] = {"cron": timing["cron"], "timezone": timing["timezone"]}
     for name, timing in (mirror_timings or {}).items():
         document["mirrors"][name]["schedule"] = {"cron": timing["cron"], "timezone": timing["timezone"]}
+    from . import config  # not above: it brings along what jobs do, and few who import this file need that
+
     config.parse(json.dumps(document).encode("utf-8"), _SOURCE)
     _refuse_shared_directories(repositories, builder.repository_users)
     secrets = tuple(sorted(builder.secrets, key=lambda secret: secret.path))

@@ -8,8 +8,7 @@ import dataclasses
 import typing as t
 
 from .inventory_config import Entry, full_name
-from .minio_backup import KIND as MINIO
-from .set_settings import KIND as SET
+from .job_kinds import MINIO, SET
 
 DATABASE = "pg_database"
 RECOVERED = (DATABASE, "bucket", "files")  # kinds of jobs that a recovery of everything brings back

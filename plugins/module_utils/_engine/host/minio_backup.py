@@ -29,9 +29,9 @@ from . import backup_plan
 from .backup_plan import PlaceState
 from .backup_run import BackupResult, begun_run, deliver, make_ready, require_copies, require_places
 from .drills import try_out
+from .job_kinds import MINIO
 from .job_lock import job_lock
 from .place import Place, Say, silent
-from .proving import MINIO
 from .version import VERSION
 
 KIND = MINIO

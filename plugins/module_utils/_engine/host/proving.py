@@ -28,7 +28,6 @@ from ..verify.sample import EVERYTHING, Sample
 Drill = t.Callable[[Store, Manifest], Outcome]
 _WHOLE = "whole"  # in the report of a record: all that the backup needs is proved
 _SINCE = "whole_since"  # beside it: time after which readings found damage in what the backup needs of others
-MINIO = "minio"  # kind of backups of a server's identities and settings
 OBJECT_KINDS = ("bucket", "files")  # kinds of backups that have an index and packs
 
 

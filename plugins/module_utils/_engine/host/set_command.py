@@ -19,10 +19,10 @@ from ..errors import DONE, FAILED, INCOMPLETE, IncompleteError, LifeboatError, U
 from . import restore_command, set_points, set_prune, set_recording, set_restore, set_run, tables
 from .config import Config
 from .database_settings import DatabaseSettings
+from .job_kinds import MINIO
 from .job_settings import JobSettings
 from .place import Place, Say
 from .progress import Progress
-from .proving import MINIO
 from .run_as import Document, as_user
 from .set_restore import RestoreMember, SetPlan, Step
 from .set_run import SetResult

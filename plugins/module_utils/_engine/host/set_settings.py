@@ -11,11 +11,11 @@ import typing as t
 
 from ..errors import UsageError
 from .fields import Fields
+from .job_kinds import SET, user_of_members
 from .job_settings import JobSettings
 from .member_names import member_job
 from .notify_config import notify_from, schedule_from
 
-KIND = "set"
 ON_MISSING = ("fail", "warn")
 # What is restored before what: applications know objects by what their databases say, and buckets must be there, with
 # their locks and keys, before objects come into them.
@@ -76,7 +76,7 @@ def set_from(name: str, fields: Fields, repositories: t.Collection[str]) -> SetS
             raise fields.refuse("repositories", f"names {each}, which is not there", f"there are: {known}")
     found = SetSettings(
         name=name,
-        kind=KIND,
+        kind=SET,
         repositories=chosen,
         run_as=fields.text("run_as"),
         rpo_hours=objectives.hours("rpo_hours"),
@@ -129,11 +129,6 @@ def _completed(found: SetSettings, jobs: t.Mapping[str, JobSettings], document: 
         run_as=user_of_members([each.run_as for each in members]),
         recorder=members[0].run_as,
     )
-
-
-def user_of_members(users: t.Sequence[str]) -> str:
-    """Return who runs a set: the user of all members, who needs no more rights, or root, who can become several."""
-    return users[0] if len(set(users)) == 1 else "root"
 
 
 def _shared_repositories(found: SetSettings, members: t.Sequence[JobSettings], document: Fields) -> tuple[str, ...]:
