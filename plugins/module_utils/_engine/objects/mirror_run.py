@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import itertools
 import typing as t
@@ -72,14 +73,16 @@ def plan(request: Request) -> MirrorPlan:
     def look(number: int, item: Item, own: Item) -> bool:
         return targets[number].look(source, item, own)
 
-    steps = Spool()
+    steps, opened = Spool(), contextlib.ExitStack()
     try:
-        found = [ahead(target.items()) for target in targets]
+        found = [opened.enter_context(ahead(target.items())) for target in targets]
         first = [next(items, None) for items in found]
         is_compared = any(item is not None for item in first)
         listings = [itertools.chain([item] if item else (), items) for item, items in zip(first, found)]
-        pairs = _counting(joined(ahead(source.items(is_compared=is_compared)), listings), seen)
-        steps.fill(differences(pairs, tallies, Questions(wants, judge, look, source.has), request.threads))
+        own = opened.enter_context(ahead(source.items(is_compared=is_compared)))
+        pairs = _counting(joined(own, listings), seen)
+        found_out = differences(pairs, tallies, Questions(wants, judge, look, source.has), request.threads)
+        steps.fill(opened.enter_context(contextlib.closing(found_out)))
         objects = seen["source"]
         mirror_guards.check_source(objects, source.location.name, request.allowed)
         for target, tally in zip(targets, tallies):
@@ -88,6 +91,8 @@ def plan(request: Request) -> MirrorPlan:
     except BaseException:
         steps.close()
         raise
+    finally:
+        opened.close()
     return MirrorPlan(request, tallies, objects, steps)
 
 
@@ -153,11 +158,16 @@ def _incomplete(request: Request, result: MirrorResult, failed: int) -> Incomple
     )
 
 
-def ahead(items: t.Iterator[Item]) -> t.Iterator[Item]:
-    """Read a listing in a thread of its own, from now on and a page ahead: so all sides are listed at the same time."""
+@contextlib.contextmanager
+def ahead(items: t.Iterator[Item]) -> t.Iterator[t.Iterator[Item]]:
+    """Read a listing in a thread of its own, from now on and a page ahead: so all sides are listed at the same time.
+
+    The thread has ended when the block has. It must not be left to the collection of garbage, which comes in any thread
+    and would wait there for one that may wait for it.
+    """
     pages = iter(lambda: list(itertools.islice(items, 1000)), [])
-    pool = concurrent.futures.ThreadPoolExecutor(1, "lifeboat-list")
-    return _pages(pages, pool, pool.submit(next, pages, None))
+    with concurrent.futures.ThreadPoolExecutor(1, "lifeboat-list") as pool:
+        yield _pages(pages, pool, pool.submit(next, pages, None))
 
 
 def _pages(
@@ -165,13 +175,12 @@ def _pages(
     pool: concurrent.futures.Executor,
     following: concurrent.futures.Future[list[Item] | None],
 ) -> t.Iterator[Item]:
-    with pool:
-        while True:
-            page = following.result()
-            if page is None:
-                return
-            following = pool.submit(next, pages, None)
-            yield from page
+    while True:
+        page = following.result()
+        if page is None:
+            return
+        following = pool.submit(next, pages, None)
+        yield from page
 
 
 def _counting(pairs: t.Iterator[Pair], seen: dict[str, int]) -> t.Iterator[Pair]:

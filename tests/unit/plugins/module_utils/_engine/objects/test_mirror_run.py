@@ -23,6 +23,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects 
     mirror_copy,
     mirror_processes,
     mirror_run,
+    mirror_verify,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_directory_target import (
     DirectoryTarget,
@@ -344,6 +345,22 @@ def test_guards_refuse_before_anything_is_changed():
     assert refusal.value.guard == "source"
     mirrored(Bucket({"0000": b"1"}), target, allowed=frozenset(["mass_delete"]))
     assert target.objects == {"0000": b"1"}
+
+
+@pytest.mark.parametrize("work", [mirror_run.plan, mirror_verify.compare])
+def test_no_thread_still_lists_when_one_of_the_listings_has_failed(work):
+    """Left to the collection of garbage it would be waited for by whatever thread that comes in."""
+    source, target = Bucket({"0": b"1"}), Bucket({f"{number:05}": b"1" for number in range(3000)})
+
+    def broken(*, is_compared=True):
+        yield source.item("0")
+        raise LifeboatError("Cannot list it", "the server has gone")
+
+    source.items = broken
+    with pytest.raises(LifeboatError, match="the server has gone") as failure:
+        work(mirror_run.Request(source, (target,), threads=2))
+    assert failure.tb is not None  # which keeps all frames
+    assert not [each.name for each in threading.enumerate() if each.name.startswith("lifeboat-list")]
 
 
 @pytest.mark.parametrize(("encrypted", "refused"), [(21, True), (20, False), (9, False)])
