@@ -32,7 +32,8 @@ options:
   keep_previous:
     description:
       - Whether a replaced database is kept under another name, see RV(ignore:previous).
-      - With V(false) it is dropped as soon as the restored one has taken its place.
+      - With V(false) it is dropped as soon as the restored one has taken its place, unless something follows it that
+        came while the restore ran, such as a logical replication slot. A warning says so.
     type: bool
     default: true
   safety_backup:
@@ -139,8 +140,8 @@ options:
     description:
       - Whether O(dump) is loaded by O(login_user) with all its rights, and keeps owners and privileges.
       - With V(false) it is loaded by a role that is made for that, may do nothing but log in by a password, and is
-        dropped afterwards. If O(login_user) itself may do nothing but make databases and owns none, it is loaded by
-        that one. Event triggers and extensions that take a superuser are refused then.
+        dropped afterwards. So O(login_user) must be a superuser, or may make roles (C(CREATEROLE)) and be a member of
+        O(owner). Event triggers and extensions that take a superuser are refused then.
     type: bool
     default: false
 """

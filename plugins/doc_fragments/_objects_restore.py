@@ -68,7 +68,9 @@ options:
         it. Where there are versions that is by a delete marker.
       - It is removed last, and only if all others could be brought.
       - What the job was to leave out of the backup (by its patterns, its prefix, as a device or socket) stays, and so
-        does what lies on file systems that are mounted below a folder. RV(ignore:counts) has it as C(leave).
+        does what it could not read, with all below it, and what lies on file systems that are mounted below a folder,
+        or were when it was backed up without them.
+        RV(ignore:counts) has it as C(leave).
       - Backups that were made before there was a stored file of role C(scope) do not say what they left out. For these,
         give the same patterns as O(exclude).
     type: bool

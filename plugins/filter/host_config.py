@@ -12,6 +12,9 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.inv
     database_roles,
     host_files,
 )
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.inventory_schedules import (
+    schedules as host_schedules,
+)
 
 DOCUMENTATION = r"""
 name: host_config
@@ -20,39 +23,21 @@ version_added: 1.0.0
 description:
   - Translates the jobs, repositories and mirrors of an inventory into the configuration of the host command
     C(lifeboat), and the files that its secrets go to.
-  - Everything is checked by the rules of the host command, before any host is changed.
+  - Everything is checked by the rules of the host command, before any host is changed. That includes the keys of jobs
+    and mirrors that only schedules need, which are not part of the configuration.
 author:
   - Lifeboat maintainers (@lifeboat)
+extends_documentation_fragment:
+  - lifeboat.recovery._inventory_jobs
+  - lifeboat.recovery._inventory_jobs.runs
 positional: _input
 options:
-  _input:
-    description:
-      - The list C(lifeboat_jobs).
-    type: list
-    elements: dict
-    required: true
   repositories:
     description:
       - The list C(lifeboat_repositories).
     type: list
     elements: dict
     required: true
-  host:
-    description:
-      - Name of the host, which names of backup jobs begin with.
-    type: str
-    required: true
-  mirrors:
-    description:
-      - The list C(lifeboat_mirrors).
-    type: list
-    elements: dict
-    default: []
-  run_as:
-    description:
-      - User who runs the jobs and mirrors that do not say it.
-    type: str
-    default: lifeboat
   schedules:
     description:
       - What the filter P(lifeboat.recovery.host_schedules#filter) made of the same jobs. With it, each job has the key
@@ -127,6 +112,7 @@ def host_config(
     try:
         of_mirrors = _of_mirrors(mirrors, schedules)
         found = host_files(host, jobs, repositories, mirrors, run_as, timings, settings, of_mirrors)
+        host_schedules(host, jobs, mirrors, run_as=run_as)  # else a wrong word would be found when something is due
     except LifeboatError as error:
         raise AnsibleFilterError(str(error)) from error
     return {

@@ -26,25 +26,11 @@ description:
     and another one for each.
 author:
   - Lifeboat maintainers (@lifeboat)
+extends_documentation_fragment:
+  - lifeboat.recovery._inventory_jobs
+  - lifeboat.recovery._inventory_jobs.runs
 positional: _input
 options:
-  _input:
-    description:
-      - The list C(lifeboat_jobs).
-    type: list
-    elements: dict
-    required: true
-  host:
-    description:
-      - Name of the host, which names of backup jobs begin with.
-    type: str
-    required: true
-  mirrors:
-    description:
-      - The list C(lifeboat_mirrors).
-    type: list
-    elements: dict
-    default: []
   status:
     description:
       - When C(lifeboat status) runs. By default it does not.
@@ -53,11 +39,6 @@ options:
     description:
       - When C(lifeboat status --metrics) runs, which writes the metrics of all jobs. By default it does not.
     type: raw
-  run_as:
-    description:
-      - User who runs the jobs and mirrors that do not say it.
-    type: str
-    default: lifeboat
   timezone:
     description:
       - Time zone of the schedules that do not say it.

@@ -8,7 +8,10 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import LifeboatError
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.inventory_recovery import Known, scope
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.inventory_recovery import (
+    Known,
+    host_recovery,
+)
 
 DOCUMENTATION = r"""
 name: recovery_scope
@@ -20,19 +23,10 @@ description:
   - The playbook C(lifeboat.recovery.dr.complete_loss) works by it.
 author:
   - Lifeboat maintainers (@lifeboat)
+extends_documentation_fragment:
+  - lifeboat.recovery._inventory_jobs
 positional: _input
 options:
-  _input:
-    description:
-      - The list C(lifeboat_jobs).
-    type: list
-    elements: dict
-    required: true
-  host:
-    description:
-      - Name of the host, which names of backup jobs begin with.
-    type: str
-    required: true
   names:
     description:
       - Names of jobs, or of one set, as a list or a text with commas. By default all jobs but sets.
@@ -121,7 +115,8 @@ def recovery_scope(
 ) -> dict[str, t.Any]:
     """Return what a recovery is about. Raises AnsibleFilterError."""
     try:
-        found = scope(str(host), jobs, _listed(names), _listed(confirm), Known(tuple(databases), tuple(members)))
+        known = Known(tuple(databases), tuple(members))
+        found = host_recovery(str(host), jobs, _listed(names), _listed(confirm), known)
     except LifeboatError as error:
         raise AnsibleFilterError(str(error)) from error
     return {

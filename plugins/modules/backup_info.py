@@ -215,6 +215,26 @@ jobs:
   type: list
   elements: str
   sample: [db1-shop]
+databases:
+  description:
+    - With O(databases), the databases that are meant and that a repository has backups of, and those that are named, in
+      the order of their jobs. Otherwise an empty list.
+  returned: success, and when O(allow_partial=false) makes the task fail
+  type: list
+  elements: dict
+  contains:
+    database:
+      description: Name of the database.
+      type: str
+      sample: shop
+    job:
+      description: Name of the job under which its backups are.
+      type: str
+      sample: db1-all.shop
+    has_backups:
+      description: Whether any of the repositories that can be read has a backup of it.
+      type: bool
+      sample: true
 total:
   description: How many backups were found. If it is larger than O(limit), older ones are not in RV(backups).
   returned: success, and when O(allow_partial=false) makes the task fail
@@ -236,6 +256,7 @@ unreadable:
       sample: Connection refused (NotConnected)
 """
 
+import dataclasses
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -244,7 +265,10 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.argument
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.places import places_from
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import IncompleteError, UsageError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.listing import described, listing
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.databases import selection_from
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.databases import (
+    Selection,
+    selection_from,
+)
 
 
 def read(module: AnsibleModule) -> bridge.Result:
@@ -257,6 +281,7 @@ def read(module: AnsibleModule) -> bridge.Result:
     answer = {
         "backups": [described(row) for row in found.rows[: params["limit"] or None]],
         "jobs": list(found.jobs),
+        "databases": [dataclasses.asdict(each) for each in found.databases],
         "total": len(found.rows),
         # Not "unreachable": of a task that returns this, Ansible says that the host is.
         "unreadable": [{"repository": name, "reason": why} for name, why in found.unreachable.items()],
@@ -268,13 +293,13 @@ def read(module: AnsibleModule) -> bridge.Result:
     return {**answer, "warnings": words}
 
 
-def _databases(params: bridge.Params) -> t.Callable[[str], bool] | None:
+def _databases(params: bridge.Params) -> Selection | None:
     if params["databases"] is None:
         return None
     problem = "Cannot list the backups of these databases"
     if not params["job"]:
         raise UsageError(problem, "no job is named", "name the job that backs them up")
-    return selection_from(params["databases"], params["exclude"], problem).has
+    return selection_from(params["databases"], params["exclude"], problem)
 
 
 def main() -> t.NoReturn:

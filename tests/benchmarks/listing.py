@@ -33,10 +33,11 @@ from objects import Measured
 PAGE = 1000  # keys
 SIZE = 1000  # bytes of each object
 CASES = ("unchanged", "scattered", "clustered")
+_TYPE = "binary/octet-stream"
 _ENTRY = (
     "<Contents><Key>%s</Key><LastModified>%s</LastModified><ETag>&#34;%s&#34;</ETag><Size>%d</Size><Owner><ID>stub</ID>"
     "<DisplayName>stub</DisplayName></Owner><StorageClass>STANDARD</StorageClass>"
-    "<UserMetadata><content-type>binary/octet-stream</content-type></UserMetadata></Contents>"
+    f"<UserMetadata><content-type>{_TYPE}</content-type></UserMetadata></Contents>"
 )
 
 
@@ -96,8 +97,10 @@ class Bench:
                 spread = f"{min(figures):.2f} to {max(figures):.2f}"
                 print(f"{name:22}{statistics.median(figures):9.2f} CPU s per million{spread:>18}")
             peak = max(each.peak_mib for _list, each in found)
-            word = "reached" if statistics.median(more) <= 6 else "MISSED"
-            print(f"  peak memory: {peak:.0f} MiB (target 96); beside the listing: target 6 CPU s: {word}")
+            print(f"  peak memory: {peak:.0f} MiB (target 96)")
+            if case == "unchanged":
+                word = "reached" if statistics.median(more) <= 6 else "MISSED"
+                print(f"  beside the listing: target 6 CPU s: {word}")
             names = sorted(name.rpartition("/")[2] for name in written)
             print(f"  written: {len(written)} files, {sum(map(self._size, written)):,} bytes: {', '.join(names[:12])}")
 
@@ -188,11 +191,12 @@ def _serve(keys: int) -> None:
                 return
             number = int(url.path.rpartition("-")[2])
             body = _body(_etag(state, keys, number))
-            self._answer(body, {"etag": f'"{_etag(state, keys, number)}"', "content-type": "binary/octet-stream"})
+            written = {"last-modified": f"Fri, 20 Nov 2026 {_time(number)[:8]} GMT", "content-type": _TYPE}
+            self._answer(body, {"etag": f'"{_etag(state, keys, number)}"', **written})
 
         def _answer(self, body: bytes, headers: t.Mapping[str, str]) -> None:
             self.send_response(200)
-            for name, value in {"last-modified": "Fri, 20 Nov 2026 02:00:00 GMT", **headers}.items():
+            for name, value in headers.items():
                 self.send_header(name, value)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
@@ -210,7 +214,7 @@ def _serve(keys: int) -> None:
 def _page(state: str, keys: int, start: int) -> bytes:
     end = min(start + PAGE, keys)
     entries = "".join(
-        _ENTRY % (_key(number), "2026-11-20T02:00:00.000Z", _etag(state, keys, number), SIZE)
+        _ENTRY % (_key(number), f"2026-11-20T{_time(number)}Z", _etag(state, keys, number), SIZE)
         for number in range(start, end)
     )
     more = f"<NextContinuationToken>{end}</NextContinuationToken>" if end < keys else ""
@@ -224,6 +228,12 @@ def _page(state: str, keys: int, start: int) -> bytes:
 
 def _key(number: int) -> str:
     return f"2026/{number // 30_000:04d}/{number // 1000 % 30 + 1:02d}/object-{number:09d}"
+
+
+def _time(number: int) -> str:
+    """Return the time of day at which an object was written; hardly any two are the same."""
+    second, millisecond = divmod(number * 53 % 86_400_000, 1000)
+    return f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}.{millisecond:03d}"
 
 
 def _etag(state: str, keys: int, number: int) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import collection_root
 import interpreters
+import sent_modules
 import virtualenvs
 from cache import SetupError, cache_folder, lock
 from gate_checks import development
@@ -179,15 +180,20 @@ def shares(folder: Path) -> list[list[str]]:
 
 
 def integration(number: int, place: Workplace) -> str:
-    """A share of the integration targets passes on a MinIO and a PostgreSQL server of its own."""
+    """A share of the integration targets passes on a MinIO and a PostgreSQL server of its own.
+
+    The modules run from the archives that Ansible sends, in forks of one interpreter.
+    """
     tester = _development_test(place, f"integration-{number}")
     targets = shares(tester.collection / "tests" / "integration" / "targets")[number - 1]
     if not targets:
         raise GateFailure("there is no integration target for this share")
     minio = MinioServer(place.scratch / "minio")
     postgres = PostgresServer(place.scratch / "pg", password="lifeboat-integration")  # noqa: S106
-    with minio, postgres:
+    modules = sent_modules.interpreter(tester.collection, virtualenvs.variables(development()))
+    with minio, postgres, modules as interpreter:
         settings = {
+            "ansible_python_interpreter": str(interpreter),
             "lifeboat_s3_endpoint": minio.endpoint,
             "lifeboat_s3_access_key": minio.access_key,
             "lifeboat_s3_secret_key": minio.secret_key,

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How the tests are spread over processes: a file stays together, as its tests share servers, jobs and locks."""
+"""How the tests are spread over processes: a file stays together, as its tests share servers and jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import tempfile
 import typing as t
 
 import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import job_lock
 from ansible_collections.lifeboat.recovery.tests.functional import warm_python
+from ansible_collections.lifeboat.recovery.tests.functional.lock_folder import lock_folder
 
 if t.TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
@@ -32,13 +34,12 @@ _SPREAD = (
 )
 
 
-# The jobs of these have the same name, and so one lock on this host.
-_TOGETHER = ("test_host_command.py", "test_recovery_sets.py")
 # What takes a worker longest begins first: else the others would wait for it in the end.
 _FIRST = (
     "test_complete_loss_playbook.py",
     "test_postgres_recovery_role.py",
-    *_TOGETHER,
+    "test_host_command.py",
+    "test_recovery_sets.py",
     "test_application_control_role.py",
     "test_memory_of_a_backup.py",
     "test_file_storage_loss_playbook.py",
@@ -47,6 +48,14 @@ _FIRST = (
     "test_rclone.py",
     "test_crash_at_every_step.py",
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def locks_of_this_process() -> t.Iterator[None]:
+    """Keep jobs of other processes out, and those of this machine: what these tests start has the same folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job_lock, "_FOLDERS", (lock_folder(),))
+        yield
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -70,8 +79,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: t.Any) -> LoadScopeS
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            if file.endswith(_TOGETHER):
-                return _TOGETHER[0]
             return nodeid if file.endswith(_SPREAD) else file
 
     return ByFile(config, log)

@@ -4,10 +4,10 @@
 
 """Runs use cases of the engine, each in a process of its own that can be ended or held up at any of its steps.
 
-python3 crash_driver.py FOLDER, where FOLDER holds `ansible_collections`. Each line of standard input is an order (JSON:
-the fields of `Order`), each line of standard output an event: {"event": "held"} when the run stands still at a step
-until the next line comes in, {"event": "ended", ...} when its process is gone. The engine is imported once; a run is a
-fork, because most of the time of a short run would be imports.
+python3 crash_driver.py FOLDER LOCKS, where FOLDER holds `ansible_collections`, and jobs are locked in LOCKS. Each line
+of standard input is an order (JSON: the fields of `Order`), each line of standard output an event: {"event": "held"}
+when the run stands still at a step until the next line comes in, {"event": "ended", ...} when its process is gone. The
+engine is imported once; a run is a fork, because most of the time of a short run would be imports.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Order:
     part_bytes: int = 0  # size of the parts of uploads, for small data to have several; 0: as the engine has it
     file_limit_bytes: int = 0  # no file may grow beyond this (setrlimit(2), RLIMIT_FSIZE); 0: no limit
     host: str = ""  # name that this host is to have
-    lock_folder: str = ""  # where this host keeps its locks
+    lock_folder: str = ""  # where this host keeps its locks, if it is another one
     is_week_later: bool = False  # intents of runs that are not under way are dead
     is_hour_later: bool = False  # a lease that a killed run left is over (waiting would take an hour)
     # Objects: `endpoint` and `buckets`, or `roots`; to restore to: `endpoint`, or `folder`, and `map`.
@@ -340,11 +340,12 @@ def _line() -> bytes:
     return bytes(read)
 
 
-def main(folder: str) -> None:
-    """Carry out orders until there are no more."""
+def main(folder: str, locks: str) -> None:
+    """Carry out orders until there are no more; jobs are locked in the folder `locks`."""
     sys.path.insert(0, folder)
     for name in _USED:
         _engine(name)
+    vars(_engine("host.job_lock"))["_FOLDERS"] = (locks,)
     _engine("repository.key_wrapping").library()
     importlib.import_module("cryptography.hazmat.backends").default_backend()
     importlib.import_module(_KEYRINGS)
@@ -358,4 +359,4 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2])

@@ -33,6 +33,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.endpoint import Endpoint
 from ansible_collections.lifeboat.recovery.tests.functional.crash_driver import Order
+from ansible_collections.lifeboat.recovery.tests.functional.lock_folder import lock_folder
 from ansible_collections.lifeboat.recovery.tests.functional.quick_folder import quick_folder
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository import keyrings
 
@@ -84,7 +85,7 @@ _idle: list[subprocess.Popen[str]] = []  # programs of drivers that were closed;
 
 def _program() -> subprocess.Popen[str]:
     program = pathlib.Path(__file__).with_name("crash_driver.py")
-    command = [sys.executable, str(program), str(_ROOT)]
+    command = [sys.executable, str(program), str(_ROOT), lock_folder()]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 

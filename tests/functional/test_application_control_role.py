@@ -156,6 +156,16 @@ def test_what_a_killed_run_has_stopped_is_started_by_the_next_one(role, host):
     assert host.running == ["web", "importer"]
 
 
+def test_what_was_left_stopped_is_resumed_and_what_never_ran_is_left_alone(role, host):
+    host.runs("web")
+    role("stop")
+    host.told()
+    well = {"name": "well", "command": [str(host.program), "running", "web"]}
+    failed, said, changed = role("resume", "resume", checks=[well])
+    assert not failed and changed and host.told() == ["start web"] and host.memory is None, said
+    assert said.count("TASK [lifeboat.recovery.application_control : Carry out the health checks]") == 1
+
+
 def test_the_role_as_a_whole_does_what_its_state_says_also_by_its_tags_alone(role, host):
     host.runs("web")
     whole = [{"ansible.builtin.import_role": {"name": ROLE}}]

@@ -240,10 +240,10 @@ def test_a_listing_whose_metadata_cannot_be_read_goes_on_without(
     listed = s3.list_detailed
 
     def broken(*words: t.Any) -> t.Iterator[t.Any]:
-        for entry in listed(*words):
-            if entry.listed.key == "b":
-                raise S3Error("Cannot list", 200, failure.BAD_ANSWER, "no XML")
-            yield entry
+        (page,) = listed(*words)
+        assert page.keys == ["a", "b", "c"]
+        yield page._replace(keys=["a"], is_truncated=True)  # as if the others were on the next page
+        raise S3Error("Cannot list", 200, failure.BAD_ANSWER, "no XML")
 
     monkeypatch.setattr(s3, "list_detailed", broken)
     told: list[tuple[str, ...]] = []

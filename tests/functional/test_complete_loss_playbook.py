@@ -16,13 +16,13 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import zipapp
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.inventory_config import (
     SECRETS_FOLDER,
     host_files,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import catalog, identity
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
+from ansible_collections.lifeboat.recovery.tests.functional.command_file import command_for
 from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import SMALL, postgres, server
 from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures import PostgresServer
 from ansible_collections.lifeboat.recovery.tests.functional.recovery_plays import (
@@ -83,7 +83,7 @@ def host_command(lab: Lab) -> dict[str, str]:
     config, command = lab.folder / "config.json", lab.folder / "lifeboat"
     config.write_text(json.dumps(found.document).replace(SECRETS_FOLDER, secrets))
     config.chmod(0o600)
-    command.write_bytes(zipapp.build(sys.executable))
+    command.write_bytes(command_for(sys.executable))
     command.chmod(0o755)
     return {"lifeboat_command": str(command), "lifeboat_config": str(config)}
 

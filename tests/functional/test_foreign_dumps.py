@@ -32,8 +32,8 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host imp
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.dump_place import DumpPlace
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.foreign_plan import DumpRequest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.foreign_restore import DumpResult
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres import loading_role
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.archive import ScriptOptions
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.connection import Server
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.restore import RestoreOptions
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.selection import patterns
 from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures import (
@@ -140,7 +140,7 @@ def test_a_dump_in_every_form_is_loaded_without_rights_and_holds_what_its_source
     source, server = postgres(15), postgres(18 if form in ("sql", "custom") else 15)
     with unchanged(server):
         planned = foreign_plan.plan(request_of(server, dumps[form], options=RestoreOptions(jobs=2)))
-        assert planned.needs_loader and planned.target.problems == () and planned.size_bytes > 0
+        assert planned.target.problems == () and planned.size_bytes > 0
         result = foreign_restore.restore(planned)
         found, wanted = content_of(server, "arrived"), content_of(source, "lab")
         assert without_owners(found) == without_owners(wanted)
@@ -396,34 +396,66 @@ def test_where_the_socket_asks_for_the_user_of_the_system_the_loading_role_comes
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_a_role_that_may_only_make_databases_loads_by_itself(postgres: Postgres, dumps: t.Mapping[str, Path]) -> None:
-    server = postgres(16)
-    server.sql("CREATE ROLE maker LOGIN CREATEDB")
-    with unchanged(server):
-        request = dataclasses.replace(request_of(server, dumps["sql"], owner=""), server=login(server, "maker"))
-        planned = foreign_plan.plan(request)
-        assert not planned.needs_loader
-        foreign_restore.restore(planned)
-        assert server.sql("SELECT tableowner FROM pg_tables WHERE tablename = 'sample'", "arrived") == "maker"
-        # Now it owns a database, which SQL in a dump could drop.
-        problems = foreign_plan.plan(dataclasses.replace(request, database="another")).target.problems
-        assert len(problems) == 1 and "the login role owns databases" in problems[0]
-    server.sql("DROP ROLE maker")
-
-
-def test_a_member_of_a_powerful_role_is_no_harmless_login(postgres: Postgres, dumps: t.Mapping[str, Path]) -> None:
-    server = postgres(16)
-    server.sql("""CREATE ROLE dba LOGIN CREATEDB; CREATE ROLE between; GRANT postgres TO between; GRANT between TO dba;
-        CREATE ROLE onlooker LOGIN CREATEDB; GRANT pg_monitor TO onlooker""")
+@contextlib.contextmanager
+def role(server: PostgresServer, name: str, rights: str) -> t.Iterator[Server]:
+    """Make a role that logs in, yield how it does, and drop it with all that is its own."""
+    server.sql(f"CREATE ROLE {name} LOGIN {rights}")
     try:
-        assert loading_role.is_privileged(login(server, "dba"))  # by SET ROLE it would be a superuser
-        assert not loading_role.is_privileged(login(server, "onlooker"))
-        planned = foreign_plan.plan(
-            dataclasses.replace(request_of(server, dumps["sql"], owner=""), server=login(server, "dba"))
-        )
-        assert "may not make a role" in planned.target.problems[0]
+        yield login(server, name)
     finally:
-        server.sql("DROP ROLE dba, between, onlooker")
+        server.sql(f"DROP DATABASE IF EXISTS arrived WITH (FORCE); DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+def test_a_dump_never_runs_as_a_login_role_that_could_be_taken_away_by_it(postgres: Postgres, tmp_path: Path) -> None:
+    server, path = postgres(16), tmp_path / "own.sql"
+    path.write_text(f"DO $$ BEGIN ALTER ROLE CURRENT_USER PASSWORD 'mine'; END $$;{MARK}", encoding="utf-8")
+    with unchanged(server), role(server, "maker", "CREATEDB") as maker:
+        for owner in ("", "taker"):
+            request = dataclasses.replace(request_of(server, path, owner=owner), server=maker)
+            problems = foreign_plan.plan(request).target.problems
+            assert len(problems) == 1 and "another password" in problems[0] and "may not make a role" in problems[0]
+            with pytest.raises(LifeboatError, match="may not make a role"):
+                foreign_restore.restore(foreign_plan.plan(request))
+        assert server.sql("SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = 'maker'") == "t"
+
+
+def test_a_trusted_dump_is_loaded_by_a_role_that_may_only_make_databases(
+    postgres: Postgres, dumps: t.Mapping[str, Path]
+) -> None:
+    server = postgres(16)
+    with unchanged(server), role(server, "maker", "CREATEDB") as maker:
+        options = RestoreOptions(script=ScriptOptions(no_owner=True, no_privileges=True))
+        request = request_of(server, dumps["sql"], is_trusted=True, options=options)
+        foreign_restore.restore(foreign_plan.plan(dataclasses.replace(request, server=maker)))
+        assert server.sql("SELECT tableowner FROM pg_tables WHERE tablename = 'sample'", "arrived") == "maker"
+
+
+@pytest.mark.parametrize("major", MAJORS)
+def test_a_role_that_may_make_roles_gives_a_dump_only_to_one_that_it_belongs_to(
+    postgres: Postgres, dumps: t.Mapping[str, Path], major: int
+) -> None:
+    server = postgres(major)
+    with unchanged(server), role(server, "smith", "CREATEDB CREATEROLE") as smith:
+        request = dataclasses.replace(request_of(server, dumps["sql"]), server=smith)
+        problems = foreign_plan.plan(request).target.problems
+        assert len(problems) == 1 and "cannot be given to taker" in problems[0]
+        server.sql("GRANT taker TO smith")
+        foreign_restore.restore(foreign_plan.plan(request))
+        assert server.sql("SELECT tableowner FROM pg_tables WHERE tablename = 'sample'", "arrived") == "taker"
+
+
+def test_a_login_that_could_become_a_powerful_role_loads_nothing_itself(
+    postgres: Postgres, dumps: t.Mapping[str, Path]
+) -> None:
+    server = postgres(16)
+    server.sql("CREATE ROLE between; GRANT postgres TO between")
+    try:
+        with role(server, "dba", "CREATEDB") as dba:
+            server.sql("GRANT between TO dba")
+            request = dataclasses.replace(request_of(server, dumps["sql"], owner=""), server=dba)
+            assert "may not make a role" in foreign_plan.plan(request).target.problems[0]
+    finally:
+        server.sql("DROP ROLE between")
 
 
 def test_a_dump_is_never_given_to_a_role_whose_powers_its_functions_would_have(

@@ -15,9 +15,16 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.proving import prove
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import binding, identity
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.publish import Contents, Run
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.drill_place import DrillPlace
 from ansible_collections.lifeboat.recovery.tests.functional.plays import ran
 
 FOLDER = {"name": "etc", "kind": "files", "roots": ["/nowhere"]}
+# What a survey sends for questions that nobody answered.
+UNANSWERED = {f"lifeboat_{name}": "" for name in ("run_as", "serial", "safety", "backup", "make", "again", "no_log")}
 # Hosts with their variables, by the playbook that is run on them.
 MISTAKES: t.Mapping[str, t.Mapping[str, t.Mapping[str, t.Any]]] = {
     "backup": {
@@ -56,6 +63,7 @@ def run(
     arguments: t.Sequence[str] = (),
 ) -> str:
     common = {
+        **UNANSWERED,
         "ansible_become": False,
         "lifeboat_agent": False,
         "lifeboat_jobs": [FOLDER],
@@ -70,6 +78,20 @@ def run(
     playbook.write_text(json.dumps([{"import_playbook": name, "vars": given} for name, given in plays]))
     done = ran(str(playbook), "-i", str(inventory), *arguments)
     return re.sub(r'[\s"\\]+', " ", done.stdout)
+
+
+def saved(folder: Path, job: str, database: str) -> None:
+    """Make a repository with a proved backup of a database, which no program can restore."""
+    folder.mkdir()
+    store = DirectoryStore(str(folder))
+    identity.initialise(store)
+    binding.bind(store, job, "pg_database", {"database": database})
+    backup = Run(store, job)
+    backup.store_file("globals.sql", "globals", [b"-- no roles\n"], "none")
+    sizes = {"plain_bytes": backup.plain_bytes, "stored_bytes": backup.stored_bytes}
+    manifest = backup.publish(Contents("pg_database", {}, {"database": database, "server_version": "15.18"}, sizes))
+    backup.close()
+    prove(store, manifest, "content", DrillPlace())
 
 
 def refusal(said: str, host: str) -> str:
@@ -112,12 +134,15 @@ def test_a_site_with_nothing_but_environment_files_gets_them(tmp_path: Path) -> 
 def test_a_damage_is_of_the_past_and_its_time_needs_no_quotes(tmp_path: Path) -> None:
     asked = {"lifeboat_job": "etc", "lifeboat_key": "hosts", "lifeboat_confirm": "etc"}
     times = {"past": "2026-11-20T08:30:00Z", "future": "2999-01-01T00:00:00Z", "words": "yesterday"}
+    times["zoned"] = "2026-11-20T10:30:00+02:00"
     hosts = {name: {**asked, "lifeboat_failed_at": time} for name, time in times.items()}
     said = run(tmp_path, hosts, ("lifeboat.recovery.dr.single_object", {}))
+    words = "(lifeboat_failed_at) with its time zone, like 2026-11-20T08:30:00Z, not in the future"
     for host in ("future", "words"):
-        assert "(lifeboat_failed_at) in UTC like 2026-11-20T08:30:00Z, not in the future" in refusal(said, host)
+        assert words in refusal(said, host)
     # It goes on, and looks for backups in a repository that is not there.
-    assert "fatal: [past]" not in said and "failed: [past] (item=etc)" in said
+    for host in ("past", "zoned"):
+        assert f"fatal: [{host}]" not in said and f"failed: [{host}] (item=etc)" in said
 
 
 def test_no_server_is_rebuilt_where_nobody_was_shown_a_plan(tmp_path: Path) -> None:
@@ -131,3 +156,17 @@ def test_repositories_that_nobody_knows_are_told_before_a_server_is_rebuilt(tmp_
     given = {"lifeboat_minio_hosts": "app", "lifeboat_hosts": "app"}
     said = run(tmp_path, hosts, ("lifeboat.recovery.dr.file_storage_loss", given))
     assert "There is no stie." in refusal(said, "app") and "Rebuild the server" not in said
+
+
+def test_a_database_that_was_never_backed_up_is_missed(tmp_path: Path) -> None:
+    saved(tmp_path / "none", "all.shop", "shop")
+    jobs = [{"name": "all", "kind": "pg_database", "databases": ["shop", "wiki"], "job": "all"}]
+    hosts = {"seen": {"lifeboat_jobs": jobs}, "read": {"lifeboat_jobs": jobs}, "right": {"lifeboat_jobs": []}}
+    plays = [("lifeboat.recovery.status", {"lifeboat_hosts": "seen:right"})]
+    plays += [("lifeboat.recovery.verify", {"lifeboat_hosts": "read", "lifeboat_level": "checksum"})]
+    said = run(tmp_path, hosts, *plays)
+    assert "all.wiki: never backed up" in said and "all.shop: 20" in said
+    assert "failed: [seen] (item=all.wiki)" in said and "failed: [seen] (item=all.shop)" not in said
+    assert "No repository has a backup of wiki of job all." in said
+    assert "Never backed up: wiki of job all." in refusal(said, "read")
+    assert "changed: [read] => (item=all.shop)" in said

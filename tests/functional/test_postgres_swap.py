@@ -70,11 +70,51 @@ def test_an_old_database_that_cannot_be_dropped_is_kept_and_named(postgres: Post
     server = postgres(15)
     follows = "CREATE SUBSCRIPTION news CONNECTION 'dbname=x' PUBLICATION p WITH (connect = false, slot_name = NONE)"
     with database(server, "lab", follows), database(server, "fresh", marked("new")):
-        previous = swap(login(server), "lab", "fresh", keep_previous=False).previous
+        swapped = swap(login(server), "lab", "fresh", keep_previous=False)
+        previous = swapped.previous
         assert server.sql("SELECT text FROM mark", "lab") == "new"
+        words = f"the former database is {previous} now: the database subscribes to others"
+        assert swapped.remarks[0].startswith(words)
         server.sql(f'ALTER DATABASE "{previous}" ALLOW_CONNECTIONS true')
         server.sql("DROP SUBSCRIPTION news", previous)
         drop(server, previous)
+
+
+@pytest.mark.parametrize("keep_previous", [False, True])
+def test_an_old_database_is_kept_with_a_replication_slot_that_was_made_on_it_meanwhile(
+    postgres: Postgres, keep_previous: bool
+) -> None:
+    server = postgres(15)
+    with database(server, "lab", marked("old")), database(server, "fresh", marked("new")):
+        server.sql("SELECT pg_create_logical_replication_slot('follower', 'pgoutput')", "lab")
+        try:
+            swapped = swap(login(server), "lab", "fresh", keep_previous=keep_previous)
+            assert server.sql("SELECT text FROM mark", "lab") == "new"
+            follows = "SELECT database FROM pg_replication_slots WHERE slot_name = 'follower'"
+            assert server.sql(follows) == swapped.previous != ""
+            assert "logical replication slots follow the database: follower" in swapped.remarks[0]
+        finally:
+            server.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+        drop(server, swapped.previous)
+
+
+def test_a_drop_that_fails_after_the_swap_is_said_and_the_new_database_stays(postgres: Postgres) -> None:
+    server = postgres(15)
+
+    def break_off(name: str) -> None:
+        if name == "swap.renamed":
+            server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'lifeboat'")
+
+    with database(server, "lab", marked("old")), database(server, "fresh", marked("new")):
+        steps.watch(break_off)
+        try:
+            swapped = swap(login(server), "lab", "fresh", keep_previous=False)
+        finally:
+            steps.unwatch(break_off)
+        assert state(server, "lab") == ("t", "new")
+        assert swapped.previous in databases_of(server)
+        assert swapped.remarks[0].startswith(f"the former database may still be there as {swapped.previous}: ")
+        drop(server, swapped.previous)
 
 
 def test_sessions_in_the_old_database_are_ended(postgres: Postgres) -> None:

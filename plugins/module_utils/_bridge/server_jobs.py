@@ -113,5 +113,5 @@ def _planned(job: ServerJob, database: str) -> bridge.Result:
         found: BackupPlan = database_plan.plan(single)
         answer.update(backup_plan_answer(found))
     except LifeboatError as error:
-        answer["problem"] = f"{error.problem}: {error.cause}"
+        answer["problem"] = error.summary
     return answer

@@ -40,7 +40,7 @@ def sleep(seconds: float) -> None:
 def to_text(moment: dt.datetime) -> str:
     """Return `2026-11-20T02:00:00.000000Z` (UTC, microseconds), the form of every time in a repository."""
     moment = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-    return f"{moment.isoformat(timespec='microseconds')[:26]}Z"
+    return f"{moment.isoformat('T', 'microseconds')[:26]}Z"  # by position: catalogs write ten thousands of times
 
 
 def from_text(text: str) -> dt.datetime:
@@ -49,6 +49,17 @@ def from_text(text: str) -> dt.datetime:
         return dt.datetime.fromisoformat(f"{text[:-1]}+00:00")
     pattern = "%Y-%m-%dT%H:%M:%S.%fZ" if "." in text else "%Y-%m-%dT%H:%M:%SZ"
     return dt.datetime.strptime(text, pattern).replace(tzinfo=UTC)
+
+
+def from_zoned_text(text: str) -> dt.datetime:
+    """Parse a time as operators write it, such as 2026-11-20T02:00:00Z or 2026-11-20T03:00:00+01:00.
+
+    Raises ValueError, also for a time without a zone: hours are lost where it is guessed.
+    """
+    found = dt.datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)
+    if found.tzinfo is None:
+        raise ValueError("it does not say in which time zone")
+    return found.astimezone(UTC)
 
 
 def from_nanoseconds(count: int) -> dt.datetime:

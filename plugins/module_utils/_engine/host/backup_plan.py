@@ -45,7 +45,7 @@ def states_of(job: Job, kind: str, identity: binding.Identity) -> tuple[PlaceSta
             # What stops the primary stops the run; what stops a copy only leaves the backup incomplete.
             if len(job.places) == 1 or not (is_copy or is_unusable(error) or isinstance(error, DamagedError)):
                 raise
-            states.append(PlaceState(place.name, f"{error.problem}: {error.cause}"))
+            states.append(PlaceState(place.name, error.summary))
     if not any(state.is_primary for state in states):
         raise LifeboatError(
             f"Cannot back up {job.name}: no repository works",

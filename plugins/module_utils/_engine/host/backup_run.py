@@ -238,7 +238,7 @@ def _write_to_first(job: Job, work: Work, say: Say) -> tuple[Place, Run, Manifes
                 raise
             last = error
             say(f"{job.name}: {place.name} cannot be used: {error.cause or error.problem}")
-            failed.append(CopyResult(place.name, False, False, False, f"{error.problem}: {error.cause}"))
+            failed.append(CopyResult(place.name, False, False, False, error.summary))
     if len(job.places) == 1:
         raise last
     raise LifeboatError(
@@ -268,7 +268,7 @@ def _copied(job: Job, work: Work, primary: Place, place: Place, manifest: Manife
         if job.proof != "none":
             _prove(job, place, manifest, is_own=all(each.owner == manifest.id for each in moved.missing))
     except LifeboatError as error:
-        problem = f"{error.problem}: {error.cause}"
+        problem = error.summary
         is_present = _is_there(place, manifest)
         return CopyResult(place.name, False, is_present, False, problem, clock.seconds_since(begun))
     return CopyResult(place.name, False, True, job.proof != "none", seconds=clock.seconds_since(begun))

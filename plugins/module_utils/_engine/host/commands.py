@@ -193,7 +193,7 @@ def verify(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     if isinstance(wanted, SetSettings):
         become(wanted.run_as, wanted.name)
         return set_command.verify(config, wanted, options, _verify)
-    return _of_all(config, options, lambda job: _verify(config, job, options, say))
+    return _of_all(config, options, lambda job: _verify(config, job, options, say), misses=True)
 
 
 def _verify(config: Config, job: JobSettings, options: argparse.Namespace, say: Say) -> Shown:
@@ -324,10 +324,12 @@ def check_all(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
     return Shown({"good": code == DONE, "checks": found}, shown + check.lines(found), code, remarks)
 
 
-def _of_all(config: Config, options: argparse.Namespace, work: t.Callable[[JobSettings], Shown]) -> Shown:
-    """Do the work of a subcommand for a job, or for each of its parts."""
+def _of_all(
+    config: Config, options: argparse.Namespace, work: t.Callable[[JobSettings], Shown], *, misses: bool = False
+) -> Shown:
+    """Do the work of a subcommand for a job, or for each of its parts (see `server_command.for_each`)."""
     job = _own(config, options.job)
-    return server_command.for_each(config, job, work) if job.has_members else work(job)
+    return server_command.for_each(config, job, work, misses=misses) if job.has_members else work(job)
 
 
 def _own(config: Config, name: str) -> JobSettings:

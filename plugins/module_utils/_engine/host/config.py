@@ -72,7 +72,7 @@ class Config:
             try:
                 found.append(self.repositories[name].opened())
             except LifeboatError as error:
-                refused[name] = f"{error.problem}: {error.cause}"
+                refused[name] = error.summary
         return tuple(found), refused
 
 

@@ -81,7 +81,7 @@ def bring(request: Request, say: Say = silent, *, dry_run: bool = False) -> Resu
             try:
                 copied += _brought(request, row, target, say, dry_run)
             except LifeboatError as error:
-                problems.append(f"{row.id} is not in {target.name}: {error.problem}: {error.cause}")
+                problems.append(f"{row.id} is not in {target.name}: {error.summary}")
     return Result(tuple(copied), tuple(problems))
 
 

@@ -14,8 +14,9 @@ from ..repository.catalog import Backup
 from ..repository.keep import Keep
 from ..repository.lease import WAIT_S
 from ..repository.manifest import Manifest
+from ..repository.whole_copies import whole_copies
 from ..verify.drill_place import DrillPlace
-from .copy_choice import Narrowing, as_candidates, dropped_at_once
+from .copy_choice import NAMED, Narrowing, as_candidates, dropped_at_once
 from .place import Place, Say, retrieving, silent
 from .proving import Drill, prove, require_good
 from .receiving import receive
@@ -76,24 +77,40 @@ def plan(request: CopyRequest) -> CopyRunPlan:
     request.source.identity()
     request.target.receiving_identity()
     keyring.require_same(request.source.store, request.target.store)
-    here = catalog.backups(request.target.store, request.job)
-    chosen = _chosen(request, catalog.backups(request.source.store, request.job), here)
+    here, found = _catalogs(request)
+    chosen = _chosen(request, found, here)
     now = request.target.store.now()
     skipped = dropped_at_once(here, [each.id for each in chosen], request.keep, now, request.narrowing.zone)
     chosen = [each for each in chosen if each.id not in skipped]
     manifests = {backup.id: backup.manifest for backup in chosen if backup.manifest is not None}
     there = {backup.id: backup for backup in here}
     unproved = {i for i in manifests if request.proof != "none" and not (i in there and there[i].standing.is_proved)}
+    both = [(each, there[each.id]) for each in chosen if each.id in there]
+    whole = whole_copies(request.source.store, request.target.store, request.job, both)
     moves: list[copy.CopyPlan] = []
     damaged: dict[str, str] = {}
     with retrieving(request.source):  # the lists of files; nobody can plan without
         for backup in chosen:
             try:
-                moves.append(_move(request, backup))
+                is_whole = backup.id in whole
+                moves.append(copy.nothing(request.job, backup.id) if is_whole else _move(request, backup))
             except DamagedError as error:
                 if backup.id not in there or there[backup.id].has_failed:
                     damaged[backup.id] = error.cause or error.problem
     return CopyRunPlan(request, tuple(moves), manifests, frozenset(unproved), damaged, tuple(sorted(skipped)))
+
+
+def _catalogs(request: CopyRequest) -> tuple[list[Backup], list[Backup]]:
+    """Return what target and source have of the job; of one backup that is named, if it is all that matters, only that.
+
+    Whoever copies very many asks for each of them by itself.
+    """
+    target, source = request.target.store, request.source.store
+    if request.backup not in NAMED and request.keep is None:
+        here, found = (catalog.find(store, request.job, request.backup) for store in (target, source))
+        if found is not None:
+            return [here] if here is not None else [], [found]
+    return catalog.backups(target, request.job), catalog.backups(source, request.job)
 
 
 def _chosen(request: CopyRequest, found: list[Backup], here: t.Sequence[Backup]) -> list[Backup]:
@@ -141,7 +158,7 @@ def run(
             copied.append(_brought(planned, move, say))
             on_copied(copied[-1])
         except DamagedError as error:
-            damaged[move.id] = f"{error.problem}: {error.cause}"
+            damaged[move.id] = error.summary
     if damaged:
         raise _incomplete(planned.request, damaged, tuple(copied))
     return tuple(copied)

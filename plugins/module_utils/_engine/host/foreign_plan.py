@@ -22,7 +22,7 @@ from ..postgres.foreign_dump import (
     require_restricting,
     with_locale_of,
 )
-from ..postgres.loading_role import is_privileged, loader_problems
+from ..postgres.loading_role import loader_problems
 from ..postgres.restore import RestoreOptions
 from ..postgres.selection import Pattern, Selection, select
 from ..postgres.tablespaces import mapped
@@ -65,7 +65,6 @@ class DumpPlan:
     target: TargetCheck
     size_bytes: int  # of the dump as it lies there; -1: unknown
     digest: str  # SHA-256 that lies beside it; empty: none
-    needs_loader: bool  # a role without rights is made to load it
     contents: Contents | None  # of an archive in custom format or in a folder
     selection: Selection | None
     notes: tuple[str, ...]
@@ -88,12 +87,9 @@ def plan(request: DumpRequest) -> DumpPlan:
         require_restricting(find_psql(request.server))
     selection = selection_of(request, contents) if contents else None
     database = name_on_server(request.server, request.database, request.on_conflict)
-    needs_loader = not request.is_trusted and is_privileged(request.server)
-    target = _target(request, database, contents, selection, size_bytes, needs_loader)
+    target = _target(request, database, contents, selection, size_bytes)
     notes = list(_notes(request, form, digest))
-    return DumpPlan(
-        request, form, database, target, size_bytes, digest, needs_loader, contents, selection, (*target.notes, *notes)
-    )
+    return DumpPlan(request, form, database, target, size_bytes, digest, contents, selection, (*target.notes, *notes))
 
 
 def _refuse_options(request: DumpRequest) -> None:
@@ -106,12 +102,6 @@ def _refuse_options(request: DumpRequest) -> None:
         )
     if not request.database:
         raise UsageError(f"Cannot restore {name}", "no database is named", "say as which database")
-    if request.owner and not request.is_trusted and not is_privileged(request.server):
-        raise UsageError(
-            f"Cannot give {name} to {request.owner}",
-            "it is loaded by the login role, which cannot give it away",
-            "log in as a superuser, or leave the owner out",
-        )
 
 
 def _refuse_for_scripts(request: DumpRequest) -> None:
@@ -156,13 +146,12 @@ def _target(
     contents: Contents | None,
     selection: Selection | None,
     size_bytes: int,
-    needs_loader: bool,
 ) -> TargetCheck:
     script = script_options(request)
     with connect(request.server, other_than(request.server, database)) as session:
         fallback = of_new_database(session, max(size_bytes, 0))
         known = set(session.names("SELECT rolname FROM pg_roles"))
-        of_loader = list(loader_problems(session, request.owner)) if needs_loader else []
+        of_loader = list(loader_problems(session, request.owner)) if not request.is_trusted else []
     source = _source(request, contents, size_bytes, fallback)
     if selection is not None and request.is_partial:
         source = {**selection.narrowed(source), "size_bytes": source["size_bytes"]}

@@ -70,9 +70,7 @@ def restore(planned: DumpPlan, say: Say = silent) -> DumpResult:
             guard_newcomer(
                 request.server, planned.database, planned.target.exists, request.confirm, request.on_conflict
             )
-            previous = swap(
-                request.server, planned.database, restored.name, keep_previous=request.keep_previous
-            ).previous
+            swapped = swap(request.server, planned.database, restored.name, keep_previous=request.keep_previous)
         except BaseException:
             with contextlib.suppress(LifeboatError):
                 drop_database(request.server, restored.name)
@@ -80,14 +78,14 @@ def restore(planned: DumpPlan, say: Say = silent) -> DumpResult:
     return DumpResult(
         dump=request.dump.name,
         database=planned.database,
-        previous=previous,
+        previous=swapped.previous,
         figures=restored.fingerprint.summary(),
         fetch_seconds=fetch_s,
         load_seconds=round(restored.load_s, 3),
         compare_seconds=round(restored.compare_s, 3),
         seconds=clock.seconds_since(begun),
         left_out=work.left_out,
-        notes=(*planned.notes, *work.notes, *restored.warnings),
+        notes=(*planned.notes, *work.notes, *restored.warnings, *swapped.remarks),
     )
 
 
@@ -106,8 +104,8 @@ class _Work:
 
     def restored(self) -> Restored:
         """Load the dump into a new database, and give that to its owner. On any failure nothing is left."""
-        request, planned, owner = self._request, self._planned, self._request.owner
-        if not planned.needs_loader:
+        request, owner = self._request, self._request.owner
+        if request.is_trusted:
             return self._load(self._options, self._described(owner or self._login()))
         with loading_role(request.server) as loader:
             require_login_inside(loader, "Cannot load a dump from elsewhere as a role without rights")

@@ -28,7 +28,7 @@ _NOTHING = Known()
 
 
 @dataclasses.dataclass(frozen=True)
-class Scope:
+class HostRecovery:
     """What a recovery of a host brings back. A job with databases has become one for each of them, such as all.shop."""
 
     set: Entry  # the set that was named, or nothing
@@ -46,13 +46,13 @@ class Scope:
         return tuple(name for name in names if name in self.asked) if self.asked else names
 
 
-def scope(
+def host_recovery(
     host: str,
     jobs: t.Sequence[Entry],
     names: t.Sequence[str] = (),
     confirm: t.Sequence[str] = (),
     known: Known = _NOTHING,
-) -> Scope:
+) -> HostRecovery:
     """Return what a recovery is about. `names` are those of jobs, or of one set. Raises UsageError."""
     the_set: Entry = next((job for job in jobs if job.get("kind") == SET and [job["name"]] == list(names)), {})
     named = [str(each) for each in the_set.get("members", ())] if the_set else list(names)
@@ -65,7 +65,7 @@ def scope(
     asked = tuple(each for name in kept for each in (parts.get(name) or [name]))
     full_names = {str(job["name"]): full_name(host, job) for _server, job in every}
     ids = {str(each["job"]): str(each["backup"]) for each in known.members}
-    return Scope(
+    return HostRecovery(
         set=the_set,
         servers=servers,
         jobs=tuple(job for _server, job in every),

@@ -11,14 +11,13 @@ import typing as t
 from ..errors import UsageError
 from ..repository.layout import checked_job
 from .inventory_config import Entry, full_name, job_users
-from .job_kinds import MINIO, SET
+from .schedule_options import KEYS, section_of, words_of
 from .timing import Timing, are_same, minutes_to_look, stable_delay, timing_of
 
 LOG_FOLDER = "/var/log/lifeboat"
 STATE_FOLDER = "/var/lib/lifeboat/schedules"
-_KEYS = ("every", "at", "day", "cron", "timezone", "random_delay", "random_delay_kind", "enabled")
+_WISHES = ("every", "at", "day", "cron", "timezone", "random_delay", "random_delay_kind", "enabled")
 _DELAY_KINDS = ("stable", "random")
-_COPY = ("backup", "tier", "min_age", "max_age")  # options of `lifeboat copy`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,16 +105,10 @@ class _Maker:
         user = self._users[name]
         if job.get("schedule"):
             yield self.made(name, ("run", name), user, job["schedule"])
-        for key, options in (("verify", ("level", "backup", "sample")), ("copy", _COPY), ("prune", ()), ("lock", ())):
-            section = _section(name, key, job.get(key), options)
+        for key in KEYS:
+            section = section_of(name, key, job.get(key))
+            given = words_of(name, str(job.get("kind", "")), key, section)
             if section.get("schedule"):
-                _refuse_impossible(name, str(job.get("kind", "")), key, section)
-                given = [
-                    word
-                    for option in options
-                    if section.get(option)
-                    for word in (f"--{option.replace('_', '-')}", str(section[option]))
-                ]
                 yield self.made(f"{name}.{key}", (key, name, *given), user, section["schedule"])
 
     def of_mirror(self, mirror: Entry) -> t.Iterator[Schedule]:
@@ -123,7 +116,7 @@ class _Maker:
         name, user = checked_job(str(mirror["name"])), str(mirror.get("run_as") or self._run_as)
         if mirror.get("schedule"):
             yield self.made(f"mirror.{name}", ("mirror", name), user, mirror["schedule"])
-        section = _section(f"mirror {name}", "verify", mirror.get("verify"), ())
+        section = section_of(f"mirror {name}", "verify", mirror.get("verify"), ())
         if section.get("schedule"):
             yield self.made(f"mirror.{name}.verify", ("mirror", name, "--verify"), user, section["schedule"])
 
@@ -132,7 +125,7 @@ class _Maker:
         try:
             return self._made(name, words, user, _wishes(wanted))
         except UsageError as error:
-            raise UsageError(f"Cannot schedule {name}", f"{error.problem}: {error.cause}", error.remedy) from error
+            raise UsageError(f"Cannot schedule {name}", error.summary, error.remedy) from error
 
     def _made(self, name: str, words: tuple[str, ...], user: str, wishes: Entry) -> Schedule:
         def text(key: str, default: str = "") -> str:
@@ -158,34 +151,10 @@ def _wishes(wanted: t.Any) -> Entry:
     if not isinstance(wanted, t.Mapping):
         word = str(wanted)
         return {"cron": word} if " " in word.strip() else {"every": word}
-    unknown = sorted(str(key) for key in wanted if key not in _KEYS)
+    unknown = sorted(str(key) for key in wanted if key not in _WISHES)
     if unknown:
-        raise _refusal(f"it has {unknown[0]}", f"known are {', '.join(_KEYS)}")
+        raise _refusal(f"it has {unknown[0]}", f"known are {', '.join(_WISHES)}")
     return wanted
-
-
-def _section(name: str, key: str, value: t.Any, options: t.Sequence[str]) -> Entry:
-    if not value:
-        return {}
-    if not isinstance(value, t.Mapping):
-        return {"schedule": value}
-    unknown = sorted(str(each) for each in value if each not in (*options, "schedule"))
-    if unknown:
-        known = ", ".join((*options, "schedule"))
-        raise UsageError(f"Cannot schedule {key} of {name}", f"it has {unknown[0]}", f"known are {known}")
-    return value
-
-
-def _refuse_impossible(name: str, kind: str, key: str, section: Entry) -> None:
-    """Raise UsageError for what the command would refuse each time that it is due."""
-    problem = f"Cannot schedule {key} of {name}"
-    if kind == MINIO and key == "verify" and section.get("level") == "restore":
-        raise UsageError(problem, "a restore on trial would need a server of its own", "use level content")
-    if kind == SET and key == "lock":
-        raise UsageError(problem, "a set has no backups of its own", "schedule it for the members")
-    if kind == SET and key == "copy" and any(section.get(option) for option in _COPY):
-        words = f"points go where their backups are, and {', '.join(_COPY)} mean nothing for them"
-        raise UsageError(problem, words, "say that of the members")
 
 
 def _seconds(text: str) -> int:

@@ -9,6 +9,7 @@ import typing as t
 
 from .. import clock
 from ..errors import LifeboatError, UsageError
+from ..postgres.databases import Selection
 from ..repository import catalog, layout
 from ..repository.catalog import Backup, MergedBackup
 from ..repository.manifest import Manifest
@@ -22,45 +23,59 @@ _SHOWN_PROBLEMS = 10  # of one copy
 
 
 @dataclasses.dataclass(frozen=True)
+class ListedDatabase:
+    """One of the databases of a job for several."""
+
+    database: str
+    job: str
+    has_backups: bool  # False: the job was asked for it by name, and no repository has a backup of it
+
+
+@dataclasses.dataclass(frozen=True)
 class Listing:
     """The merged catalog of several repositories."""
 
     rows: tuple[MergedBackup, ...]  # newest first
     unreachable: t.Mapping[str, str]  # name of the repository → why
     jobs: tuple[str, ...] = ()  # that were looked for, in the order of their names
+    databases: tuple[ListedDatabase, ...] = ()  # of a job for several, in the order of the names of their jobs
 
 
 def listing(
-    places: t.Sequence[Place], job: str = "", wanted: str = "all", databases: t.Callable[[str], bool] | None = None
+    places: t.Sequence[Place], job: str = "", wanted: str = "all", databases: Selection | None = None
 ) -> Listing:
     """Join what the repositories have of one job, or of all jobs that they know.
 
-    `wanted`: all, latest or latest_good (of each job), or an id. With `databases`, which says whether a database is
-    meant, the job is one for several: what is listed are the jobs of those that have backups. Raises UsageError; a
-    repository that does not answer is no error.
+    `wanted`: all, latest or latest_good (of each job), or an id. With `databases` the job is one for several: what is
+    listed are the jobs of those that are meant and have backups. Raises UsageError; a repository that does not answer
+    is no error.
     """
     if wanted not in ("all", "latest", "latest_good"):
         layout.checked_id(wanted)
     unreachable: dict[str, str] = {}
     rows: list[MergedBackup] = []
-    names = _names(places, job, databases, unreachable)
+    several = _several(places, job, databases, unreachable) if job and databases is not None else ()
+    names = [each.job for each in several if each.has_backups] if databases else _names(places, job, unreachable)
     for name in names:
         known = holdings(name, [place for place in places if place.name not in unreachable])
         unreachable.update(known.unreachable)
         rows += _selected(known.merged(), wanted)
-    return Listing(tuple(sorted(rows, key=lambda row: (row.id, row.job), reverse=True)), unreachable, tuple(names))
+    newest_first = tuple(sorted(rows, key=lambda row: (row.id, row.job), reverse=True))
+    return Listing(newest_first, unreachable, tuple(names), several)
 
 
-def _names(
-    places: t.Sequence[Place], job: str, databases: t.Callable[[str], bool] | None, unreachable: dict[str, str]
-) -> list[str]:
-    if not job:
-        return _jobs(places, unreachable)
-    if databases is None:
-        return [layout.checked_job(job)]
+def _names(places: t.Sequence[Place], job: str, unreachable: dict[str, str]) -> list[str]:
+    return [layout.checked_job(job)] if job else _jobs(places, unreachable)
+
+
+def _several(
+    places: t.Sequence[Place], job: str, wanted: Selection, unreachable: dict[str, str]
+) -> tuple[ListedDatabase, ...]:
     known = members_of(checked_server_job(job), places)
     unreachable.update(known.unreachable)
-    return sorted(name for name, database in known.databases.items() if databases(database))
+    found = [ListedDatabase(database, name, True) for name, database in known.databases.items() if wanted.has(database)]
+    found += [ListedDatabase(database, name, False) for name, database in known.never_saved(job, wanted.names).items()]
+    return tuple(sorted(found, key=lambda each: each.job))
 
 
 def _jobs(places: t.Sequence[Place], unreachable: dict[str, str]) -> list[str]:
@@ -96,17 +111,17 @@ def _selected(rows: t.Sequence[MergedBackup], wanted: str) -> list[MergedBackup]
 def described(row: MergedBackup) -> dict[str, t.Any]:
     """Return a backup as results show it; what only its manifest tells is None when no copy of that can be read."""
     manifest = row.manifest
-    good = [backup.standing.proved_at for _name, backup in row.copies if backup.is_good]
-    proved_at = max((moment for moment in good if moment is not None), default=None)
+    copies = [_copy(name, backup) for name, backup in row.copies]
+    good = [copy["proved_at"] or "" for copy in copies if copy["proved"]]  # times as texts have the order of times
     return {
         "id": row.id,
         "job": row.job,
         **_facts(manifest),
-        "proved": row.is_proved,
-        "proved_at": clock.to_text(proved_at) if proved_at else None,
+        "proved": bool(good),
+        "proved_at": max(good, default="") or None,
         "flags": list(manifest.flags) if manifest else [],
         "flagged": row.is_flagged,
-        "copies": [_copy(name, backup) for name, backup in row.copies],
+        "copies": copies,
     }
 
 

@@ -13,7 +13,7 @@ import typing as t
 from .. import clock
 from ..errors import DamagedError, LifeboatError
 from ..repository import json_document, layout
-from .member_names import database_of
+from .member_names import database_of, member_job
 from .place import Place
 
 
@@ -23,6 +23,14 @@ class Members:
 
     databases: t.Mapping[str, str]  # name of the job → database, in the order of the databases; all of them ever saved
     unreachable: t.Mapping[str, str]  # name of the repository → why
+
+    def never_saved(self, server_job: str, named: t.Sequence[str] | None) -> dict[str, str]:
+        """Return those of the databases that a job names of which there is no backup, by the names of their jobs.
+
+        `named` is None for a job of all databases, which only the server could tell.
+        """
+        jobs = {member_job(server_job, database): database for database in named or ()}
+        return {job: database for job, database in jobs.items() if job not in self.databases}
 
 
 def members_of(server_job: str, places: t.Sequence[Place], refused: t.Mapping[str, str] | None = None) -> Members:

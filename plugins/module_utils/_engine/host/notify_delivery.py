@@ -46,7 +46,7 @@ class Outbox:
             try:
                 self._opened[channel.name] = channel.opened()
             except LifeboatError as error:
-                self._refused[channel.name] = f"{error.problem}: {error.cause}"
+                self._refused[channel.name] = error.summary
             except Exception as error:  # noqa: BLE001 - a bug here must not cost a backup; its words may hold a secret
                 self._refused[channel.name] = f"it cannot be opened: {type(error).__name__}"
 

@@ -160,7 +160,7 @@ class Sendmail(Letter):
                 finally:
                     alarm.cancel()
         except LifeboatError as error:
-            raise NotSent(f"{error.problem}: {error.cause}", False) from None
+            raise NotSent(error.summary, False) from None
         if status != 0:
             ended = f"ended by signal {-status}" if status < 0 else f"exit code {status}"
             raise NotSent(f"{self.program}: {child.stderr() or 'it said nothing'} ({ended})", status == _TEMPFAIL)

@@ -25,7 +25,7 @@ from ..objects.remarks import SKIPPED, Remarks
 from ..objects.reread import Round
 from ..objects.rows import Row
 from ..objects.scope import Scope, Scoped
-from ..objects.source import ReadsSeveral, Source
+from ..objects.source import ReadsSeveral, Source, unseen_by
 from ..objects.tally import Tally
 from ..objects.worker_processes import processes_for
 from ..repository import catalog
@@ -35,7 +35,7 @@ from ..stream.compression import SUFFIXES
 from ..stream.encryption import SUFFIX as ENCRYPTED_SUFFIX
 from .backup_run import BackupResult, backup_ids, begun_run, deliver, make_ready, require_copies
 from .job_lock import job_lock
-from .objects_choice import SCOPE_ROLE, SETTINGS_ROLE
+from .objects_choice import REMARKS_ROLE, SCOPE_ROLE, SETTINGS_ROLE
 from .objects_job import FoundSource, ObjectsJob, inspect, is_empty
 from .place import Place, Say, silent
 from .previous_backup import REPOSITORY, Base, BaseDamagedError, choose_base
@@ -239,6 +239,7 @@ class _Writing:
             reread=self._round.has_row if self._round else never,
             has_rereads=self._round.has_segment if self._round else None,
             full=self._job.reads_all,
+            is_unseen=unseen_by(self._found.source, name),
         )
         rows = gather(source, name, tally.steps(found), packs, self._remarks.add, self._job.concurrency, readers)
         index.add(name, tally.rows(rows))
@@ -255,7 +256,7 @@ class _Writing:
         if self._summary is not None:
             self._scope()
         if self._remarks.counts:
-            self._run.store_file("remarks.jsonl", "remarks", self._remarks.chunks(), self._job.compression)
+            self._run.store_file("remarks.jsonl", REMARKS_ROLE, self._remarks.chunks(), self._job.compression)
 
     def _scope(self) -> None:
         source = self._found.source

@@ -19,6 +19,7 @@ KINDS = ("bucket", "files")
 INDEX_ROLE = "segments"  # of the stored file that a backup with objects has
 SETTINGS_ROLE = "settings"  # of the stored file that a backup with settings of buckets has
 SCOPE_ROLE = "scope"  # of the stored file that says what a backup leaves out, where it does
+REMARKS_ROLE = "remarks"  # of the stored file that says what could not be read, where there is any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,18 +77,11 @@ def manifest_of(candidate: Candidate) -> Manifest:
 
 
 def parse_time(text: str) -> dt.datetime:
-    """Read a time as operators write it, such as 2026-11-20T02:00:00Z or 2026-11-20T03:00:00+01:00.
-
-    Raises UsageError, also for a time without a zone: hours are lost where it is guessed.
-    """
-    problem = f"Cannot use {text!r} as a time"
+    """Read a time as operators write it (see `clock.from_zoned_text`). Raises UsageError."""
     try:
-        found = dt.datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)
+        return clock.from_zoned_text(text)
     except ValueError as error:
-        raise UsageError(problem, str(error), "write it as 2026-11-20T02:00:00Z") from error
-    if found.tzinfo is None:
-        raise UsageError(problem, "it does not say in which time zone", "write it as 2026-11-20T02:00:00Z")
-    return found.astimezone(clock.UTC)
+        raise UsageError(f"Cannot use {text!r} as a time", str(error), "write it as 2026-11-20T02:00:00Z") from error
 
 
 def _check_kind(manifest: Manifest, roles: t.Collection[str]) -> None:

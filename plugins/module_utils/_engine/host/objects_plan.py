@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 
 from ..objects.changes import Gone, Kept, Taken, changes, never
+from ..objects.source import unseen_by
 from ..repository import layout
 from . import backup_plan
 from .backup_plan import PlaceState
@@ -100,6 +101,7 @@ def _count(planned: ObjectsPlan, base: Base | None, name: str, counts: dict[str,
         reread=turn.has_row if turn else never,
         has_rereads=turn.has_segment if turn else None,
         full=job.reads_all,
+        is_unseen=unseen_by(planned.source.source, name),
     ):
         if isinstance(step, Gone):
             counts["gone"] += 1

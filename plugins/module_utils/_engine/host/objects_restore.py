@@ -18,7 +18,6 @@ from ..objects.remarks import Remarks
 from ..objects.restore_plan import CONFLICT, KEEP, LEAVE, PROPERTIES, REFUSE, SKIP, WRITE, Policy, Tally
 from ..objects.restore_run import Done, Restoration
 from ..objects.restore_work import THREADS, Work
-from ..objects.scope import Scope
 from ..objects.selection import Selection
 from ..repository.manifest import Manifest
 from ..repository.store import StoreError
@@ -209,7 +208,9 @@ def _planned(request: RestoreRequest, copies: tuple[Candidate, ...], notes: t.Se
     request.destination.refuse_repositories(names.values(), request.places, reached)
     tally, work = Tally.empty(), None
     if request.what != "metadata":
-        work = _work(request, manifest, names, copy.scope() if request.exact else Scope())
+        work = _work(request, manifest, names)
+        if request.exact:
+            work = dataclasses.replace(work, scope=copy.scope(), unknown=copy.unknown())
         _check_quarantine(request, work)
         with written_whole(request.plan_file) as file:
             tally = work.tally(copy, file)
@@ -230,7 +231,7 @@ def _chosen(request: RestoreRequest, manifest: Manifest, there: t.Sequence[str])
     return [each for each in there if not request.collections or each in request.collections]
 
 
-def _work(request: RestoreRequest, manifest: Manifest, names: t.Mapping[str, str], scope: Scope) -> Work:
+def _work(request: RestoreRequest, manifest: Manifest, names: t.Mapping[str, str]) -> Work:
     selection = request.selection
     return Work(
         target=request.destination.target(manifest.kind, names.values()),
@@ -242,7 +243,6 @@ def _work(request: RestoreRequest, manifest: Manifest, names: t.Mapping[str, str
         by_content=request.by_content,
         threads=request.threads,
         with_parents=manifest.kind == "files" and not selection.is_all,
-        scope=scope,
     )
 
 

@@ -109,7 +109,7 @@ def _read(key: str, holders: t.Sequence[Place], damaged: list[str]) -> FoundReco
             document = place.store.get(key)
             found = recovery_record.from_bytes(document.data, key, place.store.keys) if document is not None else None
         except LifeboatError as error:
-            damaged.append(f"{place.name}: {error.problem}: {error.cause}")
+            damaged.append(f"{place.name}: {error.summary}")
         if found is not None:
             return FoundRecord(found, tuple(each.name for each in holders))
     return None

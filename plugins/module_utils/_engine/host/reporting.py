@@ -121,7 +121,7 @@ class Report:
                 if self._reporting.metrics_dir:
                     write_metrics(self._reporting, self._settings, kept.history)
         except LifeboatError as error:
-            self._remark(f"{error.problem}: {error.cause}")
+            self._remark(error.summary)
         except Exception as error:  # noqa: BLE001 - whoever is to be told is told all the same
             self._remark(f"Cannot remember the end of {self._command} {self._name}: {type(error).__name__}")
 

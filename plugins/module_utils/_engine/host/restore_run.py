@@ -15,7 +15,7 @@ from ..postgres.fingerprint import Fingerprint, fingerprint_of_archive
 from ..postgres.restore import Restored, RestoreOptions, drop_database, restore_database, restoring
 from ..postgres.roles import RolesPlan, made_roles
 from ..postgres.selection import Selection
-from ..postgres.swap import swap
+from ..postgres.swap import Swapped, swap
 from ..postgres.tablespaces import mapped
 from ..postgres.target import TargetCheck, check_target, restore_tools
 from ..postgres.tools import ClientTools
@@ -155,19 +155,19 @@ def _restore_from(planned: RestorePlan, candidate: Candidate, notes: list[str], 
         stack.enter_context(made_roles(request.server, planned.roles))
         say(f"{request.job}: restoring {fetched.archive.rows} rows into a new database")
         restored = _load(request, manifest, fetched)
-        saved, previous = _swap_in(planned, restored, say)
+        saved, swapped = _swap_in(planned, restored, say)
     return RestoreResult(
         job=request.job,
         id=manifest.id,
         repository=candidate.place.name,
         database=planned.database,
-        previous=previous,
+        previous=swapped.previous,
         figures=fetched.archive.summary(),
         fetch_seconds=fetch_s,
         load_seconds=round(restored.load_s, 3),
         compare_seconds=round(restored.compare_s, 3),
         seconds=clock.seconds_since(begun),
-        notes=(*notes, *restored.warnings),
+        notes=(*notes, *restored.warnings, *swapped.remarks),
         left_out=fetched.selection.left_out if fetched.selection else (),
         roles=planned.roles.names if planned.roles else (),
         safety_backup=saved,
@@ -207,8 +207,8 @@ def _tools(request: RestoreRequest, manifest: Manifest) -> ClientTools:
     return restore_tools(request.server, manifest.versions.get("pg_dump", ""), str(manifest.source["database"]))
 
 
-def _swap_in(planned: RestorePlan, restored: Restored, say: Say) -> tuple[str, str]:
-    """Give the restored database its name; return the id of the safety backup and the name of the former one."""
+def _swap_in(planned: RestorePlan, restored: Restored, say: Say) -> tuple[str, Swapped]:
+    """Give the restored database its name; return the id of the safety backup and what became of the former one."""
     request, saved = planned.request, ""
     try:
         existed = planned.target.exists
@@ -216,8 +216,7 @@ def _swap_in(planned: RestorePlan, restored: Restored, say: Say) -> tuple[str, s
             saved = take_safety_backup(request, planned.database, say)
         say(f"{request.job}: swapping in {planned.database}")
         guard_newcomer(request.server, planned.database, existed, request.confirm, request.on_conflict)
-        swapped = swap(request.server, planned.database, restored.name, keep_previous=request.keep_previous)
-        return saved, swapped.previous
+        return saved, swap(request.server, planned.database, restored.name, keep_previous=request.keep_previous)
     except BaseException:
         with contextlib.suppress(LifeboatError):
             drop_database(request.server, restored.name)

@@ -49,6 +49,15 @@ def known_members(config: Config, job: JobSettings) -> Members:
     return members_of(job.name, places, refused)
 
 
+def never_saved(job: JobSettings, known: Members) -> dict[str, str]:
+    """Return the databases that a job names and that have no backup, by the names of their jobs, unless no repository
+    answers: then nobody knows."""
+    selection = job.selection if isinstance(job, DatabaseSettings) else None
+    if selection is None or set(job.repositories) <= set(known.unreachable):
+        return {}
+    return known.never_saved(job.name, selection.names)
+
+
 def parts_of(config: Config, job: JobSettings) -> list[JobSettings]:
     """Return the job itself, or its parts as far as repositories know them."""
     if not job.has_members:
@@ -57,15 +66,20 @@ def parts_of(config: Config, job: JobSettings) -> list[JobSettings]:
     return [part for part in parts if part is not None]
 
 
-def for_each(config: Config, job: JobSettings, work: t.Callable[[JobSettings], Shown]) -> Shown:
-    """Do the work of a subcommand for every database that has backups; a failure does not stop the others."""
+def for_each(
+    config: Config, job: JobSettings, work: t.Callable[[JobSettings], Shown], *, misses: bool = False
+) -> Shown:
+    """Do the work of a subcommand for every database that has backups; a failure does not stop the others.
+
+    `misses`: a database that the job names and that has none is a failure, too.
+    """
     known = known_members(config, job)
     remarks = catalog_view.remarks(known.unreachable)
     if not known.databases:
         cause = "; ".join(remarks) or "no repository has a backup of its databases"
         raise LifeboatError(f"Cannot work on the backups of {job.name}", cause, "run the job first")
     parts: list[tuple[str, Shown]] = []
-    for name in known.databases:
+    for name in (*known.databases, *(never_saved(job, known) if misses else ())):
         member = job.member(name)
         if member is None:
             continue
@@ -101,8 +115,8 @@ def _together(job: JobSettings, parts: t.Sequence[tuple[str, Shown]], remarks: t
         lines += [*([""] if lines else []), name, *each.lines]
         told += [f"{name}: {remark}" for remark in each.remarks if remark not in remarks]
         if each.error is not None:
-            lines += tables.note(f"{each.error.problem}: {each.error.cause}", "! ")
-            problems.append(f"{name}: {each.error.problem}: {each.error.cause}")
+            lines += tables.note(each.error.summary, "! ")
+            problems.append(f"{name}: {each.error.summary}")
     error = None
     if problems:
         error = LifeboatError(f"Not all databases of {job.name} are done", "; ".join(problems), "see the list")

@@ -19,9 +19,11 @@ from .status_remarks import of_channels, of_ends
 
 
 def members(config: Config, job: DatabaseSettings) -> list[DatabaseSettings]:
-    """Return the jobs of its databases that repositories know and nobody excludes."""
-    known = server_command.known_members(config, job).databases
-    wanted = [name for name, database in known.items() if job.selection is not None and job.selection.has(database)]
+    """Return the jobs of its databases that repositories know and nobody excludes, and of those that it names."""
+    known = server_command.known_members(config, job)
+    meant = (each for each in known.databases.items() if job.selection is not None and job.selection.has(each[1]))
+    found = {**dict(meant), **server_command.never_saved(job, known)}
+    wanted = sorted(found, key=lambda name: (found[name], name))
     return [part for part in map(job.member, wanted) if part is not None]
 
 

@@ -75,7 +75,7 @@ def compare(
         try:
             return _compared(wanted, job, backup_id, place, keys, lack)
         except (DamagedError, StoreError) as error:
-            problems.append(f"{place.name}: {error.problem}: {error.cause}")
+            problems.append(f"{place.name}: {error.summary}")
     raise LifeboatError(f"Cannot read the index of backup {backup_id} of {job}", "; ".join(problems))
 
 

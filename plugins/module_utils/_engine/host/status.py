@@ -47,7 +47,7 @@ class JobStatus:
     source_bytes: int | None = None  # of all that the newest backup holds
     stored_bytes: int | None = None  # of what was written for it
     used: tuple[RepositoryFacts, ...] = ()
-    members: int | None = None  # how many databases it has backups of, in rows of their own; None: it is one of them
+    members: int | None = None  # how many databases it has backups of or names, in rows of their own; None: it is one
     good_copies: CopiesCount | None = None  # of the newest backup; None: there is none
 
     @property

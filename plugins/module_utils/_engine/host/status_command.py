@@ -97,7 +97,7 @@ def _kept(
             kept.history = seen(kept.history)
             write_metrics(config.reporting, settings, kept.history)
     except LifeboatError as error:
-        return (f"{error.problem}: {error.cause}",)
+        return (error.summary,)
     return ()
 
 
@@ -109,5 +109,5 @@ def _host_metrics(config: Config, folder: str, found: t.Sequence[Document]) -> l
     try:
         metrics.write_host(folder, now.timestamp(), subjects)
     except LifeboatError as error:
-        return tables.note(f"{error.problem}: {error.cause}")
+        return tables.note(error.summary)
     return []

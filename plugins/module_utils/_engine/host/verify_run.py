@@ -175,7 +175,7 @@ def _verified(request: VerifyRequest, copy: Candidate, say: Say) -> Verdict:
     except WrongKeyError:
         raise  # it is not the copy that is bad
     except LifeboatError as error:
-        problems = (f"{error.problem}: {error.cause}",)
+        problems = (error.summary,)
     return Verdict(
         copy.place.name, backup_id, request.level, not problems, problems, report, clock.seconds_since(begun)
     )

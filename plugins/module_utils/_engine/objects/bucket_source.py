@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import fnmatch
 import functools
+import itertools
 import typing as t
 
 from .. import clock
@@ -15,12 +16,11 @@ from ..errors import GuardRefusal, LifeboatError
 from ..minio.bucket_api import BucketApi
 from ..s3 import failure, flight, object_properties
 from ..s3.client import S3Client
-from ..s3.detailed_listing import Shown
 from ..s3.download import Stored
 from ..s3.failure import S3Error
-from ..s3.listing import Listed
 from ..s3.object_properties import NO_LOCK, ObjectProperties
 from . import bucket_documents
+from .listed_items import items_of, plain_item
 from .object_errors import of_object
 from .remarks import SKIPPED
 from .rows import Item, Properties, order
@@ -82,21 +82,23 @@ class BucketSource:
 
     def items(self, collection: str) -> t.Iterator[Item]:
         """List the objects, with a digest of what else the listing shows of them."""
+        return itertools.chain.from_iterable(self._pages(collection))
+
+    def _pages(self, collection: str) -> t.Iterator[t.Iterable[Item]]:
         last, is_hidden = "", False
         try:
-            for listed, shown in self._client.list_detailed(collection, self._prefix):
-                if shown is None and not is_hidden:
+            for page in self._client.list_detailed(collection, self._prefix):
+                if not is_hidden and None in page.shown:
                     is_hidden = True
                     self._tell_hidden(collection)
-                last = listed.key
-                yield _item(listed, shown)
+                last = page.keys[-1] if page.keys else last
+                yield items_of(page)
         except S3Error as error:
             # Names of metadata that are no XML can spoil a page; the plain listing checks all else again.
             if error.code != failure.BAD_ANSWER:
                 raise
             self._tell(collection, SKIPPED, f"changes of metadata and tags are not noticed: {error.message}")
-            for listed in self._client.list_objects(collection, self._prefix, last):
-                yield _item(listed, None)
+            yield map(plain_item, self._client.list_objects(collection, self._prefix, last))
 
     def describe(self, collection: str, item: Item) -> Described:
         """Look at an object again."""
@@ -208,11 +210,6 @@ class _Told(t.NamedTuple):
 def _told(fields: tuple[tuple[str, str], ...], tags: tuple[tuple[str, str], ...]) -> _Told:
     properties = object_properties.from_fields(dict(fields), dict(tags))
     return _Told(members_of(properties), properties.digest(), properties.lock != NO_LOCK)
-
-
-def _item(listed: Listed, shown: Shown | None) -> Item:
-    digest = shown.digest if shown else ""
-    return Item(listed.key, listed.size, listed.etag, clock.to_text(listed.modified), digest)
 
 
 def members_of(properties: ObjectProperties) -> dict[str, t.Any]:

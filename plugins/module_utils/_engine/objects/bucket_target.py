@@ -20,6 +20,7 @@ from ..s3.multipart import MultipartUpload, part_sizes
 from ..s3.object_properties import NO_LOCK, Lock, ObjectProperties
 from . import bucket_documents, file_properties, mangling
 from .bucket_source import BucketSource, for_one_object, properties_of
+from .file_properties import DIRECTORY
 from .rows import Item, Properties, Row
 from .source import ObjectError
 from .target import Bring, Take, Written
@@ -303,7 +304,7 @@ def _lost_of_file(row: Row) -> tuple[str, ...]:
 
 def _own_key(row: Row) -> str:
     """Return the key that a row has as an object."""
-    is_folder = file_properties.is_file_row(row.properties) and file_properties.file_type(row.properties) == "directory"
+    is_folder = file_properties.is_file_row(row.properties) and file_properties.file_type(row.properties) == DIRECTORY
     return row.key + "/" if is_folder else row.key  # an object `d` would hide `d/file`
 
 

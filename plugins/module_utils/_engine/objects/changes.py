@@ -15,7 +15,7 @@ from .segments import Segment, listing_digest
 
 
 class Kept(t.NamedTuple):
-    """An unchanged object in a segment that had to be read."""
+    """An unchanged object in a segment that had to be read, or one that the listing could not look at."""
 
     row: Row
 
@@ -50,6 +50,11 @@ def never(_row: Row) -> bool:
     return False
 
 
+def seen(_key: str) -> bool:
+    """Say of no key that the listing could not look there."""
+    return False
+
+
 def changes(
     items: t.Iterator[Item],
     base: t.Iterable[Segment],
@@ -58,14 +63,16 @@ def changes(
     reread: t.Callable[[Row], bool] = never,
     has_rereads: t.Callable[[Segment], bool] | None = None,
     full: bool = False,
+    is_unseen: t.Callable[[str], bool] = seen,
 ) -> t.Iterator[Step]:
     """Yield what is to be done for the listing of one collection, in the order of keys, each object once.
 
     `base` are the segments of that collection in the base, `load` reads the rows of one. A segment whose objects are
     listed as they were is taken over unread. `reread` marks unchanged rows whose bytes are to be read all the same;
     only segments for which `has_rereads` is true are asked (all, where it is not given). `full` wants every object
-    read. Memory: the rows of one segment. Raises LifeboatError when the listing is not in order, and what `items` and
-    `load` raise.
+    read. `is_unseen` is asked for keys of the base that the listing has passed, and says whether it could not look
+    there: what lies there is not known to be gone. Memory: the rows of one segment. Raises LifeboatError when the
+    listing is not in order, and what `items` and `load` raise.
     """
     if full:
         reread, has_rereads = _always, None
@@ -77,7 +84,7 @@ def changes(
         if may_take(segment) and listing.skip(segment):
             yield Taken(segment)
         else:
-            yield from _merged(listing.before(order(segment.last) + b"\0"), load(segment), reread)
+            yield from _merged(listing.before(order(segment.last) + b"\0"), load(segment), reread, is_unseen)
     for item in listing.before(None):
         yield Wanted(item, None, only_properties=False)
 
@@ -148,13 +155,21 @@ class _Listing:
         self._passed = place, key
 
 
-def _merged(items: t.Iterator[Item], base: t.Sequence[Row], reread: t.Callable[[Row], bool]) -> t.Iterator[Step]:
+def _merged(
+    items: t.Iterator[Item],
+    base: t.Sequence[Row],
+    reread: t.Callable[[Row], bool],
+    is_unseen: t.Callable[[str], bool],
+) -> t.Iterator[Step]:
+    def unlisted(row: Row) -> Step:
+        return Kept(row) if is_unseen(row.key) else Gone(row)
+
     rest = iter(base)
     row = next(rest, None)
     for item in items:
         place = order(item.key)
         while row is not None and order(row.key) < place:
-            yield Gone(row)
+            yield unlisted(row)
             row = next(rest, None)
         if row is None or row.key != item.key:
             yield Wanted(item, None, only_properties=False)
@@ -162,8 +177,8 @@ def _merged(items: t.Iterator[Item], base: t.Sequence[Row], reread: t.Callable[[
             yield _compared(item, row, reread)
             row = next(rest, None)
     if row is not None:
-        yield Gone(row)
-        yield from map(Gone, rest)
+        yield unlisted(row)
+        yield from map(unlisted, rest)
 
 
 def _compared(item: Item, row: Row, reread: t.Callable[[Row], bool]) -> Step:

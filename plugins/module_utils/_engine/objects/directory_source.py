@@ -18,6 +18,7 @@ from ..errors import GuardRefusal, LifeboatError, UsageError
 from . import file_properties as fp
 from .hard_links import HardLinks, link_mark
 from .patterns import Patterns
+from .remarks import SKIPPED
 from .rows import Item, order
 from .scope import Scope
 from .source import ChangedError, Described, ObjectError, VanishedError
@@ -68,6 +69,8 @@ class DirectorySource:
         self._devices = devices
         self._host = host or platform.node()
         self._report = report
+        self._mounts: dict[str, list[str]] = {}  # keys where the listing of a root met another file system
+        self._closed: dict[str, set[str]] = {}  # keys of directories that the listing of a root could not read
         self._trees: dict[str, _Tree] = {}
         self._lock = threading.Lock()
         if not self._roots:
@@ -88,9 +91,10 @@ class DirectorySource:
         return {}
 
     def scope(self) -> Scope:
-        """Return what is backed up of the roots."""
+        """Return what is backed up of the roots, with what their last listings came upon and did not enter."""
         patterns = self._patterns
-        return Scope("", patterns.exclude, patterns.include, self._one_file_system, self._devices)
+        mounts = tuple((root, key) for root in self._roots for key in self._mounts.get(root, ()))
+        return Scope("", patterns.exclude, patterns.include, self._one_file_system, self._devices, mounts)
 
     def _tree(self, collection: str) -> _Tree:
         with self._lock:
@@ -104,14 +108,27 @@ class DirectorySource:
         """List a root; the file that comes first of several names of one is remembered until the next listing."""
         tree = self._tree(collection)
         tree.links.clear()
+        mounts = self._mounts[collection] = []
+        closed = self._closed[collection] = set()
         with _explained(collection, ""):
             root = tree.open()
             try:
-                chooser = _Chooser(self, collection, os.fstat(root).st_dev)
+                chooser = _Chooser(self, collection, os.fstat(root).st_dev, mounts)
                 for found in walk(root, chooser):
+                    if not found.is_listable:
+                        closed.add(found.key)
                     yield tree.item(found.key, found.facts, found.is_listable)
             finally:
                 os.close(root)
+
+    def is_unseen(self, collection: str, key: str) -> bool:
+        """Say whether a key lies in a directory that the last listing could not read."""
+        closed = self._closed.get(collection)
+        while closed and key:
+            key = key.rpartition("/")[0]
+            if key in closed:
+                return True
+        return False
 
     def describe(self, collection: str, item: Item) -> Described:
         """Look at a file again. Raises VanishedError, ObjectError."""
@@ -167,11 +184,12 @@ class DirectorySource:
 class _Chooser:
     """What of a tree a source takes."""
 
-    def __init__(self, source: DirectorySource, collection: str, device: int) -> None:
+    def __init__(self, source: DirectorySource, collection: str, device: int, mounts: list[str]) -> None:
         self._patterns = source._patterns
         self._devices = source._devices
         self._device = device if source._one_file_system else None
         self._report = source._report
+        self._mounts = mounts
         self._collection = collection
 
     def takes(self, key: str, facts: os.stat_result) -> bool:
@@ -180,7 +198,7 @@ class _Chooser:
             return False
         why = self._objection(key, facts, is_directory)
         if why:
-            self._report(self._collection, key, "skipped", why)
+            self._report(self._collection, key, SKIPPED, why)
         return not why
 
     def _objection(self, key: str, facts: os.stat_result, is_directory: bool) -> str:
@@ -195,8 +213,11 @@ class _Chooser:
             return "a restore was writing it"
         return ""
 
-    def enters(self, _key: str, facts: os.stat_result) -> bool:
-        return self._device in (None, facts.st_dev)
+    def enters(self, key: str, facts: os.stat_result) -> bool:
+        if self._device in (None, facts.st_dev):
+            return True
+        self._mounts.append(key)
+        return False
 
 
 class _Tree:

@@ -104,7 +104,17 @@ class DirectoryTarget:
 
     def items_within(self, collection: str, prefix: str, boundary: Boundary) -> t.Iterator[Item]:
         """List a directory as far as a boundary, which is told of file systems that are mounted in it."""
+        for key in self._places_in(self._path(collection)):
+            boundary.add_apart(key)
         return self._items(collection, prefix, boundary)
+
+    def _places_in(self, path: str) -> t.Iterator[str]:
+        """Yield the keys of the directories below one that other collections go to."""
+        above = os.path.realpath(path).rstrip("/") + "/"
+        for other in self._places.values():
+            place = os.path.realpath(other)
+            if place.startswith(above) and place != above:
+                yield place[len(above) :]
 
     def _items(self, collection: str, prefix: str, boundary: Boundary | None) -> t.Iterator[Item]:
         path = self._path(collection)

@@ -19,13 +19,12 @@ from .member_names import MemberNames
 from .object_fetch import LARGEST_WHOLE, TRIES, Large, Missed, Read, Same
 from .pack_frames import FRAME
 from .pack_writer import PackWriter
+from .remarks import OUTDATED, UNREADABLE
 from .rows import Item, Row
 from .source import ChangedError, ObjectError, Order, ReadsSeveral, Source, VanishedError
 from .workers import Workers
 
 THREADS = 16
-UNREADABLE = "unreadable"  # remark: the object could not be read, and the backup does not have it
-OUTDATED = "outdated"  # remark: the object could not be read, and the backup has it as the last one had it
 
 # collection, key, one of the words above, why
 Remark = t.Callable[[str, str, str, str], None]

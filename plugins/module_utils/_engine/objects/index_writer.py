@@ -121,13 +121,12 @@ class IndexWriter:
                 number = self._run.number_of(self._file.finish())
             self._run.store_file(SEGMENTS + ".jsonl", SEGMENTS, self._lines(number), self._compression)
         needs = self._needed.needs(self._run.id, self._digests)
-        count = sum(1 for _segment in self._list)
         return IndexSummary(
             rows=sum(each.rows for each in self._totals.values()),
             bytes=sum(each.size for each in self._totals.values()),
             collections=dict(self._totals),
             needs=needs,
-            taken_segments=count - self._written,
+            taken_segments=len(self._list) - self._written,
             written_segments=self._written,
         )
 

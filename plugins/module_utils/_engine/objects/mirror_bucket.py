@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import typing as t
 
 from .. import clock
@@ -14,8 +15,8 @@ from ..s3 import flight, object_properties
 from ..s3.client import S3Client
 from ..s3.download import Stored
 from ..s3.failure import S3Error
-from ..s3.listing import Listed
 from ..s3.object_properties import CONTENT_HEADERS, METADATA, ObjectProperties
+from .listed_items import items_of, plain_item
 from .mirror_guards import Location
 from .mirror_sides import QUARANTINE, Subject
 from .object_errors import for_one_object, of_object
@@ -60,23 +61,23 @@ class BucketSide:
         start, apart = len(self.location.path), (QUARANTINE, *self._left_out)
         after = ""
         while True:
-            for listed, digest in self._listed(after, is_compared):
-                key = listed.key[start:]
+            for item in self._listed(after, is_compared):
+                key = item.key[start:]
                 skipped = next((prefix for prefix in apart if key.startswith(prefix)), "")
                 if skipped and after != self.full(skipped) + _LAST:
                     after = self.full(skipped) + _LAST
                     break
                 # A key that is the prefix itself has no name below it.
                 if key and not skipped:
-                    yield Item(key, listed.size, listed.etag, clock.to_text(listed.modified), digest)
+                    yield item._replace(key=key) if start else item
             else:
                 return
 
-    def _listed(self, after: str, is_compared: bool) -> t.Iterator[tuple[Listed, str]]:
+    def _listed(self, after: str, is_compared: bool) -> t.Iterator[Item]:
         if not is_compared:
-            return ((listed, "") for listed in self.client.list_objects(self.bucket, self.location.path, after))
-        detailed = self.client.list_detailed(self.bucket, self.location.path, after)
-        return ((listed, shown.digest if shown else "") for listed, shown in detailed)
+            return map(plain_item, self.client.list_objects(self.bucket, self.location.path, after))
+        pages = self.client.list_detailed(self.bucket, self.location.path, after)
+        return itertools.chain.from_iterable(map(items_of, pages))
 
     def subject(self, key: str, found: Stored) -> Subject:
         """Return an object by the headers of a HEAD or GET; tags take one more request where there are any."""

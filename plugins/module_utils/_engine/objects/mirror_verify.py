@@ -86,7 +86,7 @@ class _Comparison:
                 mine = _digest(self._request.targets[number].chunks(own))
                 words = "" if mine == theirs else "its bytes are others"
             except ObjectError as error:
-                words = f"{error.problem}: {error.cause}"
+                words = error.summary
             with self._lock:
                 self._note(self._found[number], pair.key, item.size, words)
 

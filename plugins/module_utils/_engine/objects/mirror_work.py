@@ -250,4 +250,4 @@ class Work:
             done.bytes += size
         else:
             name = self._request.targets[step.target].location.name
-            done.fail(f"{key} at {name}: {problem.problem}: {problem.cause}")
+            done.fail(f"{key} at {name}: {problem.summary}")

@@ -11,6 +11,7 @@ import threading
 import typing as t
 
 from ..steps import reached
+from .file_properties import HARDLINK
 from .restore_lanes import Lanes
 from .restore_plan import Step, destroys
 from .restore_work import Copy, Work
@@ -109,7 +110,7 @@ class _Saving:
 
     def _write(self, key: str, found: Described, chunks: t.Iterable[bytes]) -> None:
         # A lock would keep the copy for as long, in a bucket that may have none; a link leads to another object.
-        left_out = ("lock", "type", "target") if found.properties.get("type") == "hardlink" else ("lock",)
+        left_out = ("lock", "type", "target") if found.properties.get("type") == HARDLINK else ("lock",)
         properties = {name: value for name, value in found.properties.items() if name not in left_out}
         row = _row(found)._replace(key=key, properties=properties)
         self._shelf.target.write(self._shelf.collection, row, iter(chunks if found.has_bytes else ()))

@@ -14,6 +14,8 @@ SAMPLE = 20  # remarks that a result shows
 _IN_MEMORY = 1024 * 1024  # bytes; more goes to a temporary file
 _CHUNK = 1024 * 1024
 
+UNREADABLE = "unreadable"  # the object could not be read, and the backup does not have it
+OUTDATED = "outdated"  # the object could not be read, and the backup has it as the last one had it
 UNSEEN = "unseen"  # something of it is not in the backup because the access key may not read it
 SKIPPED = "skipped"  # left out although nobody asked for that: a socket, a name that cannot be stored
 

@@ -104,13 +104,13 @@ def steps(
         for row, item in _joined(_ordered(rows), _taking_part(present, selected, needed)):
             if row is None:
                 if item is not None and policy.exact:
-                    _spool(extra, item, _why_left(item, stays, needed))
+                    _put_off(extra, item, stays, needed)
                 continue
             if not selected(row.key, is_directory(row)):
                 continue
             step, beside = _step(row, item, target, collection, policy, judge)
             if beside is not None and policy.exact:
-                _spool(extra, beside, _why_left(beside, stays, needed))
+                _put_off(extra, beside, stays, needed)
             if step.key != row.key:
                 taken.add(step.key)
             yield step
@@ -134,13 +134,6 @@ def _need(item: Item, needed: set[str]) -> None:
     while above and above not in needed:
         needed.add(above)
         above = above.rpartition("/")[0]
-
-
-def _why_left(item: Item, stays: Stays, needed: set[str]) -> str:
-    why = stays(item)
-    if why:
-        _need(item, needed)
-    return why
 
 
 def _step(
@@ -266,13 +259,17 @@ def _next(items: t.Iterator[Item], last: bytes) -> Item | None:
     return item
 
 
-def _spool(file: t.IO[bytes], item: Item, why: str) -> None:
+def _put_off(file: t.IO[bytes], item: Item, stays: Stays, needed: set[str]) -> None:
+    """Note what the backup does not have, and why it stays, if it does: then the directories above it are needed."""
+    why = stays(item)
+    if why:
+        _need(item, needed)
     line = json.dumps([item, why]).encode("ascii")
     file.write(line + _LENGTH.pack(len(line)))
 
 
 def _backwards(file: t.IO[bytes]) -> t.Iterator[tuple[Item, str]]:
-    """Yield what was spooled, the last first: what lies in a directory goes before the directory."""
+    """Yield what was put off, the last first: what lies in a directory goes before the directory."""
     at = file.seek(0, os.SEEK_END)
     while at:
         file.seek(at - _LENGTH.size)

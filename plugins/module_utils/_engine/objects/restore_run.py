@@ -15,6 +15,7 @@ import typing as t
 from ..errors import DamagedError, GuardRefusal
 from ..steps import reached
 from . import restore_plan as plan
+from .file_properties import DIRECTORY, HARDLINK
 from .object_writing import Outcome, Writers, writers
 from .remarks import Remarks
 from .restore_lanes import Lanes
@@ -106,7 +107,7 @@ class Restoration:
         for step in wanted.removals():
             if step.action == plan.LEAVE:
                 continue
-            if step.item is not None and step.item.attributes == "directory":
+            if step.item is not None and step.item.attributes == DIRECTORY:
                 lanes.settle()  # what lies in it goes first
             lanes.submit(functools.partial(self._remove, name, step))
         lanes.settle()
@@ -279,7 +280,7 @@ class _Wanted:
                 if row.key != step.row.key:
                     self._beside[step.row.key] = row.key
                 yield step.row
-            elif row.properties.get("type") == "hardlink":
+            elif row.properties.get("type") == HARDLINK:
                 self._links.write(to_line(row))  # its first name must be there before it
             else:
                 self._lanes.submit(functools.partial(self._restoration.write, self._name, row))

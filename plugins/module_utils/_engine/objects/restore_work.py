@@ -11,6 +11,7 @@ import itertools
 import typing as t
 
 from . import restore_plan as plan
+from .file_properties import HARDLINK
 from .restore_lanes import Lanes
 from .restore_plan import Policy, Selected, Step
 from .rows import Item, Row
@@ -56,6 +57,8 @@ class Work:
     threads: int = THREADS
     with_parents: bool = False  # restore the directories above what is selected, where they are missing
     scope: Scope = dataclasses.field(default_factory=Scope)  # what the backup was to have: no more than that goes
+    # Collection of the backup → keys of what it cannot know, with all below → why: that stays.
+    unknown: t.Mapping[str, t.Mapping[str, str]] = dataclasses.field(default_factory=dict)
     # Collection and key of what this run has written, where the ETag does not tell afterwards that it is the same.
     written: set[tuple[str, str]] = dataclasses.field(default_factory=set)
     # Collection and key where other file systems are mounted, which an exact restore leaves alone.
@@ -69,6 +72,7 @@ class Work:
             self.scope,
             lambda below: next(copy.rows(collection, below), None) is not None,
             lambda key: self.mounts.add((name, key)),
+            self.unknown.get(collection, {}),
         )
         if self.policy.exact and isinstance(self.target, HasBoundary):
             present = self.target.items_within(name, self.prefix, boundary)
@@ -151,7 +155,7 @@ def _groups(found: t.Iterator[Step], most: int) -> t.Iterator[list[Step]]:
 def _with_bytes_of_links(copy: Copy, collection: str, selected: Selected, prefix: str) -> t.Iterator[Row]:
     """Yield the rows; a hard link to a file that is not restored becomes that file."""
     for row in copy.rows(collection, prefix):
-        if row.properties.get("type") == "hardlink" and selected(row.key):
+        if row.properties.get("type") == HARDLINK and selected(row.key):
             first = str(row.properties.get("target", ""))
             if not (selected(first) and first.startswith(prefix)):
                 yield _standing_alone(row, copy.find(collection, first))

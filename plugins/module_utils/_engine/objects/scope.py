@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import types
 import typing as t
 
 from ..errors import DamagedError, UsageError
@@ -33,6 +34,8 @@ class Scope:
     include: tuple[str, ...] = ()
     one_file_system: bool = False
     devices: bool = False
+    # Collection and key of directories that were not entered, because other file systems were mounted there.
+    mounts: tuple[tuple[str, str], ...] = ()
 
     @functools.cached_property
     def _patterns(self) -> Patterns:
@@ -62,6 +65,8 @@ class Scope:
         del fields["prefix"]  # the manifest has it
         if not any(fields.values()):
             return b""
+        if not self.mounts:
+            del fields["mounts"]
         return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode("ascii")
 
     @classmethod
@@ -70,9 +75,13 @@ class Scope:
         try:
             fields = json.loads(data)
             exclude, include = tuple(fields.get("exclude", ())), tuple(fields.get("include", ()))
-            if not all(isinstance(text, str) for text in (*exclude, *include)):
-                raise ValueError("a pattern is no text")
-            found = cls("", exclude, include, fields.get("one_file_system") is True, fields.get("devices") is True)
+            mounts = tuple((collection, key) for collection, key in fields.get("mounts", ()))
+            if not all(
+                isinstance(text, str) for text in (*exclude, *include, *(each for pair in mounts for each in pair))
+            ):
+                raise ValueError("a pattern or a place is no text")
+            flags = (fields.get("one_file_system") is True, fields.get("devices") is True)
+            found = cls("", exclude, include, *flags, mounts)
             Patterns(exclude, include)
         except (AttributeError, TypeError, ValueError, UsageError) as error:
             raise DamagedError(f"Cannot read {what}", f"damaged: {error}", "use another copy of it") from error
@@ -90,14 +99,23 @@ class Scoped(t.Protocol):
 class Boundary:
     """What an exact restore leaves alone at a target, although the backup does not have it.
 
-    The listing tells of the file systems that it finds mounted below, and asks which directories it is to enter.
+    `unknown` are keys of what the backup cannot know, with all below, and why. The listing tells of the file systems
+    that it finds mounted below, and asks which directories it is to enter.
     """
 
-    def __init__(self, scope: Scope, has_rows: HasRows, on_mount: OnMount = _nobody) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        has_rows: HasRows,
+        on_mount: OnMount = _nobody,
+        unknown: t.Mapping[str, str] = types.MappingProxyType({}),
+    ) -> None:
         self._scope = scope
         self._has_rows = has_rows
         self._on_mount = on_mount
+        self._unknown = unknown
         self._mounts: list[str] = []  # keys of directories where other file systems begin
+        self._apart: list[str] = []  # keys of directories that other collections are restored to
 
     def add_mount(self, key: str) -> None:
         """Note that another file system than that of the root begins at a key."""
@@ -105,15 +123,31 @@ class Boundary:
             self._mounts.append(key)
             self._on_mount(key)
 
+    def add_apart(self, key: str) -> None:
+        """Note that what lies at a key, and below, is the matter of another collection."""
+        self._apart.append(key)
+
     def _is_mounted(self, key: str) -> bool:
-        return any(key == mount or key.startswith(f"{mount}/") for mount in self._mounts)
+        return _is_in(key, self._mounts)
 
     def why_left(self, item: Item) -> str:
         """Return why something stays; nothing where it may go."""
         if self._is_mounted(item.key):
             return "it lies on a file system that is mounted there"
-        return self._scope.why_without(item)
+        if _is_in(item.key, self._apart):
+            return "another part of the backup is restored there"
+        return self._why_unknown(item.key) or self._scope.why_without(item)
+
+    def _why_unknown(self, key: str) -> str:
+        if self._unknown:
+            while key and key not in self._unknown:
+                key = key.rpartition("/")[0]
+        return self._unknown.get(key, "")
 
     def is_entered(self, item: Item) -> bool:
         """Say whether a directory is of interest: it may go, or something of the backup may lie below it."""
         return not item.key or not self.why_left(item) or self._has_rows(f"{item.key}/")
+
+
+def _is_in(key: str, places: t.Iterable[str]) -> bool:
+    return any(key == place or key.startswith(f"{place}/") for place in places)

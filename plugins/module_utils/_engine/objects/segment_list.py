@@ -7,6 +7,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import json
+import operator
 import typing as t
 import zlib
 
@@ -16,14 +17,15 @@ from .segments import Ranges, Segment, SegmentNeeds, damaged
 
 _LONGEST_LINE = 4 * 1024 * 1024  # bytes; a line has two keys and up to 512 owners, far less than this
 _BLOCK = 128  # segments that a SegmentList packs together
-_FIELDS = len(dataclasses.fields(Segment))
+_FIELDS = [field.name for field in dataclasses.fields(Segment)]
+_members = operator.attrgetter(*_FIELDS)
+_as_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 def to_lines(segments: t.Iterable[Segment]) -> t.Iterator[bytes]:
     """Yield the lines of a segment list: JSON arrays, ASCII, each ended by a line feed."""
     for each in segments:
-        fields = [getattr(each, field.name) for field in dataclasses.fields(each)]
-        yield json.dumps(fields, separators=(",", ":")).encode("ascii") + b"\n"
+        yield _as_json(_members(each)).encode("ascii") + b"\n"
 
 
 def parse(chunks: t.Iterable[bytes], what: str) -> t.Iterator[Segment]:
@@ -52,6 +54,7 @@ class SegmentList:
         self._lasts: list[tuple[bytes, bytes]] = []  # place of the last row of each block
         self._names: list[str] = []  # collections, in order
         self._open: list[Segment] = []  # the segments of the block that is not packed yet
+        self._count = 0
         for segment in segments:
             self.append(segment)
         self._pack()
@@ -63,6 +66,10 @@ class SegmentList:
         if not self._names or self._names[-1] != segment.collection:
             self._names.append(segment.collection)
         self._open.append(segment)
+        self._count += 1
+
+    def __len__(self) -> int:
+        return self._count
 
     def collections(self) -> list[str]:
         """Return the collections that have segments, in order."""
@@ -112,7 +119,7 @@ def _lines(chunks: t.Iterable[bytes], what: str) -> t.Iterator[bytes]:
 
 def _from_line(line: bytes) -> Segment:
     fields = json.loads(line)
-    if not isinstance(fields, list) or len(fields) != _FIELDS:
+    if not isinstance(fields, list) or len(fields) != len(_FIELDS):
         raise ValueError("a line is no segment")
     collection, first, last, count, size, sha256, listing, owner, file, offset, length, needs = fields
     if not all(isinstance(text, str) for text in (collection, first, last, sha256, listing)):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 from ..errors import LifeboatError
@@ -101,3 +102,18 @@ class ReadsSeveral(Source, t.Protocol):
 
     def read_through(self, take: Take, at_once: int) -> t.Iterator[tuple[t.Any, Outcome]]:
         """Yield the token of each order with its outcome as these come, `at_once` of them on their way."""
+
+
+@t.runtime_checkable
+class HasUnseen(t.Protocol):
+    """A source of which a listing may not show everything, and that says what it did not look at."""
+
+    def is_unseen(self, collection: str, key: str) -> bool:
+        """Say whether the last listing, which is behind `key`, could not look there."""
+
+
+def unseen_by(source: Source, collection: str) -> t.Callable[[str], bool]:
+    """Return what says of a key whether the last listing of a collection could not look there."""
+    if isinstance(source, HasUnseen):
+        return functools.partial(source.is_unseen, collection)
+    return lambda _key: False

@@ -18,6 +18,7 @@ _CUSTOM, _TAR = 1, 3  # in directory format, the table of contents says "tar"
 _TAR_BLOCK = 512  # bytes of a member's header
 _LONGEST = 1 << 30  # bytes of a text: a field of the server holds no more
 _MOST_ENTRIES = 50_000_000
+LARGE_OBJECTS = ".toc"  # what names of lists of large objects end with in a folder
 _KEPT_DEFINITIONS = ("DATABASE", "ENCODING")
 
 
@@ -139,10 +140,17 @@ class _Reader:
         needs = tuple(self._needs())
         if form == "custom":
             self._bytes(1 + self._offset_size)  # where its data begin
-        elif "/" in self._text():  # the file with its data, which pg_restore would open wherever it lies
-            raise self._damaged("it names a file that is not in it")
+        else:
+            self._check_file(form, kind, self._text())
         kept = definition if kind in _KEPT_DEFINITIONS else ""
         return Entry(number, kind, name, schema, owner, tablespace, needs, kept)
+
+    def _check_file(self, form: str, kind: str, file: str) -> None:
+        """Refuse a file with data that pg_restore would open wherever it lies, or take for a list of such files."""
+        if "/" in file:
+            raise self._damaged("it names a file that is not in it")
+        if form == "directory" and kind == "BLOBS" and file and not file.endswith(LARGE_OBJECTS):
+            raise self._damaged(f"it lists large objects in {file!r}")
 
     def _needs(self) -> t.Iterator[int]:
         while True:

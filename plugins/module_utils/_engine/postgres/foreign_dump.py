@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..errors import DamagedError, LifeboatError, UsageError
 from ..stream.compression import decompressed
 from .connection import Session
-from .contents import Contents, is_tar_of_archive
+from .contents import LARGE_OBJECTS, Contents, is_tar_of_archive
 from .description import Description
 from .tools import Tool
 
@@ -99,7 +99,10 @@ def require_own_files(folder: str, name: str) -> None:
     for entry in entries:
         if not entry.is_file(follow_symlinks=False):
             raise DamagedError(f"Cannot restore {name}", f"its {entry.name!r} is no plain file", "get it again")
-        if entry.name.endswith(".toc"):
+        if f"{LARGE_OBJECTS}." in entry.name:  # pg_restore takes it where the plain one is missing
+            cause = f"its {entry.name} is a list of large objects, which pg_dump never compresses"
+            raise DamagedError(f"Cannot restore {name}", cause, "look where it comes from")
+        if entry.name.endswith(LARGE_OBJECTS):
             with open(entry.path, encoding="utf-8", errors="surrogateescape") as file:
                 if any("/" in line for line in file):
                     cause = f"its {entry.name} names a file that is not in it"

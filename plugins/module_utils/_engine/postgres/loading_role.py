@@ -19,47 +19,42 @@ from .quoting import identifier, literal
 _PREFIX = "lifeboat_load_"
 _LOADING = "lifeboat: loads a dump from elsewhere"  # comment of a role that may be dropped when nobody uses it
 _LOOPBACK = "127.0.0.1"
-# Rights with which SQL from elsewhere could do more than fill its own database. RESET ROLE brings back those of who
-# logged in.
+# Rights with which SQL from elsewhere could do more than fill its own database.
 # Members of a role can become it, and others act for it by its rights. Roles of PostgreSQL itself that only look at the
 # server, or have no rights of their own, do no harm.
 _IS_POWERFUL = """
-    EXISTS (SELECT FROM pg_roles p WHERE pg_has_role(r.oid, p.oid, 'MEMBER')
+    SELECT EXISTS (SELECT FROM pg_roles p WHERE pg_has_role(r.oid, p.oid, 'MEMBER')
                AND (p.rolsuper OR p.rolcreaterole OR p.rolreplication OR p.rolbypassrls
                     OR p.rolname ~ '^pg_' AND p.rolname NOT IN ('pg_monitor', 'pg_read_all_settings',
                        'pg_read_all_stats', 'pg_stat_scan_tables', 'pg_checkpoint', 'pg_database_owner',
-                       'pg_use_reserved_connections')))"""
-# Those of killed restores will be dropped anyway.
-_HAS_DATABASES = """
-    EXISTS (SELECT FROM pg_database d WHERE pg_has_role(r.oid, d.datdba, 'MEMBER')
-               AND d.datname !~ '^lifeboat_restore_[0-9a-f]{8}$')"""
-_IS_PRIVILEGED = f"""
-    SELECT bool_or({_IS_POWERFUL} OR {_HAS_DATABASES}) FROM pg_roles r WHERE rolname IN (current_user, session_user)"""
+                       'pg_use_reserved_connections')))
+      FROM pg_roles r WHERE rolname = %s"""
 _MAY_MAKE_ROLES = "SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user"
-
-
-def is_privileged(server: Server) -> bool:
-    """Say whether SQL of somebody else could do harm as the login role: it has powers, or databases that it could
-    drop."""
-    with connect(server, server.maintenance_database) as session:
-        return bool(session.value(_IS_PRIVILEGED))
+_MAY_GIVE_TO = "SELECT pg_has_role(oid, %s) FROM pg_roles WHERE rolname = %s"
+_SET_IS_A_RIGHT = 160000  # since this version a member needs it to give what is its own to the role
 
 
 def loader_problems(session: Session, owner: str) -> t.Iterator[str]:
     """Yield why a dump cannot be loaded by a role that is made for it, and then be given to `owner` (empty: the current
-    role)."""
+    role).
+
+    No login role can do without: each may change its own password and settings, and drop its own databases, so SQL that
+    runs as that role may as well.
+    """
     if not session.value(_MAY_MAKE_ROLES):
         yield (
-            "the login role owns databases or has powers that SQL in the dump could use, and may not make a role that "
-            "loads it (log in as a superuser, or as a role with CREATEDB that owns nothing)"
+            "SQL in the dump would be run as the login role, could give it another password or drop databases that it "
+            "owns, and that role may not make a role that loads it (log in as a superuser or as a role with CREATEROLE)"
         )
         return
     name = owner or str(session.value("SELECT current_user"))
-    if session.value(f"SELECT {_IS_POWERFUL} FROM pg_roles r WHERE rolname = %s", name):
+    if session.value(_IS_POWERFUL, name):
         yield (
             f"functions in the dump would be run with the powers of role {name}, such as when tables are analyzed "
             "(name an owner that has none; pg_login_role makes one)"
         )
+    elif session.value(_MAY_GIVE_TO, "SET" if session.version_number >= _SET_IS_A_RIGHT else "MEMBER", name) is False:
+        yield f"the database cannot be given to {name}, which the login role is no member of (GRANT that role to it)"
 
 
 @contextlib.contextmanager
@@ -103,8 +98,8 @@ def _reachable(server: Server) -> Server:
     raise LifeboatError(
         "Cannot load a dump from elsewhere as a role without rights",
         "; ".join(failures),
-        "let roles log in by password from this host (pg_hba.conf, scram-sha-256), or log in as a role that may create"
-        " databases and nothing else",
+        "let roles log in by password from this host (pg_hba.conf, scram-sha-256), or, if you trust the dump as you"
+        " trust your own SQL, say so (trusted)",
     )
 
 

@@ -13,7 +13,7 @@ from ..errors import GuardRefusal, LifeboatError
 from ..steps import reached
 from .connection import Server, Session, connect
 from .quoting import NAME_LIMIT, identifier
-from .target import other_than
+from .target import obstacles, other_than
 
 _LEAVING_S = 30.0  # sessions that were ended get this long to go
 
@@ -24,6 +24,7 @@ class Swapped:
 
     name: str
     previous: str  # name under which the former one is kept, closed to connections; empty: there is none
+    remarks: tuple[str, ...] = ()  # what follows the former one, and why it was not dropped although that was wanted
 
 
 def previous_name(name: str, moment: str) -> str:
@@ -46,9 +47,10 @@ def swap(server: Server, name: str, new: str, *, keep_previous: bool = True) -> 
     """Give the database `new` the name `name`; one that has it already is closed, emptied of sessions and renamed.
 
     Both renames are one transaction. On failure the former one has its name and is open again. It stays under
-    `previous` until somebody drops it, or is dropped at once without `keep_previous`; where the server refuses that, it
-    stays. Raises GuardRefusal for a
-    database that holds the server together, LifeboatError when sessions do not end.
+    `previous` until somebody drops it. Without `keep_previous` it is dropped at once, unless something follows it that
+    came while the restore ran: a logical replication slot would go with it, and what its reader has not got yet. Where
+    the server refuses to drop it, it stays. Raises GuardRefusal for a database that holds the server together,
+    LifeboatError when sessions do not end.
     """
     if name in ("template0", "template1"):
         raise GuardRefusal("template_database", f"Cannot replace database {name}", "new databases are made from it")
@@ -61,12 +63,23 @@ def swap(server: Server, name: str, new: str, *, keep_previous: bool = True) -> 
         previous = _free_name(session, name)
         _exchange(session, name, new, previous, was_open=bool(rows[0][0]))
         # The new one is in its place: a failure from here on would make the restore take roles back that it needs.
-        with contextlib.suppress(LifeboatError):
-            if not keep_previous:
-                session.run(f"DROP DATABASE {identifier(previous)} WITH (FORCE)")
-                reached("swap.dropped")
-                previous = ""
+        try:
+            return _with_former(session, name, previous, keep_previous)
+        except LifeboatError as error:
+            words = f"the former database may still be there as {previous}: {error.summary}"
+            return Swapped(name, previous, (words,))
+
+
+def _with_former(session: Session, name: str, previous: str, keep_previous: bool) -> Swapped:
+    """Drop the former database, which is closed, if nothing follows it and it is not to be kept."""
+    followers = tuple(obstacles(session, previous))
+    if followers:
+        return Swapped(name, previous, (f"the former database is {previous} now: {'; '.join(followers)}",))
+    if keep_previous:
         return Swapped(name, previous)
+    session.run(f"DROP DATABASE {identifier(previous)} WITH (FORCE)")
+    reached("swap.dropped")
+    return Swapped(name, "")
 
 
 def _exchange(session: Session, name: str, new: str, previous: str, *, was_open: bool) -> None:

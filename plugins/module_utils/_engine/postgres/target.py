@@ -94,7 +94,7 @@ def check_target(
         if with_tablespaces:
             problems += _missing_tablespaces(session, source)
         if exists:
-            problems += _obstacles(session, database) if replace else [f"a database named {database} exists already"]
+            problems += obstacles(session, database) if replace else [f"a database named {database} exists already"]
         lacking, notes = _space(server, session, int(source["size_bytes"]))
         return TargetCheck(exists, session.version_number, (*problems, *lacking), tuple(notes))
 
@@ -149,8 +149,8 @@ def _missing_tablespaces(session: Session, source: Description) -> t.Iterator[st
         )
 
 
-def _obstacles(session: Session, database: str) -> t.Iterator[str]:
-    """Yield what would break, or be torn from its users, when the database is swapped out."""
+def obstacles(session: Session, database: str) -> t.Iterator[str]:
+    """Yield what would break, or be torn from its users, when the database is swapped out or dropped."""
     if session.value("SELECT datistemplate FROM pg_database WHERE datname = %s", database):
         yield "the database is a template (ALTER DATABASE … IS_TEMPLATE false)"
     slots = session.names("SELECT slot_name FROM pg_replication_slots WHERE database = %s", database)

@@ -213,9 +213,10 @@ class BucketStore(Store):
     def retentions(self, prefix: str) -> t.Mapping[str, Retention]:
         with _told():
             return {
-                each.listed.key[len(self._root) :]: _retention(each.shown.properties.lock)
-                for each in self._client.list_detailed(self._bucket, self._root + prefix)
-                if each.shown is not None
+                key[len(self._root) :]: _retention(shown.properties.lock)
+                for page in self._client.list_detailed(self._bucket, self._root + prefix)
+                for key, shown in zip(page.keys, page.shown)
+                if shown is not None
             }
 
     def retention(self, key: str, version_id: str) -> Retention:

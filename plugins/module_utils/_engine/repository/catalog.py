@@ -13,6 +13,7 @@ from .. import clock
 from ..errors import DamagedError, GuardRefusal, LifeboatError, UsageError
 from . import acknowledgement, layout, proof, signing
 from .catalog_reading import CatalogReading
+from .judged import Judged
 from .manifest import Manifest, read
 from .memory import no_search_for_cycles
 from .recall import Recall
@@ -99,19 +100,29 @@ def backups(store: Store, job: str, with_proof: bool = True, recall: Recall | No
     """
     prefix = layout.manifests(layout.checked_job(job))
     store = CatalogReading(store, job, with_proof, recall)
+    before = {key: _believed(store, job, each) for key, each in store.judged().items()}
     listing = itertools.groupby(store.versions(prefix), key=lambda version: version.entry.key)
-    found = [(key, list(group)) for key, group in listing if key.endswith(".json")]
+    found = [(key, list(group)) for key, group in listing if key not in before and key.endswith(".json")]
     standings = Standings(store, job) if with_proof else None
     with concurrent.futures.ThreadPoolExecutor(_readers(store, job, found), "catalog") as pool:
         shares = [found[number::_SHARES] for number in range(_SHARES)]  # a task of its own costs more than most rows
         rows = pool.map(lambda share: [_backup(store, job, key, each, standings) for key, each in share], shares)
-        known = sorted((row for part in rows for row in part if row is not None), key=lambda backup: backup.id)
+        known = [row for part in rows for row in part if row is not None]
+    known = sorted((*before.values(), *known), key=lambda backup: backup.id)
     return _with_acknowledgement(store, job, known)
+
+
+def _believed(store: Store, job: str, judged: Judged) -> Backup:
+    """Return a backup that was judged before: of those with alarms nothing is kept."""
+    is_usable = signing.counts(judged.signature) or store.allow_unsigned
+    manifest, signature, standing = judged
+    return Backup(job, manifest.id, manifest, standing, signature=signature, is_usable=is_usable)
 
 
 def _readers(store: Store, job: str, found: t.Sequence[tuple[str, list[Version]]]) -> int:
     """Return how many threads judge backups fastest: only those that need files of others have to wait for some."""
-    newest = _backup(store, job, *found[-1], standings=None) if found else None
+    written_once = (each for each in reversed(found) if len(each[1]) == 1)  # others are asked for one by one
+    newest = next((_backup(store, job, *each, standings=None) for each in written_once), None)
     try:
         has_all = newest is None or newest.manifest is None or is_self_contained(newest.manifest)
     except DamagedError:
@@ -201,6 +212,8 @@ def _backup(
     if signature == signing.WRONG:
         alarms = (*alarms, "the manifest, or its signature, was changed")
     standing = _UNKNOWN if standings is None else standings.of(manifest)
+    if isinstance(store, CatalogReading) and not alarms:
+        store.keep(manifest, signature)
     is_usable = signing.counts(signature) or (signature != signing.WRONG and store.allow_unsigned)
     return Backup(job, backup_id, manifest, standing, alarms, signature=signature, is_usable=is_usable)
 
@@ -249,6 +262,8 @@ class MergedBackup:
     @property
     def is_flagged(self) -> bool:
         """Say whether it is flagged, and not acknowledged in any repository."""
+        if not any(backup.is_flagged for _name, backup in self.copies):
+            return False
         readable = [backup for _name, backup in self.copies if backup.manifest is not None]
         readable = [backup for backup in readable if backup.is_authentic] or readable
         return bool(readable) and all(backup.is_flagged for backup in readable)

@@ -7,10 +7,13 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import datetime as dt
+import functools
 import typing as t
 
-from ..errors import LifeboatError
+from ..errors import DamagedError, LifeboatError
 from . import layout, proof
+from .judged import Judged
+from .manifest import Manifest
 from .recall import Recall
 from .store import Document, Entry, Store, StoreError, Upload, Version
 
@@ -31,24 +34,34 @@ class CatalogReading(Store):
         self.allow_unsigned = store.allow_unsigned
         self._store = store
         self._recall = recall
+        self._job = job
         self._prefix = layout.manifests(job)
         with concurrent.futures.ThreadPoolExecutor(_LISTERS, "listing") as pool:
             listed = pool.submit(lambda: list(store.versions(self._prefix)))
             proofs = pool.submit(_proofs, store, job) if with_proof else None
+            if recall is not None:
+                recall.load()  # while the server works
             self._listed = listed.result()
             self._proofs = proofs.result() if proofs is not None else {}
         self._manifests = self._written_once()
+        self._judged: dict[str, Judged] = {}
         self._standings: dict[str, proof.Standing] = {}
         self._documents = self._read()
 
-    def known_standing(self, backup_id: str) -> proof.Standing | None:
-        """Return what is remembered of a backup that needs none but its own files."""
-        return self._standings.get(backup_id)
+    def judged(self) -> t.Mapping[str, Judged]:
+        """Return what is remembered of backups that need none but their own files, by the keys of their manifests."""
+        return {self._manifests[backup_id].key: found for backup_id, found in self._judged.items()}
 
     def keep_standing(self, backup_id: str, standing: proof.Standing) -> None:
-        """Remember what was found of such a backup."""
-        if self._recall is not None and backup_id in self._manifests:
-            self._recall.judge(self._manifests[backup_id], self._proofs.get(backup_id, ()), standing)
+        """Take note of how such a backup stands, for `keep`."""
+        self._standings[backup_id] = standing
+
+    def keep(self, manifest: Manifest, signature: str) -> None:
+        """Remember such a backup, of which nothing is wrong with how its manifest was written."""
+        entry, standing = self._manifests.get(manifest.id), self._standings.get(manifest.id)
+        if self._recall is not None and entry is not None and standing is not None:
+            proofs = self._proofs.get(manifest.id, ())
+            self._recall.judge(entry, proofs, Judged(manifest, signature, standing))
 
     def _read(self) -> dict[str, Document]:
         """Return the documents of all that is not judged yet."""
@@ -68,14 +81,27 @@ class CatalogReading(Store):
 
     def _needed(self) -> t.Iterator[Entry]:
         for backup_id, entry in self._manifests.items():
-            if self._recall is not None:
-                standing = self._recall.standing(entry, self._proofs.get(backup_id, ()))
-                if standing is not None:
-                    self._standings[backup_id] = standing
-            yield entry
+            judged = self._remembered(backup_id, entry)
+            if judged is None:
+                yield entry
+            else:
+                self._judged[backup_id] = judged
         for backup_id, entries in self._proofs.items():
-            if backup_id not in self._standings:
+            if backup_id not in self._judged:
                 yield from entries
+
+    def _remembered(self, backup_id: str, entry: Entry) -> Judged | None:
+        if self._recall is None:
+            return None
+        read = functools.partial(self._reread, entry)
+        return self._recall.judged(entry, self._proofs.get(backup_id, ()), self._job, backup_id, read)
+
+    def _reread(self, entry: Entry) -> bytes:
+        """Read the manifest of a backup again of which what was kept does not say enough."""
+        found = self._store.get(entry.key)
+        if found is None:
+            raise DamagedError(f"Cannot read {entry.key}", "it was removed since it was listed", "look again")
+        return found.data
 
     def _written_once(self) -> dict[str, Entry]:
         """Return the manifests that were written once; what else was done to others is asked for one by one."""

@@ -42,6 +42,11 @@ class CopyPlan:
         return self.is_published and not self.missing
 
 
+def nothing(job: str, backup_id: str) -> CopyPlan:
+    """Return the plan for a backup of which the target is known to have all."""
+    return CopyPlan(job, backup_id, True, ())
+
+
 def plan(source: Store, target: Store, manifest: Manifest, trusting: bool = False) -> CopyPlan:
     """Say what the target lacks of a backup; reads listings, small lists and proof records only.
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -17,10 +18,10 @@ import typing as t
 from .. import clock
 from ..errors import DamagedError
 from . import json_document
-from .proof import Standing
+from .judged import Judged, Read
 from .store import Document, Entry
 
-_MAGIC = b"lifeboat recall 1\n"
+_MAGIC = b"lifeboat recall 2\n"
 _SUFFIX = ".recall"
 _MOST_FILE = 128 * 1024 * 1024  # bytes of one file
 _MOST_FOLDER = 512 * 1024 * 1024  # bytes of all files; the ones that were written longest ago go
@@ -28,15 +29,13 @@ _MOST_DOCUMENT = 256 * 1024  # bytes; what is bigger is read each time
 _LIFE_S = 90 * 86400.0  # files that nobody has used for so long go
 _TOUCH_S = 86400.0  # how exactly that is known
 
-_Mark = tuple[str, str, int, float]  # version id, ETag, size, time of the last change (seconds since 1970)
-
 
 class _Kept(t.NamedTuple):
-    """A document, and what was judged by it and others."""
+    """A document; or, of a manifest, what was judged by it and proofs."""
 
-    marks: list[_Mark]  # its own, then those of the others
-    data: bytes
-    judged: list[t.Any] | None = None  # the members of a Standing, in order
+    marks: str  # a line of what a listing shows of it, then, where something was judged, one for each of the proofs
+    data: bytes  # empty once something was judged: that says all that listings need
+    judged: list[t.Any] | None = None  # see Judged
 
 
 class Recall:
@@ -53,43 +52,51 @@ class Recall:
         digest = hashlib.sha256("\0".join(subject).encode("utf-8", "surrogateescape")).hexdigest()
         self._folder = folder
         self._file = f"{digest[:40]}{_SUFFIX}"
-        self._known = self._loaded()
         self._used: dict[str, _Kept] = {}
         self._unread: set[str] = set()  # keys of what was kept, and nobody has found to be whole yet
+
+    def load(self) -> int:
+        """Read the file now rather than for the first question, and return how much it knows."""
+        return len(self._known)
 
     def document(self, entry: Entry) -> Document | None:
         """Return what was read before from what a listing shows now, or None."""
         known = self._known.get(entry.key)
-        if known is None or known.marks[0] != _mark(entry):
+        if known is None or known.judged is not None or known.marks != _mark(entry):
             return None
-        self._used.setdefault(entry.key, known._replace(marks=known.marks[:1], judged=None))
+        self._used[entry.key] = known
         return Document(json_document.Checked(known.data), entry.etag, entry.modified)
 
     def remember(self, entry: Entry, document: Document) -> None:
         """Keep what was read from what a listing shows; not if it was changed in between, or is damaged."""
         fits = len(document.data) == entry.size <= _MOST_DOCUMENT and document.etag == entry.etag
         if fits and document.modified.replace(microsecond=0) == entry.modified.replace(microsecond=0):
-            self._used[entry.key] = _Kept([_mark(entry)], document.data)
+            self._used[entry.key] = _Kept(_mark(entry), document.data)
             self._unread.add(entry.key)
 
-    def standing(self, manifest: Entry, proofs: t.Sequence[Entry]) -> Standing | None:
-        """Return what was judged of a backup by its manifest and these proofs, or None."""
+    def judged(self, manifest: Entry, proofs: t.Sequence[Entry], job: str, backup_id: str, read: Read) -> Judged | None:
+        """Return what a backup was found to be by its manifest and these proofs, or None.
+
+        `read` reads the manifest again, for who wants more of it than was kept.
+        """
         known = self._known.get(manifest.key)
         if known is None or known.judged is None or known.marks != _marks(manifest, proofs):
             return None
-        is_proved, problems, proved_at, is_vouched, is_claimed = known.judged
-        self._used[manifest.key] = known
-        return Standing(is_proved, tuple(problems), proved_at and clock.from_text(proved_at), is_vouched, is_claimed)
+        with contextlib.suppress(ValueError, TypeError):
+            found = Judged.from_kept(known.judged, job, backup_id, read)
+            self._used[manifest.key] = known
+            return found
+        return None
 
-    def judge(self, manifest: Entry, proofs: t.Sequence[Entry], standing: Standing) -> None:
-        """Keep what a backup was found to be by its manifest, which is kept, and by proofs, which need not be then."""
+    def judge(self, manifest: Entry, proofs: t.Sequence[Entry], found: Judged) -> None:
+        """Keep what a backup was found to be by its manifest and proofs instead of these, if the manifest is kept."""
         kept = self._used.get(manifest.key)
-        if kept is not None and kept.marks[0] == _mark(manifest):
+        if kept is not None and kept.marks == _mark(manifest):
             self._unread.discard(manifest.key)  # nothing could be judged by what is not whole
-            proved_at = clock.to_text(standing.proved_at) if standing.proved_at else None
-            judged = [standing.is_proved, list(standing.problems), proved_at, standing.is_vouched, standing.is_claimed]
-            self._used[manifest.key] = _Kept(_marks(manifest, proofs), kept.data, judged)
-            for proof in proofs:
+            judged = found.kept(kept.data)
+            if judged is not None:
+                self._used[manifest.key] = _Kept(_marks(manifest, proofs), b"", judged)
+            for proof in proofs if judged is not None else ():
                 self._used.pop(proof.key, None)
 
     def save(self) -> None:
@@ -107,7 +114,8 @@ class Recall:
                 self._write(at)
                 _tidy(at, self._file)
 
-    def _loaded(self) -> dict[str, _Kept]:
+    @functools.cached_property
+    def _known(self) -> dict[str, _Kept]:
         with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
             with _own_folder(self._folder, is_made=False) as at:
                 data = _read(at, self._file)
@@ -130,14 +138,13 @@ class Recall:
             raise
 
 
-def _mark(entry: Entry) -> _Mark:
-    return entry.version_id, entry.etag, entry.size, entry.modified.timestamp()
+def _mark(entry: Entry) -> str:
+    return f"{entry.version_id} {entry.etag} {entry.size} {entry.modified.timestamp()}"
 
 
-def _marks(manifest: Entry, proofs: t.Sequence[Entry]) -> list[_Mark]:
-    """Return the marks of a manifest and its proofs; the keys of proofs are never used twice, and count as ETags."""
-    others = [(each.version_id, f"{each.key} {each.etag}", each.size, each.modified.timestamp()) for each in proofs]
-    return [_mark(manifest), *others]
+def _marks(manifest: Entry, proofs: t.Sequence[Entry]) -> str:
+    """Return the marks of a manifest and its proofs; the keys of proofs are never used twice, and count."""
+    return "\n".join([_mark(manifest), *(f"{each.key} {_mark(each)}" for each in proofs)])
 
 
 def _written(used: t.Mapping[str, _Kept]) -> bytes:
@@ -157,7 +164,7 @@ def _parsed(data: bytes) -> dict[str, _Kept]:
     offset = int(length)
     known: dict[str, _Kept] = {}
     for key, count, marks, judged in json.loads(rest[:offset]):
-        known[key] = _Kept([tuple(mark) for mark in marks], rest[offset : offset + count], judged)
+        known[key] = _Kept(marks, rest[offset : offset + count], judged)
         offset += count
     return known
 

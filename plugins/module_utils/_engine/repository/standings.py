@@ -32,9 +32,6 @@ class Standings:
 
     def of(self, manifest: Manifest) -> proof.Standing:
         """Return what is known about a backup. Lists that cannot be read are problems, not errors."""
-        known = self._store.known_standing(manifest.id) if isinstance(self._store, CatalogReading) else None
-        if known is not None:
-            return known
         records = self._records_of(manifest.id)
         own = proof.standing(manifest, records)
         try:

@@ -13,7 +13,7 @@ from .archive_calls import ArchiveCalls
 from .bucket_calls import BucketCalls
 from .calls import Headers, Put, named, version_query
 from .connection import Body
-from .detailed_listing import Detailed
+from .detailed_listing import DetailedPage
 from .download import Download, Stored, stored
 from .endpoint import Endpoint
 from .property_calls import PropertyCalls
@@ -174,12 +174,12 @@ class S3Client(UploadCalls, BucketCalls, PropertyCalls, ArchiveCalls):
         problem = self.problem("list", bucket, prefix)
         return listing.objects(self.fetch(problem, bucket), problem, prefix, start_after)
 
-    def list_detailed(self, bucket: str, prefix: str = "", start_after: str = "") -> t.Iterator[Detailed]:
-        """List objects with their metadata, tags and locks, which MinIO alone shows; other servers give a plain
-        listing.
+    def list_detailed(self, bucket: str, prefix: str = "", start_after: str = "") -> t.Iterator[DetailedPage]:
+        """List objects, page by page, with their metadata, tags and locks, which MinIO alone shows; other servers give
+        a plain listing.
         """
         problem = self.problem("list", bucket, prefix)
-        return detailed_listing.objects(self.fetch(problem, bucket), problem, prefix, start_after)
+        return detailed_listing.pages(self.fetch(problem, bucket), problem, prefix, start_after)
 
     def list_versions(self, bucket: str, prefix: str = "") -> t.Iterator[listing.Listed]:
         """List versions and delete markers by ListObjectVersions: keys in order, of each key the newest first."""

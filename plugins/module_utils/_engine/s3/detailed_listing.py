@@ -4,17 +4,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import html
 import re
 import typing as t
 import xml.etree.ElementTree
 
+from .. import clock
 from . import listing, object_properties
-from .listing import Fetch, Listed, MalformedPage, Page
+from .listing import Fetch, MalformedPage
 from .object_properties import ObjectProperties
 
-_KEPT = 4096  # entries: most objects of a bucket have the same few sets of metadata
+_KEPT = 4096  # ends of entries: most objects of a bucket have the same few sets of metadata
 
 
 class Shown(t.NamedTuple):
@@ -24,59 +26,96 @@ class Shown(t.NamedTuple):
     digest: str  # of the properties
 
 
-class Detailed(t.NamedTuple):
-    """One line of a listing with metadata; a tuple, because there can be millions."""
+class DetailedPage(t.NamedTuple):
+    """One page of a listing with metadata; in columns, because there can be millions of entries."""
 
-    listed: Listed
-    shown: Shown | None  # None where the server shows nothing: it is no MinIO, or the right to read is missing
+    keys: list[str]
+    sizes: list[int]  # bytes
+    etags: list[str]  # without quotes
+    times: list[str]  # by the server's clock: 2026-11-21T02:36:20.639906Z
+    shown: list[Shown | None]  # None where the server shows nothing: it is no MinIO, or the right to read is missing
+    is_truncated: bool
+    marker: tuple[str, ...]  # where the next page begins
 
 
-# What MinIO adds to an entry of its listing (its cmd/api-response.go, Object.UserMetadata), last of all. Names of user
-# metadata are written as they are, also with signs that XML forbids in names.
-_DETAILS = re.compile(
-    rb"<UserMetadata>((?:<([!-;=?-~]+)>[^<]*</\2>)*)</UserMetadata>"
-    rb"(?:<UserTags>([^<]*)</UserTags>|<UserTags/>)?"
-    rb"(?:<Internal>(?:<[A-Z]>[^<]*</[A-Z]>)*</Internal>)?</Contents>"
+_HEAD = re.compile(listing.HEAD)
+# What comes behind the head of an entry. Its last part is what MinIO adds (its cmd/api-response.go,
+# Object.UserMetadata). Names of user metadata are written as they are, also with signs that XML forbids in names.
+_TAIL = re.compile(
+    listing.OWNER + rb"(?:<UserMetadata>(?P<fields>(?:<([A-Za-z][!-;=?-~]*)>[^<\0]*</\2>)*)</UserMetadata>"
+    rb"(?:<UserTags>(?P<tags>[^<\0]*)</UserTags>|<UserTags/>)?"
+    rb"(?:<Internal>(?:<[A-Z]>[^<]*</[A-Z]>)*</Internal>)?)?</Contents>"
 )
 _FIELD = re.compile(rb"<([!-;=?-~]+)>([^<]*)</\1>")
+_END = b"</Contents>"
+_TO_MICROSECONDS = {19: ".000000Z", 23: "000Z", 26: "Z"}  # length of a time → what it lacks
 
 
-def parse(body: bytes) -> tuple[Page, list[Shown | None]]:
-    """Read a page of ListObjectsV2 with `metadata=true`: the page, and what is shown of each entry. Raises
-    MalformedPage.
-    """
-    found = _DETAILS.findall(body)
-    # An entry without details has nothing between the plain elements and its end.
-    plain_body = _DETAILS.sub(b"</Contents>", body)
-    if b"<UserMetadata" in plain_body or b"<UserTags" in plain_body:
-        return _by_xml(body)
-    page = listing.parse_objects(plain_body)
-    if len(found) == len(page.entries):
-        return page, [_shown(fields, tags) for fields, _name, tags in found]
-    if found:
-        return _by_xml(body)
-    return page, [None] * len(page.entries)
-
-
-def objects(fetch: Fetch, problem: str, prefix: str = "", start_after: str = "") -> t.Iterator[Detailed]:
+def pages(fetch: Fetch, problem: str, prefix: str = "", start_after: str = "") -> t.Iterator[DetailedPage]:
     """List objects with what MinIO shows of them, in the order of their UTF-8 bytes. Raises S3Error."""
-    shown: list[Shown | None] = []
+    return listing.object_pages(fetch, problem, prefix, start_after, parse, (("metadata", "true"),))
 
-    def plain(body: bytes) -> Page:
-        page, shown[:] = parse(body)
-        return page
 
-    for number, entry in listing.numbered_objects(fetch, problem, prefix, start_after, plain, (("metadata", "true"),)):
-        yield Detailed(entry, shown[number])
+def parse(body: bytes) -> DetailedPage:
+    """Read a page of ListObjectsV2 with `metadata=true`. Raises MalformedPage."""
+    page = _plain(body)
+    return _by_xml(body) if page is None else page
+
+
+def _plain(body: bytes) -> DetailedPage | None:
+    """Read a page with regular expressions; None unless every element was understood.
+
+    It is cut at the heads of its entries. What lies between two heads is the same for most, and looked into once.
+    """
+    before, *parts = _HEAD.split(body)
+    tails = parts[4::5]
+    behind = b""
+    if tails:
+        last, end, behind = tails[-1].partition(_END)
+        tails[-1] = last + end
+    frame = before + b"\n" + behind
+    next_page = listing.following(frame)
+    if next_page is None or b"<Contents" in frame:
+        return None
+    try:
+        return DetailedPage(
+            _keys(_texts(parts[0::5])),
+            list(map(int, parts[3::5])),
+            _texts(parts[2::5]),
+            _times(_texts(parts[1::5])),
+            list(map(_shown, tails)),
+            *next_page,
+        )
+    except ValueError:
+        return None
+
+
+def _texts(column: t.Sequence[bytes]) -> list[str]:
+    return b"\n".join(column).decode("ascii").split("\n") if column else []
+
+
+def _keys(column: list[str]) -> list[str]:
+    return [listing.decoded(key) if "%" in key or "+" in key else key for key in column]
+
+
+def _times(column: list[str]) -> list[str]:
+    """Return times in the form of `clock.to_text`. Raises ValueError for one that there is not."""
+    for _moment in map(dt.datetime.fromisoformat, column):
+        pass
+    return [text + _TO_MICROSECONDS[len(text)] for text in column]
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _shown(fields: bytes, tags: bytes) -> Shown | None:
+def _shown(tail: bytes) -> Shown | None:
+    """Return what is shown behind the head of an entry. Raises ValueError when that is not plain."""
+    parts = _TAIL.fullmatch(tail)
+    if parts is None:
+        raise ValueError("an entry has other elements")
     found = {
         name.decode("ascii").lower(): html.unescape(value.decode("utf-8", "replace"))
-        for name, value in _FIELD.findall(fields)
+        for name, value in _FIELD.findall(parts["fields"] or b"")
     }
-    return _complete(found, html.unescape(tags.decode("utf-8", "replace")))
+    return _complete(found, html.unescape((parts["tags"] or b"").decode("utf-8", "replace")))
 
 
 def _complete(found: dict[str, str], tags: str) -> Shown | None:
@@ -87,18 +126,26 @@ def _complete(found: dict[str, str], tags: str) -> Shown | None:
     return Shown(properties, properties.digest())
 
 
-def _by_xml(body: bytes) -> tuple[Page, list[Shown | None]]:
+def _by_xml(body: bytes) -> DetailedPage:
     root = listing.parse_xml(body, "ListBucketResult")
     shown = []
     for item in root.findall("Contents"):
         details = item.find("UserMetadata")
-        found = {} if details is None else _texts(details)
+        found = {} if details is None else _fields(details)
         shown.append(_complete(found, item.findtext("UserTags") or ""))
     page = listing.parse_objects(body)
     if len(page.entries) != len(shown):
         raise MalformedPage("the number of its entries is not clear")
-    return page, shown
+    return DetailedPage(
+        page.keys,
+        [entry.size for entry in page.entries],
+        [entry.etag for entry in page.entries],
+        [clock.to_text(entry.modified) for entry in page.entries],
+        shown,
+        page.is_truncated,
+        page.marker,
+    )
 
 
-def _texts(element: xml.etree.ElementTree.Element) -> dict[str, str]:
+def _fields(element: xml.etree.ElementTree.Element) -> dict[str, str]:
     return {item.tag.lower(): item.text or "" for item in element}

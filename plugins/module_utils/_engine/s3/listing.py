@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import operator
 import re
 import typing as t
 import urllib.parse
@@ -39,6 +40,34 @@ class Page(t.NamedTuple):
     is_truncated: bool
     marker: tuple[str, ...]  # where the next page begins: (token,) or (key, version id)
 
+    @property
+    def keys(self) -> list[str]:
+        return [entry.key for entry in self.entries]
+
+
+class _Paged(t.Protocol):
+    """What a page says about the next one."""
+
+    @property
+    def is_truncated(self) -> bool:
+        """Say whether there is a next page."""
+
+    @property
+    def marker(self) -> tuple[str, ...]:
+        """Return where it begins."""
+
+
+class _Keyed(_Paged, t.Protocol):
+    """A page of objects."""
+
+    @property
+    def keys(self) -> list[str]:
+        """Return the keys as they were listed."""
+
+
+_AnyPage = t.TypeVar("_AnyPage", bound=_Paged)
+_ObjectPage = t.TypeVar("_ObjectPage", bound=_Keyed)
+
 
 class MalformedPage(ValueError):
     """A page of a listing is not what an S3 server sends."""
@@ -46,14 +75,19 @@ class MalformedPage(ValueError):
 
 # The order of elements and the signs that MinIO, Versity Gateway and AWS use; all others are left to the XML parser.
 _QUOTE = rb"(?:&#34;|&quot;|\")?"
-_CONTENTS = re.compile(
-    rb"<Contents><Key>([!-%'-;=-~]*)</Key><LastModified>([0-9TZ:.-]+)</LastModified>"
+# How an entry begins: its key, time (without the Z), ETag and size; and what stands between that and its end.
+HEAD = (
+    rb"<Contents><Key>([!-%'-;=-~]*)</Key><LastModified>([0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:"
+    rb"[0-5][0-9](?:\.[0-9]{3}(?:[0-9]{3})?)?)Z</LastModified>"
     rb"<ETag>" + _QUOTE + rb"([0-9A-Za-z-]*)" + _QUOTE + rb"</ETag>"
     rb"(?:<Checksum[A-Za-z]+>[^<]*</Checksum[A-Za-z]+>)*<Size>([0-9]+)</Size>"
+)
+OWNER = (
     rb"(?:<StorageClass>[^<]*</StorageClass>)?"
     rb"(?:<Owner>(?:<ID>[^<]*</ID>|<ID/>)?(?:<DisplayName>[^<]*</DisplayName>|<DisplayName/>)?</Owner>)?"
-    rb"(?:<StorageClass>[^<]*</StorageClass>)?</Contents>"
+    rb"(?:<StorageClass>[^<]*</StorageClass>)?"
 )
+_CONTENTS = re.compile(HEAD + OWNER + b"</Contents>")
 _VERSION = re.compile(
     rb"<Version><Key>([!-%'-;=-~]*)</Key><LastModified>([0-9TZ:.-]+)</LastModified>"
     rb"<ETag>" + _QUOTE + rb"([0-9A-Za-z-]*)" + _QUOTE + rb"</ETag><Size>([0-9]+)</Size>"
@@ -80,25 +114,30 @@ def _plain_objects(body: bytes) -> Page | None:
     """Read a page with regular expressions (a tenth of the XML parser's time); None unless every element was
     understood.
     """
-    found = _CONTENTS.findall(body)
-    truncated, tokens = _TRUNCATED.findall(body), _TOKEN.findall(body)
-    is_plain = (
-        _is_plain(body, _END)
-        and body.count(b"<Contents") == len(found)
-        and len(truncated) == 1
-        and body.count(b"<NextContinuationToken") == len(tokens) <= 1
-    )
-    if not is_plain:
+    found, next_page = _CONTENTS.findall(body), following(body)
+    if next_page is None or body.count(b"<Contents") != len(found):
         return None
     try:
         entries = [
-            Listed(_decoded(key.decode("ascii")), int(size), etag.decode("ascii"), _time(modified.decode("ascii")))
+            Listed(decoded(key.decode("ascii")), int(size), etag.decode("ascii"), _time(f"{modified.decode('ascii')}Z"))
             for key, modified, etag, size in found
         ]
-        marker = (tokens[0].decode("ascii"),) if tokens else ()
-    except (UnicodeDecodeError, ValueError):
+    except ValueError:
         return None
-    return Page(entries, truncated[0] == b"true", marker)
+    return Page(entries, *next_page)
+
+
+def following(body: bytes) -> tuple[bool, tuple[str, ...]] | None:
+    """Return whether a page of objects is not the last one, and where the next one begins, without the XML parser;
+    None unless that is clear. Entries may have been left out of the page.
+    """
+    truncated, tokens = _TRUNCATED.findall(body), _TOKEN.findall(body)
+    is_plain = (
+        _is_plain(body, _END) and len(truncated) == 1 and body.count(b"<NextContinuationToken") == len(tokens) <= 1
+    )
+    if not is_plain:
+        return None
+    return truncated[0] == b"true", tuple(token.decode("ascii") for token in tokens)
 
 
 def _is_plain(body: bytes, end: bytes) -> bool:
@@ -144,7 +183,7 @@ def _plain_versions(body: bytes) -> Page | None:
     try:
         entries = [
             Listed(
-                _decoded(key.decode("ascii")),
+                decoded(key.decode("ascii")),
                 int(size),
                 etag.decode("ascii"),
                 _time(modified.decode("ascii")),
@@ -155,7 +194,7 @@ def _plain_versions(body: bytes) -> Page | None:
         ]
     except ValueError:
         return None
-    key = _decoded(keys[0].decode("ascii")) if keys else ""
+    key = decoded(keys[0].decode("ascii")) if keys else ""
     marker = (key, ids[0].decode("ascii") if ids else "") if key else ()
     return Page(entries, truncated[0] == b"true", marker)
 
@@ -218,10 +257,11 @@ def _is_true(root: _Element, name: str) -> bool:
 
 
 def _decoder(root: _Element) -> t.Callable[[str], str]:
-    return _decoded if root.findtext("EncodingType") == "url" else str
+    return decoded if root.findtext("EncodingType") == "url" else str
 
 
-def _decoded(text: str) -> str:
+def decoded(text: str) -> str:
+    """Return a key as it is, by the form that it has in a listing of `encoding-type=url`."""
     return urllib.parse.unquote_plus(text, errors="surrogateescape")
 
 
@@ -239,30 +279,42 @@ def objects(fetch: Fetch, problem: str, prefix: str = "", start_after: str = "")
     """List the objects whose key begins with `prefix`, behind `start_after`, in the order of their UTF-8 bytes. Raises
     S3Error.
     """
-    return (entry for _number, entry in numbered_objects(fetch, problem, prefix, start_after))
+    for page in object_pages(fetch, problem, prefix, start_after, parse_objects):
+        yield from page.entries
 
 
-def numbered_objects(
+def object_pages(
     fetch: Fetch,
     problem: str,
     prefix: str,
     start_after: str,
-    parse: t.Callable[[bytes], Page] = parse_objects,
+    parse: t.Callable[[bytes], _ObjectPage],
     words: Query = (),
-) -> t.Iterator[tuple[int, Listed]]:
-    """List objects, each with its place in its page (from 0), pages being read by `parse` and asked for with more
-    `words`. Raises S3Error.
+) -> t.Iterator[_ObjectPage]:
+    """List objects page by page, each read by `parse` and asked for with more `words`; in order and below `prefix`, or
+    refused. Raises S3Error.
     """
     query = [("list-type", "2"), ("encoding-type", "url"), ("max-keys", str(PAGE_KEYS)), ("prefix", prefix), *words]
     if start_after:
         query.append(("start-after", start_after))
     last = ""
     for page in _pages(fetch, problem, parse, query, ("continuation-token",)):
-        for number, entry in enumerate(page.entries):
-            if not _follows(last, entry.key) or not entry.key.startswith(prefix):
-                raise _bad(problem, f"{entry.key!r} stands behind {last!r}, below {prefix!r}")
-            last = entry.key
-            yield number, entry
+        keys = page.keys
+        _require_order(problem, last, keys, prefix)
+        last = keys[-1] if keys else last
+        yield page
+
+
+def _require_order(problem: str, last: str, keys: t.Sequence[str], prefix: str) -> None:
+    """Refuse keys that do not ascend, from behind `last` on, or that do not begin with `prefix`."""
+    row = [last, *keys]
+    places: t.Sequence[str | bytes] = row if "".join(row).isascii() else [_utf8(key) for key in row]
+    # In between two keys that begin with the prefix all do.
+    if all(map(operator.lt, places, places[1:])) and all(key.startswith(prefix) for key in (*keys[:1], *keys[-1:])):
+        return
+    for before, key in zip(row, keys):
+        if not _follows(before, key) or not key.startswith(prefix):
+            raise _bad(problem, f"{key!r} stands behind {before!r}, below {prefix!r}")
 
 
 def versions(fetch: Fetch, problem: str, prefix: str = "") -> t.Iterator[Listed]:
@@ -284,13 +336,17 @@ def versions(fetch: Fetch, problem: str, prefix: str = "") -> t.Iterator[Listed]
 
 
 def _pages(
-    fetch: Fetch, problem: str, parse: t.Callable[[bytes], Page], query: list[tuple[str, str]], markers: tuple[str, ...]
-) -> t.Iterator[Page]:
-    following: list[tuple[str, str]] = []
+    fetch: Fetch,
+    problem: str,
+    parse: t.Callable[[bytes], _AnyPage],
+    query: list[tuple[str, str]],
+    markers: tuple[str, ...],
+) -> t.Iterator[_AnyPage]:
+    place: list[tuple[str, str]] = []
     used = set[tuple[str, ...]]()
     while True:
         try:
-            page = parse(fetch([*query, *following]))
+            page = parse(fetch([*query, *place]))
         except MalformedPage as error:
             raise _bad(problem, f"a page of the listing cannot be read: {error}") from error
         yield page
@@ -299,7 +355,7 @@ def _pages(
         if not page.marker or page.marker in used:
             raise _bad(problem, "a page does not say where the next one begins, or says it twice")
         used.add(page.marker)
-        following = [(name, value) for name, value in zip(markers, page.marker) if value]
+        place = [(name, value) for name, value in zip(markers, page.marker) if value]
 
 
 def _follows(last: str, key: str) -> bool:

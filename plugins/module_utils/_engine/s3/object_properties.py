@@ -32,7 +32,7 @@ _TELLING = frozenset((*CONTENT_HEADERS, _LOCK_MODE, _LOCK_UNTIL, _LOCK_HOLD))
 # What MinIO's listing with metadata leaves out though the object has it.
 _NOT_LISTED = ("expires", "x-amz-website-redirect-location")
 _USUAL_CLASS = "STANDARD"
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False).encode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +117,7 @@ def tagging_count(fields: t.Mapping[str, str]) -> int:
 
 def tags_from_query(text: str) -> dict[str, str]:
     """Read tags as they stand in `x-amz-tagging` and in MinIO's listing."""
-    return dict(urllib.parse.parse_qsl(text, keep_blank_values=True))
+    return dict(urllib.parse.parse_qsl(text, keep_blank_values=True)) if text else {}  # most objects have none
 
 
 def tags_to_query(tags: t.Mapping[str, str]) -> str:

@@ -63,7 +63,7 @@ def judged(
 def damaged_lists(manifest: Manifest, level: str, error: DamagedError) -> Outcome:
     """Return the verdicts on a backup whose lists of files and needs cannot be read."""
     lists = (file for file in manifest.files if file.role in ("files", "needs"))
-    problem = f"{error.problem}: {error.cause}"
+    problem = error.summary
     return Outcome(
         level, {manifest.id: tuple(FileVerdict(f.name, f.facts.stored_sha256, False, problem) for f in lists)}
     )

@@ -32,6 +32,36 @@ def test_a_mistake_ends_the_template_with_a_remedy():
         host_schedules.host_schedules([{**JOBS[0], "schedule": "never"}], "db1")
 
 
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"verify": {"schedule": "weekly", "level": "contnt"}}, ("level is 'contnt'", "presence, checksum, content")),
+        ({"verify": {"level": "contnt"}}, ("verify of db1-shop", "'contnt'")),
+        ({"copy": {"schedule": "daily", "tier": "fortnightly"}}, ("tier is 'fortnightly'", "hourly, daily, weekly")),
+        ({"schedule": "fortnightly"}, ("the interval is 'fortnightly'", "hourly, daily, weekly, monthly")),
+        ({"prune": {"every": "daily"}}, ("prune of db1-shop", "it has every")),
+        ({"proof": "contnt"}, ("jobs.db1-shop.proof is 'contnt'", "none, content, restore")),
+        ({"compression": "xz"}, ("jobs.db1-shop.compression is 'xz'", "use one of zstd")),
+        ({"on_shrink": "panic"}, ("jobs.db1-shop.on_shrink is 'panic'", "fail, warn, ignore")),
+        ({"ssl_mode": "always"}, ("jobs.db1-shop.ssl_mode is 'always'", "verify-full")),
+        ({"container": "pg", "container_engine": "lxc"}, ("jobs.db1-shop.container_engine is 'lxc'", "docker, podman")),
+        ({"kind": "pg_databse"}, ("jobs.db1-shop.kind is 'pg_databse'", "pg_database, bucket, files, minio, set")),
+        ({"databases": "all", "database": None, "on_gone": "cry"}, ("jobs.db1-shop.on_gone is 'cry'", "fail, warn")),
+        ({"keep": {"dayly": 7}}, ("jobs.db1-shop.keep", "dayly")),
+    ],
+)
+def test_a_word_that_is_no_choice_is_refused_with_the_job_its_key_and_the_choices(keys, words):
+    with pytest.raises(AnsibleFilterError) as refused:
+        host_config.host_config([{**JOBS[0], **keys}], REPOSITORIES, "db1")
+    assert [each for each in ("db1-shop", *words) if each not in str(refused.value)] == []
+
+
+def test_a_schedule_of_a_mirror_is_checked_as_that_of_a_job():
+    mirror = {"name": "near", "source": {"path": "/srv"}, "targets": [{"path": "/mnt"}], "verify": "sometimes"}
+    with pytest.raises(AnsibleFilterError, match="mirror.near.verify.*'sometimes'"):
+        host_config.host_config(JOBS, REPOSITORIES, "db1", [mirror])
+
+
 def test_schedules_are_told_in_the_words_of_cron_and_of_systemd():
     found = host_schedules.FilterModule().filters()["host_schedules"](
         JOBS,

@@ -8,7 +8,12 @@ import shutil
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import copy_run
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import binding, catalog
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import (
+    binding,
+    catalog,
+    copy,
+    whole_copies,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import UnavailableError
 from ansible_collections.lifeboat.recovery.plugins.modules import backup_copy
 
@@ -230,3 +235,27 @@ def test_backups_of_another_age_are_left_out(run, local, site):
 def test_a_choice_that_means_nothing_is_wrong_usage(run, local, options):
     local.back_up()
     assert run(backup="all", **options).failed
+
+
+def test_of_many_copies_that_are_whole_none_is_asked_for_by_itself(run, local, monkeypatch):
+    monkeypatch.setattr(whole_copies, "FEW", 1)
+    made = [local.back_up() for _run in range(3)]
+    run(backup="all")
+    newest = local.back_up()
+    plan, asked = copy.plan, []
+    monkeypatch.setattr(copy, "plan", lambda *given, **more: asked.append(given[2].id) or plan(*given, **more))
+    again = run(check_mode=True, backup="all")
+    assert asked == [newest.id] and [row["id"] for row in again["backups"]] == asked
+    assert again["diff"]["before"]["copies"].keys() == {each.id for each in (*made, newest)}
+
+
+def test_for_one_backup_no_catalog_is_read(run, local, monkeypatch):
+    first, _second = local.back_up(), local.back_up()
+    monkeypatch.setattr(catalog, "backups", lambda *_given, **_more: pytest.fail("a catalog was read"))
+    assert [row["id"] for row in run(check_mode=True, backup=first.id)["backups"]] == [first.id]
+
+
+def test_a_backup_that_is_not_there_is_told_with_those_that_are(run, local):
+    local.back_up()
+    end = run(check_mode=True, backup="20200101T000000Z-0000aa")
+    assert end.failed and "1 backups are there, 1 of them proved" in end["msg"]

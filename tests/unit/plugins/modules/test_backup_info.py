@@ -85,9 +85,14 @@ def test_the_databases_of_a_server_are_found_under_their_names(run, local, site)
     assert {row["job"] for row in end["backups"]} == set(end["jobs"])
     named = run(job="db1-all", databases=["my.db", "wiki", "new"], backup=local.back_up("db1-all.wiki").id)
     assert named["jobs"] == ["db1-all.my.2edb", "db1-all.wiki"]
+    assert [each["database"] for each in end["databases"] if each["has_backups"]] == ["my.db", "shop", "wiki"]
+    assert [(each["database"], each["job"]) for each in named["databases"] if not each["has_backups"]] == [
+        ("new", "db1-all.new")
+    ]
     assert [row["job"] for row in named["backups"]] == ["db1-all.wiki"]
     assert "no job is named" in run(databases="all")["msg"]
-    assert run(job="db1-shop")["jobs"] == ["db1-shop"]
+    plain = run(job="db1-shop")
+    assert (plain["jobs"], plain["databases"]) == (["db1-shop"], [])
 
 
 def test_no_backup_is_an_empty_list(run, local):

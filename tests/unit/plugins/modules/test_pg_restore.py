@@ -237,7 +237,7 @@ class Dumps:
     def plan(self, request):
         self.requests.append(request)
         target = TargetCheck(True, 150018, (), ())
-        return DumpPlan(request, Form("sql", "gzip"), "lab", target, 900, "ab", True, None, None, ("a note",))
+        return DumpPlan(request, Form("sql", "gzip"), "lab", target, 900, "ab", None, None, ("a note",))
 
     def restore(self, _planned):
         return DumpResult("lab.sql.gz", "lab", "lab_before_x", {"rows": 7}, 1.0, 2.0, 0.5, 4.0, (), ("another note",))

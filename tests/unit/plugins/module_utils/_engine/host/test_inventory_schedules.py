@@ -77,6 +77,14 @@ def test_the_host_command_understands_every_line():
         assert isinstance(cli._parser().parse_args(options.command), argparse.Namespace)
 
 
+def test_backups_may_be_named_by_their_ids_and_options_that_are_empty_are_not_there():
+    one = "20261120T020000Z-0a1b2c"
+    sections = {"verify": {"schedule": "daily", "level": ""}, "copy": {"schedule": "daily"}}
+    verify, copy = made({**SHOP, **{key: {**section, "backup": one} for key, section in sections.items()}})
+    assert verify.words == ("verify", "db1-shop", "--backup", one)
+    assert copy.words == ("copy", "db1-shop", "--backup", one)
+
+
 def test_cron_decides_itself_where_it_lives_in_the_time_zone_of_the_schedule():
     (found,) = made({**SHOP, "schedule": {"cron": "17 2 * * 1-5", "timezone": "Europe/Berlin"}})
     time, command = line(found, "Europe/Berlin")
@@ -103,9 +111,9 @@ def test_percent_signs_are_no_line_feeds_for_cron():
 
 
 def test_a_word_with_blanks_is_one_word_for_systemd_and_nothing_in_it_is_replaced():
-    (copy,) = made({**SHOP, "copy": {"schedule": "weekly", "min_age": '7 days "$HOME" 5%'}})
-    assert copy.exec_start(Settings()).endswith(' -- copy db1-shop --min-age "7 days \\"$$HOME\\" 5%%"')
     (run,) = made({**SHOP, "schedule": "daily"})
+    start = run.exec_start(Settings(command='/opt/my "$HOME" 5%/lifeboat'))
+    assert start.startswith('"/opt/my \\"$$HOME\\" 5%%/lifeboat" scheduled')
     assert run.exec_start(Settings()) == " ".join(run.argv(Settings()))
 
 
@@ -138,7 +146,21 @@ def test_what_is_common_is_said_once():
         ({"schedule": {"every": "daily", "random_delay_kind": "odd"}}, "random_delay_kind"),
         ({"verify": {"schedule": "daily", "levle": "content"}}, "it has levle"),
         ({"copy": {"schedule": "never"}}, "db1-shop.copy"),
-        ({"verify": {"schedule": "daily", "level": "content\n"}}, "'content\\n' has a line break"),
+        ({"verify": {"schedule": "daily", "level": "contnt"}}, "level is 'contnt'"),
+        ({"verify": {"schedule": "daily", "level": "contnt"}}, "one of presence, checksum, content, restore"),
+        ({"verify": {"level": "contnt"}}, "level is 'contnt'"),
+        ({"verify": {"schedule": "daily", "level": "content\n"}}, "level is 'content\\n'"),
+        ({"verify": {"schedule": "daily", "backup": "newest"}}, "one of latest, all, or an id"),
+        ({"verify": {"schedule": "daily", "backup": "latest_good"}}, "backup is 'latest_good'"),
+        ({"verify": {"schedule": "daily", "sample": "8/7"}}, "'8/7'"),
+        ({"verify": {"schedule": "daily", "level": "restore"}, "kind": "minio"}, "use level content"),
+        ({"verify": {"schedule": "daily", "backup": "all"}, "kind": "set"}, "one of latest, latest_good, or an id"),
+        ({"copy": {"schedule": "daily", "tier": "fortnightly"}}, "tier is 'fortnightly'"),
+        ({"copy": {"schedule": "daily", "tier": "fortnightly"}}, "one of hourly, daily, weekly, monthly, yearly"),
+        ({"copy": {"schedule": "daily", "backup": "newest"}}, "one of all, latest, latest_good, or an id"),
+        ({"copy": {"schedule": "daily", "min_age": "7 days"}}, "write it as 36h, 14d or 8w"),
+        ({"copy": {"schedule": "daily", "min_age": "8w", "max_age": "7d"}}, "min_age is more than max_age"),
+        ({"copy": {"backup": "20261120T020000Z-0a1b2c", "tier": "daily"}}, "leave out tier"),
         ({"schedule": "daily", "run_as": "root\n* * * * * root"}, "has a line break"),
         ({"prune": {"schedule": "0 0 31 2,4 *"}}, "no day is like that"),
     ],

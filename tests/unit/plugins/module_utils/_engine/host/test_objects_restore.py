@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
+import errno
 import json
 import os
+import stat
 import typing as t
 from pathlib import Path
 
@@ -26,6 +29,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host imp
     backup_run,
     job_lock,
     objects_backup,
+    objects_copy,
     objects_history,
     objects_restore,
 )
@@ -40,6 +44,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.obj
     RestoreResult,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects import directory_source, tree_walk
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.restore_work import Work
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.selection import Selection
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import identity
@@ -183,6 +188,127 @@ def test_an_exact_restore_leaves_alone_what_the_job_left_out(world: World) -> No
     names = [path.name for path in (world.folder / "near/data" / JOB / again).iterdir()]
     assert "scope.json.zst" not in names  # the second backup has that of the first one
     assert world.restore_over(exact=True, choice=Choice(JOB, world.ids[0])).done.removed > 0  # which left nothing out
+
+
+@contextlib.contextmanager
+def closed(monkeypatch: pytest.MonkeyPatch, *names: bytes) -> t.Iterator[None]:
+    """Let nobody read files and directories of some names, not even root."""
+    opened, is_listable = directory_source._open_file, tree_walk._Level._is_listable
+
+    def refuse(at: int, name: bytes) -> int:
+        if name in names:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return opened(at, name)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(directory_source, "_open_file", refuse)
+        patched.setattr(
+            tree_walk._Level, "_is_listable", lambda level, name: name not in names and is_listable(level, name)
+        )
+        yield
+
+
+def test_an_exact_restore_leaves_alone_what_the_backup_could_not_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.write("pages/closed.html", "mine")
+    world.write("vault/deep/key", "mine")
+    with closed(monkeypatch, b"closed.html", b"vault"):
+        world.back_up(allow_partial=True)
+    world.write("index.html", "defaced")
+    world.write("new.html", "not mine")
+
+    planned = world.plan(exact=True, choice=Choice(JOB, world.ids[-1]))
+    left = {each["key"]: each["why"] for each in planned.tally.sample if each["action"] == "leave"}
+    assert left == dict.fromkeys(("pages/closed.html", "vault"), "the backup could not read it")
+    world.restore_over(exact=True, choice=Choice(JOB, world.ids[-1]))
+
+    assert world.texts() == {**FILES, "pages/closed.html": "mine", "vault/deep/key": "mine"}
+
+
+def test_an_exact_restore_leaves_alone_what_lay_on_another_file_system_when_it_was_backed_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enters = directory_source._Chooser.enters
+
+    def enter(chooser: t.Any, key: str, facts: os.stat_result) -> bool:
+        other = list(facts)
+        other[stat.ST_DEV] += key == "pages/deep"
+        return enters(chooser, key, os.stat_result(other))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(directory_source._Chooser, "enters", enter)
+        world.back_up(open_source=FileSelection((str(world.root),), one_file_system=True).opened)
+    world.write("pages/deeper", "mine")
+
+    assert world.restore_over(exact=True).done.removed == 1
+    assert world.texts() == FILES
+
+
+def test_an_exact_restore_of_a_folder_leaves_another_one_in_it_to_the_restore_of_that(world: World) -> None:
+    """As where a file system of its own was mounted once, and its directory lies on that of the other one now."""
+    other = world.folder / "disk"
+    other.mkdir()
+    (other / "data").write_text("brought", encoding="utf-8")
+    world.back_up(open_source=FileSelection((str(world.root), str(other))).opened, rebind=True)
+    inner = world.root / "mounted/disk"
+    changes: dict[str, t.Any] = {"exact": True, "map": {str(other): str(inner)}, "choice": Choice(JOB, world.ids[-1])}
+    confirm = (str(world.root), str(inner))
+    world.restore(confirm=confirm, **changes)
+    world.write("mounted/disk/new", "mine")
+    world.write("mounted/new", "mine")
+
+    planned = world.plan(**changes)
+    assert {each["key"] for each in planned.tally.sample if each["action"] == "remove"} == {"new", "mounted/new"}
+    result = world.restore(confirm=confirm, **changes)
+
+    assert world.texts() == {**FILES, "mounted/disk/data": "brought"}
+    assert (result.differences, result.done.written, result.done.removed) == (0, 0, 2)
+    assert not world.plan(**changes).changed
+
+
+def test_what_lay_in_a_directory_that_was_closed_later_is_left_alone_by_an_exact_restore(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closed(monkeypatch, b"deep"):
+        world.back_up(allow_partial=True)
+
+    world.restore_over(exact=True, choice=Choice(JOB, world.ids[-1]))
+
+    assert world.texts() == FILES
+
+
+def test_what_lies_in_a_directory_that_was_closed_later_stays_in_the_backup_as_the_last_one_had_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closed(monkeypatch, b"deep"):
+        for text in ("changed", "changed again"):
+            world.write("pages/deep/three.html", text)
+            world.write("index.html", text)
+            with pytest.raises(IncompleteError, match="1 outdated"):
+                world.back_up()
+    ids = [backup.stem for backup in sorted((world.folder / "near/manifests" / JOB).iterdir())]
+    (world.root / "pages/deep/three.html").unlink()
+
+    world.restore(choice=Choice(JOB, ids[-1]))
+    assert world.texts() == {**FILES, "index.html": "changed again"}
+
+    (world.root / "pages/deep/three.html").unlink()
+    world.back_up()
+    world.restore()
+    assert "pages/deep/three.html" not in world.texts()
+
+
+def test_an_exact_restore_of_a_backup_that_could_not_read_very_much_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects_copy, "_MOST_UNREAD", 1)
+    with closed(monkeypatch, b"one.html", b"two.html"):
+        world.back_up(mode="full", allow_partial=True)
+
+    with pytest.raises(LifeboatError, match="more than 1 objects could not be read"):
+        world.plan(exact=True, choice=Choice(JOB, world.ids[-1]))
+    assert not world.plan(choice=Choice(JOB, world.ids[-1])).changed
 
 
 def test_a_plan_names_what_is_mounted_below_the_target(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

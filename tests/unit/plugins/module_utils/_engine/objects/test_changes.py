@@ -52,6 +52,14 @@ def test_what_is_listed_as_it_was_is_taken_over_unread(base):
     assert base.loads == 0
 
 
+def test_what_the_listing_could_not_look_at_is_kept(base):
+    listed = keys(*range(0, 600, 2), *range(1400, 2000, 2))
+    found = steps(base, listed, is_unseen=lambda key: "k000700" <= key < "k001400")
+    assert kinds(found) == {Taken: 2, Kept: 50 + 350 + 50, Gone: 50}
+    kept = [step.row.key for step in found if isinstance(step, Kept)]
+    assert kept == sorted(kept) and "k000700" in kept and "k000698" not in kept
+
+
 def test_without_a_base_everything_is_wanted():
     listed = keys(1, 2)
     assert list(changes(iter(listed.values()), (), None)) == [Wanted(each, None, False) for each in listed.values()]

@@ -55,14 +55,33 @@ def test_sockets_and_devices_are_left_alone_unless_devices_were_asked_for() -> N
     assert is_left(Scope(), "d", "block") and not is_left(Scope(devices=True), "d", "block")
 
 
-@pytest.mark.parametrize("scope", [Scope(), Scope(exclude=("a/", "\u00e4*"), include=("b",), one_file_system=True)])
+@pytest.mark.parametrize(
+    "scope",
+    [
+        Scope(),
+        Scope(exclude=("a/", "\u00e4*"), include=("b",), one_file_system=True),
+        Scope(one_file_system=True, mounts=(("/", "home"), ("/", "od\udcffd"))),
+    ],
+)
 def test_a_scope_is_read_as_it_was_written(scope: Scope) -> None:
     data = scope.to_bytes()
 
     assert (Scope.from_bytes(data, "x") if data else Scope()) == scope
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b'{"exclude": 1}', b'{"exclude": [1]}', b'{"exclude": ["["]}x', b"\xff"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b'{"exclude": 1}',
+        b'{"exclude": [1]}',
+        b'{"exclude": ["["]}x',
+        b'{"mounts": ["abc"]}',
+        b'{"mounts": [[1, "a"]]}',
+        b"\xff",
+    ],
+)
 def test_a_scope_that_is_none_is_damaged(data: bytes) -> None:
     with pytest.raises(DamagedError):
         Scope.from_bytes(data, "scope.json")

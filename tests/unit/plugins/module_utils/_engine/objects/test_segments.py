@@ -176,6 +176,7 @@ def test_a_packed_list_gives_back_what_was_added():
     assert held.collections() == ["b", "c\n"]
     held.append(named("d", "a", "b"))
     assert [*held][-1] == named("d", "a", "b")
+    assert len(held) == 601
     assert [len(list(held.of(name))) for name in ("b", "c\n", "d", "a", "c", "e")] == [300, 300, 1, 0, 0, 0]
 
 

@@ -187,11 +187,11 @@ def text(value):
     return b"\1\1\0\0\0" if value is None else number(len(value.encode())) + value.encode()
 
 
-def archive(version=14):
+def archive(version=14, kind="DATABASE"):
     head = b"PGDMP\x01" + bytes([version]) + b"\0\x04\x08\x01"
     head += b"\0" if version >= 15 else number(0)
     head += number(0) * 7 + text("lab") + text("15.18 (Debian)") + text("16.2") + number(1)
-    entry = number(7) + number(1) + text("1259") + text("16384") + text("lab") + text("DATABASE") + number(2)
+    entry = number(7) + number(1) + text("1259") + text("16384") + text("lab") + text(kind) + number(2)
     made = "CREATE DATABASE lab WITH ENCODING = 'LATIN1' LC_COLLATE = 'de_DE' LC_CTYPE = 'C' LOCALE_PROVIDER = icu"
     entry += text(made) + text("") + text("") + text("clinic") + text("fast") + text("heap")
     entry += (number(114) if version >= 16 else b"") + text("me") + text("false") + text("3") + text(None)
@@ -216,8 +216,8 @@ def test_the_table_of_contents_is_read_as_each_version_writes_it(version, tmp_pa
             contents_of_chunks([data[:size]], "lab")
 
 
-def in_folder(file, version=14):
-    head, data = archive(version)[: 10 + 1], archive(version)[11:-9]
+def in_folder(file, version=14, kind="DATABASE"):
+    head, data = archive(version, kind)[: 10 + 1], archive(version, kind)[11:-9]
     return head[:-1] + b"\x03" + data + text(file)
 
 
@@ -229,6 +229,25 @@ def test_an_archive_in_a_folder_names_files_of_that_folder_only(file, is_good, t
         return
     with pytest.raises(DamagedError, match="names a file that is not in it"):
         read_contents(str(tmp_path))
+
+
+@pytest.mark.parametrize(("file", "is_good"), [("blobs_9.toc", True), ("", True), ("blobs.dat", False)])
+def test_a_list_of_large_objects_is_a_file_that_is_looked_into(file, is_good, tmp_path):
+    (tmp_path / "toc.dat").write_bytes(in_folder(file, 16, "BLOBS"))
+    if is_good:
+        assert read_contents(str(tmp_path)).format == "directory"
+        return
+    with pytest.raises(DamagedError, match=r"lists large objects in 'blobs\.dat'"):
+        read_contents(str(tmp_path))
+
+
+@pytest.mark.parametrize("suffix", ["gz", "lz4", "zst"])
+def test_a_list_of_large_objects_is_not_read_where_it_is_compressed(suffix, tmp_path):
+    (tmp_path / "blob_16385.dat.gz").write_bytes(b"")
+    require_own_files(str(tmp_path), "lab")
+    (tmp_path / f"blobs.toc.{suffix}").write_bytes(b"")  # pg_restore takes it where there is no blobs.toc
+    with pytest.raises(DamagedError, match="which pg_dump never compresses"):
+        require_own_files(str(tmp_path), "lab")
 
 
 def test_links_and_lists_of_large_objects_lead_to_no_file_elsewhere(tmp_path):

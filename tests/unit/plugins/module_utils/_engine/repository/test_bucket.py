@@ -46,3 +46,36 @@ def test_what_may_not_be_looked_at_is_replaced_by_the_condition_alone() -> None:
     client = Client(S3Error("Cannot look", 403, "AccessDenied", "no"))
     assert BucketStore(t.cast(t.Any, client), "backups").replace("a", b"{}", "e1") == "e2"
     assert client.written == ["a"]
+
+
+class Shared(Client):
+    """A bucket that others use as well, on a server that does not heed the prefix of a listing of uploads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[str, str]] = []
+        self.aborted: list[tuple[str, str]] = []
+        self.uploads = [
+            ("data/lab/1/dump", "of another repository in the same bucket"),
+            ("db1/data/lab/1/dump", "first"),
+            ("db1/data/lab/1/dump", "second"),
+            ("db1/data/lab/1/dump.sums", "of another file"),
+            ("db1/data/lab-2/1/dump", "of another job"),
+            ("db10/data/lab/1/dump", "of a prefix that begins the same"),
+        ]
+
+    def list_uploads(self, bucket: str, prefix: str) -> list[tuple[str, str]]:
+        self.asked.append((bucket, prefix))
+        return self.uploads
+
+    def abort_upload(self, _bucket: str, key: str, upload_id: str) -> None:
+        self.aborted.append((key, upload_id))
+
+
+def test_of_unfinished_uploads_only_those_of_the_own_prefix_and_key_are_seen_and_dropped() -> None:
+    client = Shared()
+    store = BucketStore(t.cast(t.Any, client), "backups", "db1")
+    assert store.unfinished("data/lab/") == ["data/lab/1/dump", "data/lab/1/dump.sums"]
+    store.discard_unfinished("data/lab/1/dump")
+    assert client.aborted == [("db1/data/lab/1/dump", "first"), ("db1/data/lab/1/dump", "second")]
+    assert client.asked == [("backups", "db1/data/lab/"), ("backups", "db1/data/lab/1/dump")]

@@ -5,12 +5,16 @@
 from __future__ import annotations
 
 import typing as t
+import urllib.parse
 
 import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3 import detailed_listing, listing
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.detailed_listing import Shown
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.failure import S3Error
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.listing import MalformedPage
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 # Entries as MinIO RELEASE.2026-02-12T20-18-48Z sent them.
 PLAIN = (
@@ -44,7 +48,7 @@ def page(*details: str, end: str = "") -> bytes:
 
 
 def shown_of(body: bytes) -> list[Shown | None]:
-    return detailed_listing.parse(body)[1]
+    return detailed_listing.parse(body).shown
 
 
 def test_all_that_minio_shows_is_read() -> None:
@@ -66,9 +70,9 @@ def test_every_entry_has_its_own_details() -> None:
     body = page(
         f"<UserMetadata>{TYPE}</UserMetadata>{INTERNAL}", FULL, f"<UserMetadata>{TYPE}</UserMetadata><UserTags/>"
     )
-    found, shown = detailed_listing.parse(body)
-    assert [entry.key for entry in found.entries] == ["key-0", "key-1", "key-2"]
-    assert [each is not None and len(each.properties.metadata) for each in shown] == [0, 7, 0]
+    found = detailed_listing.parse(body)
+    assert found.keys == ["key-0", "key-1", "key-2"]
+    assert [each is not None and len(each.properties.metadata) for each in found.shown] == [0, 7, 0]
 
 
 def test_a_listing_without_details_is_a_plain_one() -> None:
@@ -122,14 +126,78 @@ def test_order_and_prefix_are_checked_and_metadata_is_asked_for() -> None:
         asked.append(dict(query))
         return page(FULL, FULL)
 
-    assert [each.listed.key for each in detailed_listing.objects(fetch, "x", "key-")] == ["key-0", "key-1"]
+    assert [each.keys for each in detailed_listing.pages(fetch, "x", "key-")] == [["key-0", "key-1"]]
     assert asked[0]["metadata"] == "true" and asked[0]["encoding-type"] == "url"
     with pytest.raises(S3Error):
-        list(detailed_listing.objects(fetch, "x", "other"))
+        list(detailed_listing.pages(fetch, "x", "other"))
 
 
 def test_a_name_in_the_key_is_never_taken_for_details() -> None:
     body = page(f"<UserMetadata>{TYPE}</UserMetadata>").replace(b"key-0", b"%3CUserMetadata%3E")
-    found, shown = detailed_listing.parse(body)
-    assert found.entries[0].key == "<UserMetadata>" and shown[0] is not None
-    assert listing.parse_objects(body).entries == found.entries
+    found = detailed_listing.parse(body)
+    assert found.keys == ["<UserMetadata>"] and found.shown[0] is not None
+    assert listing.parse_objects(body).keys == found.keys
+
+
+@given(
+    st.lists(st.sampled_from(["", FULL, f"<UserMetadata>{TYPE}</UserMetadata>{INTERNAL}"]), max_size=4),
+    st.sampled_from(["2026-11-21T05:06:42Z", "2026-11-21T05:06:42.834Z", "2026-11-21T05:06:42.834001Z"]),
+)
+def test_a_page_reads_the_same_by_expression_and_by_xml(details: list[str], time: str) -> None:
+    body = page(*(each.replace("A&b", "Ab").replace("A$b", "A.b") for each in details))
+    body = body.replace(b"2026-11-21T05:06:42.834Z", time.encode()).replace(b"key-", b"%C3%A4+")
+    found = detailed_listing._plain(body)
+    assert found is not None and found == detailed_listing._by_xml(body)
+    assert found.keys == [f"ä {number}" for number in range(len(details))]
+    assert set(found.times) <= {clock.to_text(clock.from_text(time))}
+
+
+@given(st.binary(max_size=60), st.integers(0, 2000), st.integers(0, 40))
+@settings(max_examples=300)
+def test_a_damaged_page_is_left_to_the_xml_parser_or_equals_what_that_reads(
+    noise: bytes, position: int, cut: int
+) -> None:
+    body = page(
+        f"<UserMetadata>{TYPE}</UserMetadata><UserTags>a=b</UserTags>", "", f"<UserMetadata>{TYPE}</UserMetadata>"
+    )
+    position %= len(body)
+    damaged = body[:position] + noise + body[position + cut :]
+    plain = detailed_listing._plain(damaged)
+    if plain is None:
+        return
+    try:
+        by_xml = detailed_listing._by_xml(damaged)
+    except MalformedPage:
+        return  # damage outside of the entries, or bytes in metadata that are no UTF-8, which they keep as they can
+    assert plain == by_xml
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b"<Contents>", b"<Contents a='1'>"),
+        (b"</Contents>", b"</Contents><Contents/>"),
+        (b"<Size>5</Size>", b"<Size>5</Size><Extra/>"),
+        (b"<Name>b</Name>", b"<!-- x --><Name>b</Name>"),
+        (b"</UserMetadata>", b"</UserMetadata><!-- x -->"),
+        (b"<content-type>binary", b"<content-type>\0binary"),
+        (b"<EncodingType>url</EncodingType>", b""),
+        (b"<IsTruncated>false</IsTruncated>", b""),
+        (b"T05:06:42.834Z", b"T24:00:00.000Z"),
+        (b"2026-11-21T", b"2026-02-29T"),
+        (b"42.834Z", b"42.83Z"),
+    ],
+)
+def test_anything_unusual_is_left_to_the_xml_parser(change: tuple[bytes, bytes]) -> None:
+    body = page(f"<UserMetadata>{TYPE}</UserMetadata>", f"<UserMetadata>{TYPE}</UserMetadata>")
+    assert detailed_listing._plain(body) is not None and change[0] in body
+    assert detailed_listing._plain(body.replace(*change)) is None
+
+
+@pytest.mark.parametrize("last", ["key-0", "key-1", "\U0001f600"])
+def test_a_page_that_repeats_a_key_or_does_not_follow_the_one_before_is_refused(last: str) -> None:
+    more = b"<NextContinuationToken>t</NextContinuationToken><IsTruncated>true"
+    answers = iter([page("", "").replace(b"key-1", urllib.parse.quote(last).encode()), page("", "")])
+    found = detailed_listing.pages(lambda _query: next(answers).replace(b"<IsTruncated>false", more), "x")
+    with pytest.raises(S3Error, match="stands behind"):
+        list(found)
