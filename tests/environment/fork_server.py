@@ -25,16 +25,17 @@ from pathlib import Path
 
 _LENGTH_BYTES = 4  # of an order, before it
 _KILLED = 137  # what a shell says of a program that SIGKILL ended
-# What Ansible starts as interpreter: it asks for the fork, and waits for its end.
+# It asks for the fork, and waits for its end.
 _CLIENT = """#!{python} -IS
 import _socket, marshal, os, sys
 
-if sys.argv[1:2] and sys.argv[1].startswith("-"):
-    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+argv = sys.argv[{begin}:]
+if {begin} and argv and argv[0].startswith("-"):
+    os.execv({python!r}, [{python!r}, *argv])
 server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
 server.connect({path!r})
 streams = b"".join(number.to_bytes(4, sys.byteorder) for number in range(3))
-order = marshal.dumps((sys.argv[1:], os.getcwd(), dict(os.environ)))
+order = marshal.dumps((argv, os.getcwd(), dict(os.environ)))
 length = len(order).to_bytes({length_bytes}, "big")
 server.sendmsg([length], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
 server.sendall(order)
@@ -58,8 +59,17 @@ def start(words: t.Sequence[object], folder: Path, environment: t.Mapping[str, s
 
 def interpreter(folder: Path) -> Path:
     """Write a program that Ansible can start as interpreter: it asks the server of a folder for a fork."""
-    path = folder / "python"
-    values = {"python": sys.executable, "path": str(folder / "socket")}
+    return _client(folder / "python", begin=1)
+
+
+def program(folder: Path) -> Path:
+    """Write a program that is what the server of a folder is for: it asks for a fork, with what it is called."""
+    return _client(folder / "program", begin=0)
+
+
+def _client(path: Path, begin: int) -> Path:
+    """Write a client that hands on its arguments from this one on."""
+    values = {"python": sys.executable, "path": str(path.with_name("socket")), "begin": begin}
     path.write_text(_CLIENT.format(**values, length_bytes=_LENGTH_BYTES, killed=_KILLED))
     path.chmod(0o755)
     return path

@@ -15,7 +15,6 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import tempfile
 import typing as t
 
 import psycopg2
@@ -35,6 +34,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.clien
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.endpoint import Endpoint
 from ansible_collections.lifeboat.recovery.tests.functional.crash_driver import Order
 from ansible_collections.lifeboat.recovery.tests.functional.lock_folder import lock_folder
+from ansible_collections.lifeboat.recovery.tests.functional.quick_folder import quick_folder
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository import keyrings
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "environment"))
@@ -344,9 +344,7 @@ _LONG += " FROM generate_series(1, 5200) i"
 @contextlib.contextmanager
 def running_lab() -> t.Iterator[Lab]:
     """Start a PostgreSQL and a MinIO with a bucket; databases `tiny` and `long` are filled."""
-    # Not pytest's own folder: it is closed to the user that PostgreSQL runs as, and its path too long for a socket.
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="lbf-", dir="/tmp"))
-    folder.chmod(0o755)
+    folder = quick_folder("lbf-")
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         postgres = stack.enter_context(PostgresServer(folder / "p"))

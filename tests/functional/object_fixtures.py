@@ -11,10 +11,8 @@ import contextlib
 import dataclasses
 import hashlib
 import itertools
-import os
 import pathlib
 import shutil
-import tempfile
 import typing as t
 
 import pytest
@@ -25,12 +23,12 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.clien
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.endpoint import Endpoint
 from ansible_collections.lifeboat.recovery.tests.functional.crash_driver import Order
 from ansible_collections.lifeboat.recovery.tests.functional.fault_fixtures import BUCKET, Driver, Ended, Lab, Site
+from ansible_collections.lifeboat.recovery.tests.functional.quick_folder import quick_folder
 from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import VERSIONED
 from servers import MinioServer
 
 _numbers = itertools.count(1)
 _THREADS = 16
-_ROOM = 2 * 1024**3  # bytes
 PACK_BYTES = 1024 * 1024  # plain size of packs: small data has several; no less than a group of objects has
 PART_BYTES = 5 * 1024 * 1024
 
@@ -136,10 +134,7 @@ def assert_good(ended: Ended, job: str, *sites: Site) -> str:
 
 @contextlib.contextmanager
 def running_object_lab() -> t.Iterator[ObjectLab]:
-    # In memory, where there is room: what is tested here is not the disk, and it would take most of the time.
-    shared = pathlib.Path("/dev/shm")
-    is_there = shared.is_dir() and os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > _ROOM
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="lbo-", dir=shared if is_there else None))
+    folder = quick_folder("lbo-")
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         origin, minio = (stack.enter_context(MinioServer(folder / name)) for name in ("o", "m"))

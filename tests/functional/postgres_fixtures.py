@@ -8,7 +8,6 @@ import contextlib
 import os
 import shutil
 import sys
-import tempfile
 import typing as t
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.dump import Dump, DumpOptions
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.quoting import identifier
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.tools import ClientTools, client_tools
+from ansible_collections.lifeboat.recovery.tests.functional.quick_folder import quick_folder
 from servers import PostgresServer
 
 MAJORS = postgres_binaries.MAJORS
@@ -32,9 +32,7 @@ _running: dict[int, PostgresServer] = {}
 @pytest.fixture(scope="session")
 def postgres() -> t.Iterator[t.Callable[[int], PostgresServer]]:
     """Return a function that gives the server of a major; each is started once, when it is first asked for."""
-    # Not pytest's own folder: it is closed to the user that the server runs as, and its path is too long for a socket.
-    folder = Path(tempfile.mkdtemp(prefix="lbt-", dir="/tmp"))
-    folder.chmod(0o755)
+    folder = quick_folder("lbt-")
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         stack.callback(_running.clear)

@@ -11,7 +11,6 @@ import dataclasses
 import json
 import re
 import shutil
-import tempfile
 import typing as t
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.keyring import Access
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
 from ansible_collections.lifeboat.recovery.tests.functional.plays import ran
+from ansible_collections.lifeboat.recovery.tests.functional.quick_folder import quick_folder
 from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import VERSIONED, endpoint_of
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository import keyrings
 from servers import MinioServer
@@ -148,7 +148,7 @@ class Lab:
 @contextlib.contextmanager
 def running_lab() -> t.Iterator[Lab]:
     """Start both servers, and make the repositories."""
-    folder = Path(tempfile.mkdtemp(prefix="lbp-", dir="/tmp"))
+    folder = quick_folder("lbp-")
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         for name in ("scratch", "repository"):

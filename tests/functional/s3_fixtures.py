@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import shutil
 import sys
 import typing as t
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.endpoint import Endpoint
+from ansible_collections.lifeboat.recovery.tests.functional.quick_folder import quick_folder
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "environment"))
 
@@ -35,9 +37,11 @@ def endpoint_of(server: servers.MinioServer | servers.VersityServer, **changes: 
 
 
 @pytest.fixture(scope="module")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[servers.MinioServer]:
-    with servers.MinioServer(tmp_path_factory.mktemp("minio")) as running:
+def s3_server() -> t.Iterator[servers.MinioServer]:
+    folder = quick_folder("lbs-")
+    with servers.MinioServer(folder) as running:
         yield running
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import dataclasses
 import os
 import resource
 import shutil
-import tempfile
 import threading
 import typing as t
 from pathlib import Path
@@ -53,6 +52,7 @@ from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures im
     databases_of,
     login,
 )
+from ansible_collections.lifeboat.recovery.tests.functional.quick_folder import quick_folder
 from servers import MinioServer
 
 __all__ = ["local", "own_locks", "postgres", "server", "site"]
@@ -64,8 +64,7 @@ PASSWORD = "canary-of-the-database-0123456789"
 @pytest.fixture(scope="module")
 def guarded() -> t.Iterator[PostgresServer]:
     """Return a server that asks for a password on its TCP port."""
-    folder = Path(tempfile.mkdtemp(prefix="lbt-", dir="/tmp"))
-    folder.chmod(0o755)
+    folder = quick_folder("lbt-")
     try:
         with PostgresServer(folder / "pg", MAJORS[0], password=PASSWORD, settings={"log_connections": "on"}) as running:
             yield running

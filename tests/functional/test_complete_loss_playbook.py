@@ -11,7 +11,6 @@ import json
 import os
 import pwd
 import shutil
-import sys
 import typing as t
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.inv
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import catalog, identity
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.bucket import BucketStore
-from ansible_collections.lifeboat.recovery.tests.functional.command_file import command_for
+from ansible_collections.lifeboat.recovery.tests.functional import warm_python
 from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import SMALL, postgres, server
 from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures import PostgresServer
 from ansible_collections.lifeboat.recovery.tests.functional.recovery_plays import (
@@ -80,12 +79,10 @@ def host_command(lab: Lab) -> dict[str, str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_text(secret.value)
-    config, command = lab.folder / "config.json", lab.folder / "lifeboat"
+    config = lab.folder / "config.json"
     config.write_text(json.dumps(found.document).replace(SECRETS_FOLDER, secrets))
     config.chmod(0o600)
-    command.write_bytes(command_for(sys.executable))
-    command.chmod(0o755)
-    return {"lifeboat_command": str(command), "lifeboat_config": str(config)}
+    return {"lifeboat_command": warm_python.command(), "lifeboat_config": str(config)}
 
 
 # Each with the variables that it gets.

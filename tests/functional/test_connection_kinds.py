@@ -10,7 +10,6 @@ import dataclasses
 import os
 import shutil
 import subprocess
-import tempfile
 import typing as t
 from pathlib import Path
 
@@ -32,6 +31,7 @@ from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import 
     restored,
 )
 from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures import PostgresServer
+from ansible_collections.lifeboat.recovery.tests.functional.quick_folder import quick_folder
 
 __all__ = ["local", "own_locks"]
 
@@ -76,8 +76,7 @@ def conninfo_quoted(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def reached() -> t.Iterator[Reached]:
-    folder = Path(tempfile.mkdtemp(prefix="lbt-", dir="/tmp"))
-    folder.chmod(0o755)
+    folder = quick_folder("lbt-")
     try:
         for name in ("ours", "theirs"):
             make_authority(folder, name)

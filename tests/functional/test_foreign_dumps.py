@@ -16,7 +16,6 @@ import re
 import secrets
 import shutil
 import subprocess
-import tempfile
 import threading
 import typing as t
 from pathlib import Path
@@ -46,6 +45,7 @@ from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures im
     login,
     postgres,
 )
+from ansible_collections.lifeboat.recovery.tests.functional.quick_folder import quick_folder
 
 __all__ = ["postgres"]
 Postgres = t.Callable[[int], PostgresServer]
@@ -378,8 +378,7 @@ def test_a_dump_is_fetched_by_its_url(postgres: Postgres, dumps: t.Mapping[str, 
 def test_where_the_socket_asks_for_the_user_of_the_system_the_loading_role_comes_by_tcp(
     dumps: t.Mapping[str, Path],
 ) -> None:
-    folder = Path(tempfile.mkdtemp(prefix="lbt-", dir="/tmp"))
-    folder.chmod(0o755)
+    folder = quick_folder("lbt-")
     try:
         with PostgresServer(folder / "peer", 15, password=secrets.token_urlsafe(24)) as server:
             rules = server.data_dir / "pg_hba.conf"

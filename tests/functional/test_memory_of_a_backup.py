@@ -19,7 +19,7 @@ LIMIT_MIB = 160
 # on which is slower just then, pg_dump or the server: the smaller database may meet only one part, the larger one all.
 GROWTH_MIB = {"directory": 12, "bucket": 12 + multipart.IN_FLIGHT // multipart.MIB}
 # Plain bytes as pg_dump writes them. The smaller one has more than the parts of an upload that are in memory at once.
-SIZES_MB = (200, 600)
+SIZES_MB = (100, 400)
 
 # Rows of 100,000 bytes as they are dumped. A sixth are the hexadecimal digits of random bytes, which come again after
 # 100 MB only, beyond the reach of any compression; the rest is text of which every row has its own. Stored as it is, so

@@ -10,7 +10,6 @@ import contextlib
 import os
 import shutil
 import subprocess
-import tempfile
 import typing as t
 from pathlib import Path
 
@@ -47,6 +46,7 @@ from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures im
     login,
     tools_of,
 )
+from ansible_collections.lifeboat.recovery.tests.functional.quick_folder import quick_folder
 from ansible_collections.lifeboat.recovery.tests.functional.test_database_round_trips import CORPUS, with_roles
 
 __all__ = ["local", "own_locks"]
@@ -77,8 +77,7 @@ def wait_until(server: PostgresServer, query: str) -> None:
 
 @contextlib.contextmanager
 def pair_of(major: int) -> t.Iterator[Pair]:
-    folder = Path(tempfile.mkdtemp(prefix="lbt-", dir="/tmp"))
-    folder.chmod(0o755)
+    folder = quick_folder("lbt-")
     settings = {"wal_level": "replica", "autovacuum": "off"}
     try:
         with PostgresServer(folder / "p", major, settings=settings) as primary:

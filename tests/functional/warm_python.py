@@ -58,6 +58,12 @@ def interpreter() -> str:
     return str(fork_server.interpreter(_server("modules")))
 
 
+@functools.cache
+def command() -> str:
+    """Return the path of a program that is the host command."""
+    return str(fork_server.program(_server("command")))
+
+
 def ansible_playbook(
     words: t.Sequence[str], folder: Path, environment: t.Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
@@ -130,7 +136,13 @@ def _command(path: Path, locks: str) -> t.Callable[[], None]:
         importlib.import_module(name)
     vars(importlib.import_module("lifeboat.host.job_lock"))["_FOLDERS"] = (locks,)
     command = importlib.import_module("lifeboat.host.cli")
-    return lambda: sys.exit(command.main())
+
+    def execute() -> None:
+        for number, name in enumerate(("stdout", "stderr"), 1):  # those of this process may be of another kind
+            setattr(sys, name, open(number, "w", closefd=False))  # noqa: SIM115
+        sys.exit(command.main())
+
+    return execute
 
 
 def main(kind: str, locks: str, listening: int, folder: Path) -> None:

@@ -14,6 +14,8 @@ import pytest
 from ansible_collections.lifeboat.recovery.tests.unit.contracts import collection
 
 MODULE_UTILS = collection.PLUGINS / "module_utils"
+FILTERS = collection.PLUGINS / "filter"
+MOST_FILES_OF_FILTERS = 20
 PREFIX = ("ansible_collections", "lifeboat", "recovery", "plugins")
 # Files of the bridge and the engine that a module may bring along. Before a number is raised: does the module use what
 # came with the new import? A type that only annotations name, or a constant, can lie in a small file of its own.
@@ -125,6 +127,18 @@ def test_no_file_imports_itself_so_that_any_of_them_can_be_the_first():
     }
     assert len(graph) > 50 and any(graph.values())
     assert in_circles(graph) == []
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in collection.python_files(FILTERS)))
+def test_a_filter_loads_little_before_it_is_used(name):
+    """Ansible loads all filters of a collection to find one, anew for each task that uses one, and keeps no bytecode."""
+    graph = {
+        path.relative_to(collection.PLUGINS).as_posix(): imported(path, collection.parsed(path).body)
+        for folder in (FILTERS, MODULE_UTILS)
+        for path in collection.python_files(folder)
+    }
+    files = brought_along(graph, f"filter/{name}.py")
+    assert len(files) <= MOST_FILES_OF_FILTERS, sorted(files)
 
 
 def test_what_is_imported_in_any_way_is_brought_along():

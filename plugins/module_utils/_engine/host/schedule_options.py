@@ -11,9 +11,7 @@ import typing as t
 from .. import clock
 from ..errors import UsageError
 from ..repository.keep import TIERS
-from ..repository.proof import LEVELS
 from ..verify.sample import parse_sample
-from .copy_choice import NAMED, narrowing_from
 from .job_kinds import MINIO, SET
 
 Section = t.Mapping[str, t.Any]
@@ -21,7 +19,6 @@ Section = t.Mapping[str, t.Any]
 _COPY = ("backup", "tier", "min_age", "max_age")
 _OPTIONS = {"verify": ("level", "backup", "sample"), "copy": _COPY, "prune": (), "lock": ()}
 KEYS = tuple(_OPTIONS)  # of a job
-_CHOICES = {"level": LEVELS, "tier": TIERS}
 _OF_VERIFY, _OF_SETS = ("latest", "all"), ("latest", "latest_good")  # backups by other words than their ids
 
 
@@ -44,11 +41,16 @@ def section_of(name: str, key: str, value: t.Any, options: t.Sequence[str] | Non
 def words_of(name: str, kind: str, key: str, section: Section) -> tuple[str, ...]:
     """Return the options for the subcommand `key` of the host command. Raises UsageError for what it would refuse each
     time that it is due, with the choices that there are."""
+    # Not above: Ansible loads what finds out schedules with every filter that a task uses.
+    from ..repository.proof import LEVELS
+    from .copy_choice import NAMED, narrowing_from
+
+    choices = {"level": LEVELS, "tier": TIERS}
     given = {option: str(section[option]) for option in _OPTIONS[key] if section.get(option)}
     _refuse_impossible(name, kind, key, given, bool(section))
     for option, text in given.items():
-        if option in _CHOICES and text not in _CHOICES[option]:
-            raise _refusal(name, key, f"{option} is {text!r}", f"use one of {', '.join(_CHOICES[option])}")
+        if option in choices and text not in choices[option]:
+            raise _refusal(name, key, f"{option} is {text!r}", f"use one of {', '.join(choices[option])}")
     named = NAMED if key == "copy" else _OF_SETS if kind == SET else _OF_VERIFY
     backup = given.get("backup", named[0])
     if backup not in named and not clock.is_backup_id(backup):
