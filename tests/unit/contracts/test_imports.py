@@ -131,7 +131,7 @@ def test_no_file_imports_itself_so_that_any_of_them_can_be_the_first():
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in collection.python_files(FILTERS)))
 def test_a_filter_loads_little_before_it_is_used(name):
-    """Ansible loads all filters of a collection to find one, anew for each task that uses one, and keeps no bytecode."""
+    """Ansible loads all filters of a collection to find one, anew for each task that uses one, and from sources."""
     graph = {
         path.relative_to(collection.PLUGINS).as_posix(): imported(path, collection.parsed(path).body)
         for folder in (FILTERS, MODULE_UTILS)
