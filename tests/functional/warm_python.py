@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import gc
 import importlib
 import os
 import pkgutil
@@ -31,7 +30,6 @@ import fork_server
 
 ARCHIVES = "LIFEBOAT_MODULE_ARCHIVES"  # variable with the folder where all processes of a run keep them
 _LOOK_S = 0.01
-_MANY = 50_000  # objects
 _MODULE_UTILS = "ansible_collections.lifeboat.recovery.plugins.module_utils"
 
 
@@ -124,7 +122,6 @@ def _ansible_playbook() -> t.Callable[[], None]:
     vars(constants)["DEFAULT_INTERNAL_POLL_INTERVAL"] = _LOOK_S
     if os.environ.get(ARCHIVES):
         Path(constants.DEFAULT_LOCAL_TMP, "ansiballz_cache").symlink_to(os.environ[ARCHIVES])
-    gc.set_threshold(_MANY, 50, 1000)  # each of its forks would search for cycles in what it has from its parent
     return t.cast(t.Callable[[], None], playbook.main)
 
 

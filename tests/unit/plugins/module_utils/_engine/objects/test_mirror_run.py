@@ -260,7 +260,7 @@ def test_files_become_folders_and_folders_files_where_the_source_has_made_them_s
         target.close()
     assert in_folder(tmp_path) == (source.objects, {"a": b"1", "d/e/f": b"3", "d/g": b"4", "gone": b"6"})
     assert counts(result, 1) == {"copy": 3, "replace": 0, "remove": 4} and other.objects == source.objects
-    assert not [each for each in tmp_path.rglob("*%lb*")]
+    assert not list(tmp_path.rglob("*%lb*"))
 
 
 def test_a_folder_cannot_have_a_file_and_a_directory_of_one_name(tmp_path):
