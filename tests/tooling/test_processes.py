@@ -22,9 +22,9 @@ import sys, pathlib
 sys.path.insert(0, {tooling!r})
 from processes import GuardedProcess
 process = GuardedProcess(["sleep", "600"], log=pathlib.Path({log!r}))
-print(process.pid, process.guard_pid, flush=True)
 if {keep!r}:
     process.leave_running()
+print(process.pid, process.guard_pid, flush=True)
 sys.stdin.read()
 """
 
