@@ -114,7 +114,7 @@ def host_config(
         found = host_files(host, jobs, repositories, mirrors, run_as, timings, settings, of_mirrors)
         host_schedules(host, jobs, mirrors, run_as=run_as)  # else a wrong word would be found when something is due
     except LifeboatError as error:
-        raise AnsibleFilterError(str(error)) from error
+        raise AnsibleFilterError(str(error)) from None  # Ansible would say the causes of causes again
     return {
         "config": found.document,
         "secrets": [{"path": each.path, "owner": each.owner, "value": each.value} for each in found.secrets],

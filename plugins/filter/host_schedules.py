@@ -152,7 +152,7 @@ def host_schedules(
         found = schedules(host, jobs, mirrors, status, run_as, settings, metrics)
         return [_shown(each, settings, host_timezone) for each in found]
     except LifeboatError as error:
-        raise AnsibleFilterError(str(error)) from error
+        raise AnsibleFilterError(str(error)) from None  # Ansible would say the causes of causes again
 
 
 def _settings(

@@ -118,7 +118,7 @@ def recovery_scope(
         known = Known(tuple(databases), tuple(members))
         found = host_recovery(str(host), jobs, _listed(names), _listed(confirm), known)
     except LifeboatError as error:
-        raise AnsibleFilterError(str(error)) from error
+        raise AnsibleFilterError(str(error)) from None  # Ansible would say the causes of causes again
     return {
         "set": dict(found.set),
         "servers": list(found.servers),

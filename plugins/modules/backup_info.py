@@ -14,6 +14,9 @@ description:
   - Says which copies were proved, and when.
   - Only the small documents of the repositories are read.
     M(lifeboat.recovery.backup_verify) reads the backups themselves.
+  - Of repositories in buckets, what the same user has read on the host before is not read again as long as the listing
+    of the bucket shows it unchanged. It is kept in C(~/.cache/lifeboat/catalog), for root in
+    C(/var/cache/lifeboat/catalog), which can be removed at any time.
 author:
   - Lifeboat maintainers (@lifeboat)
 extends_documentation_fragment:

@@ -159,15 +159,15 @@ def test_what_cannot_be_a_path_is_an_error_of_that_object(key: str) -> None:
     assert not mirror_directory_target.is_path(key)
 
 
-def test_a_file_beside_a_directory_of_its_name_is_an_error(here: Makes, tmp_path: pathlib.Path) -> None:
+def test_a_directory_gives_way_to_a_file_of_its_name(here: Makes, tmp_path: pathlib.Path) -> None:
     source = here()
     source.put("a/b", b"1")
     mirrored(source.side(), side(tmp_path))
     source.client.delete(source.name, "a/b")
     source.put("a", b"2")
-    with pytest.raises(IncompleteError, match="want the same name"):
-        mirrored(source.side(), side(tmp_path))
-    assert files(tmp_path) == {"a/b": b"1"}
+    mirrored(source.side(), side(tmp_path))
+    assert files(tmp_path) == {"a": b"2"}
+    assert [path.read_bytes() for path in tmp_path.glob(".lifeboat-quarantine/*/a/b")] == [b"1"]
 
 
 def test_a_missing_directory_is_refused(here: Makes, tmp_path: pathlib.Path) -> None:

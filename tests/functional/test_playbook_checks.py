@@ -33,6 +33,7 @@ MISTAKES: t.Mapping[str, t.Mapping[str, t.Mapping[str, t.Any]]] = {
         "kindless": {"lifeboat_jobs": [{"name": "shop", "database": "shop"}]},
     },
     "restore": {"unknown": {"lifeboat_jobs": [{"name": "shop", "kind": "postgres"}], "lifeboat_job": "shop"}},
+    "recovery_key": {"codeless": {"lifeboat_recovery_code": "", "lifeboat_recovery_code_file": ""}},
     "dr.single_object": {
         "keyless": {"lifeboat_job": "etc", "lifeboat_key": "", "lifeboat_confirm": "etc"},
         "jobless": {"lifeboat_job": "", "lifeboat_key": "hosts", "lifeboat_confirm": "etc"},
@@ -48,7 +49,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("checks")
     hosts = {name: given for playbook in MISTAKES.values() for name, given in playbook.items()}
     # Without a host that goes on, the first playbook would be the last.
-    hosts["right"] = {"lifeboat_job": "etc", "lifeboat_key": "hosts"}
+    hosts["right"] = {"lifeboat_job": "etc", "lifeboat_key": "hosts", "lifeboat_recovery_code": "0000"}
     plays = [
         (f"lifeboat.recovery.{name}", {"lifeboat_hosts": ":".join(["right", *given])})
         for name, given in MISTAKES.items()
@@ -108,6 +109,7 @@ def refusal(said: str, host: str) -> str:
         ("odd", "none of the kinds pg_database, bucket, files, minio, set: shop"),
         ("kindless", "none of the kinds pg_database, bucket, files, minio, set: shop"),
         ("unknown", "none of the kinds pg_database, bucket, files, minio, set: shop"),
+        ("codeless", "There is no code to be tried. Set lifeboat_recovery_code"),
         ("keyless", "Set lifeboat_job, and either lifeboat_key or lifeboat_prefix"),
         ("jobless", "Set lifeboat_job, and either lifeboat_key or lifeboat_prefix"),
         ("both", "Set lifeboat_job, and either lifeboat_key or lifeboat_prefix"),

@@ -18,6 +18,7 @@ from .candidates import holdings
 from .member_names import checked_server_job
 from .members import members_of
 from .place import Place
+from .recalling import of_this_user
 
 _SHOWN_PROBLEMS = 10  # of one copy
 
@@ -57,7 +58,7 @@ def listing(
     several = _several(places, job, databases, unreachable) if job and databases is not None else ()
     names = [each.job for each in several if each.has_backups] if databases else _names(places, job, unreachable)
     for name in names:
-        known = holdings(name, [place for place in places if place.name not in unreachable])
+        known = holdings(name, [place for place in places if place.name not in unreachable], of_this_user)
         unreachable.update(known.unreachable)
         rows += _selected(known.merged(), wanted)
     newest_first = tuple(sorted(rows, key=lambda row: (row.id, row.job), reverse=True))

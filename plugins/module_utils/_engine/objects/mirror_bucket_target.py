@@ -44,6 +44,7 @@ class BucketFacts:
 class BucketTarget(BucketSide):
     """A bucket that becomes the mirror of another one."""
 
+    is_tree = False
     tells_by_etag = True  # an object has the ETag that it has at the source, or a mark
 
     def __init__(

@@ -40,6 +40,7 @@ class DirectoryTarget(DirectorySide):
     """
 
     copies = False
+    is_tree = True
 
     def __init__(
         self, location: Location, left_out: t.Sequence[str] = (), *, compares_properties: bool = False
@@ -181,9 +182,17 @@ class DirectoryTarget(DirectorySide):
                 names, item.size, chunks, (), lambda descriptor: self._properties.give(descriptor, row)
             )
             if found != names:
-                self._writer.remove(found)
+                self._remove_beside(found, names)
                 raise ObjectError(problem, "a directory and a file want the same name", "remove what is not needed")
         self._note(remarks)
+
+    def _remove_beside(self, found: t.Sequence[str], names: t.Sequence[str]) -> None:
+        """Remove a file that lies under another name than its own, and the directories that were made for it."""
+        self._writer.remove(found)
+        with contextlib.suppress(OSError):  # somebody has put something there
+            for depth in range(len(found) - 1, 0, -1):
+                if list(found[:depth]) != list(names[:depth]):
+                    self._writer.remove_directory(found[:depth])
 
     def _keep_what_stands_there(self, names: list[str]) -> None:
         """Keep what is no regular file, which no listing shows, from being replaced."""

@@ -157,8 +157,11 @@ class Questions:
 
 def differences(
     pairs: t.Iterable[Pair], tallies: t.Sequence[Tally], questions: Questions, threads: int = 16
-) -> t.Iterator[Difference]:
-    """Yield what is to be done, in the order of the keys, and count it; what listings cannot tell is asked for."""
+) -> t.Generator[Difference, None, None]:
+    """Yield what is to be done, in the order of the keys, and count it; what listings cannot tell is asked for.
+
+    It is to be read to its end or closed, as threads work for it.
+    """
     waiting: collections.deque[_Undecided] = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(threads, "lifeboat-look") as pool:
         for pair in pairs:

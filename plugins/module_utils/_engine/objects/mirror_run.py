@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import itertools
 import typing as t
 
 from ..errors import IncompleteError, LifeboatError
 from . import mirror_guards
+from .mirror_order import Obstacles
 from .mirror_plan import Action, Pair, Questions, Tally, Verdict, differences, joined
 from .mirror_processes import processes_for
 from .mirror_spool import Spool
@@ -71,14 +73,16 @@ def plan(request: Request) -> MirrorPlan:
     def look(number: int, item: Item, own: Item) -> bool:
         return targets[number].look(source, item, own)
 
-    steps = Spool()
+    steps, opened = Spool(), contextlib.ExitStack()
     try:
-        found = [ahead(target.items()) for target in targets]
+        found = [opened.enter_context(ahead(target.items())) for target in targets]
         first = [next(items, None) for items in found]
         is_compared = any(item is not None for item in first)
         listings = [itertools.chain([item] if item else (), items) for item, items in zip(first, found)]
-        pairs = _counting(joined(ahead(source.items(is_compared=is_compared)), listings), seen)
-        steps.fill(differences(pairs, tallies, Questions(wants, judge, look, source.has), request.threads))
+        own = opened.enter_context(ahead(source.items(is_compared=is_compared)))
+        pairs = _counting(joined(own, listings), seen)
+        found_out = differences(pairs, tallies, Questions(wants, judge, look, source.has), request.threads)
+        steps.fill(opened.enter_context(contextlib.closing(found_out)))
         objects = seen["source"]
         mirror_guards.check_source(objects, source.location.name, request.allowed)
         for target, tally in zip(targets, tallies):
@@ -87,11 +91,14 @@ def plan(request: Request) -> MirrorPlan:
     except BaseException:
         steps.close()
         raise
+    finally:
+        opened.close()
     return MirrorPlan(request, tallies, objects, steps)
 
 
 def run(planned: MirrorPlan, say: Say) -> MirrorResult:
-    """Do what was planned: copies first; removals last, and only if all copies arrived.
+    """Do what was planned: copies first; removals last, and only if all copies arrived. In folders, what stands in the
+    way of a copy is moved to the quarantine before.
 
     Raises IncompleteError when single objects failed, MirrorStopped when the run could not go on; both have the result.
     """
@@ -101,17 +108,21 @@ def run(planned: MirrorPlan, say: Say) -> MirrorResult:
         for target, tally in zip(request.targets, planned.tallies):
             if not tally.is_empty:
                 target.prepare()
+        obstacles = _obstacles(planned)
+        if obstacles.are_possible:
+            work.remove_all(obstacles.first())
+            work.settle()  # processes that are forked off note what they change themselves
         say(f"{request.source.location.name}: copying")
         coming = max(tally.counts[Action.COPY] + tally.counts[Action.REPLACE] for tally in planned.tallies)
         work.copy_all(planned.steps, processes_for(coming, request.threads))
         work.settle()
         if not any(done.failed for done in work.done):
             say(f"{request.source.location.name}: removing what the source does not have")
-            work.remove_all(planned.steps)
+            work.remove_all(obstacles.last())
             work.settle()
         else:
             for done, tally in zip(work.done, planned.tallies):
-                done.left = tally.counts[Action.REMOVE]
+                done.left = tally.counts[Action.REMOVE] - done.counts[Action.REMOVE]
     except LifeboatError as error:
         raise MirrorStopped(error, _result(request, work)) from error
     finally:
@@ -121,6 +132,13 @@ def run(planned: MirrorPlan, say: Say) -> MirrorResult:
     if failed:
         raise _incomplete(request, result, failed)
     return result
+
+
+def _obstacles(planned: MirrorPlan) -> Obstacles:
+    """Return what stands in the way of copies, in those folders from which anything is to be removed."""
+    targets = enumerate(zip(planned.request.targets, planned.tallies))
+    trees = [number for number, (target, tally) in targets if target.is_tree and tally.counts[Action.REMOVE]]
+    return Obstacles(planned.steps, trees)
 
 
 def _result(request: Request, work: Work) -> MirrorResult:
@@ -140,11 +158,16 @@ def _incomplete(request: Request, result: MirrorResult, failed: int) -> Incomple
     )
 
 
-def ahead(items: t.Iterator[Item]) -> t.Iterator[Item]:
-    """Read a listing in a thread of its own, from now on and a page ahead: so all sides are listed at the same time."""
+@contextlib.contextmanager
+def ahead(items: t.Iterator[Item]) -> t.Iterator[t.Iterator[Item]]:
+    """Read a listing in a thread of its own, from now on and a page ahead: so all sides are listed at the same time.
+
+    The thread has ended when the block has. It must not be left to the collection of garbage, which comes in any thread
+    and would wait there for one that may wait for it.
+    """
     pages = iter(lambda: list(itertools.islice(items, 1000)), [])
-    pool = concurrent.futures.ThreadPoolExecutor(1, "lifeboat-list")
-    return _pages(pages, pool, pool.submit(next, pages, None))
+    with concurrent.futures.ThreadPoolExecutor(1, "lifeboat-list") as pool:
+        yield _pages(pages, pool, pool.submit(next, pages, None))
 
 
 def _pages(
@@ -152,13 +175,12 @@ def _pages(
     pool: concurrent.futures.Executor,
     following: concurrent.futures.Future[list[Item] | None],
 ) -> t.Iterator[Item]:
-    with pool:
-        while True:
-            page = following.result()
-            if page is None:
-                return
-            following = pool.submit(next, pages, None)
-            yield from page
+    while True:
+        page = following.result()
+        if page is None:
+            return
+        following = pool.submit(next, pages, None)
+        yield from page
 
 
 def _counting(pairs: t.Iterator[Pair], seen: dict[str, int]) -> t.Iterator[Pair]:

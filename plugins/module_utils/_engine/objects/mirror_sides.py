@@ -83,6 +83,7 @@ class MirrorTarget(t.Protocol):
 
     location: Location
     notes: collections.Counter[str]  # what was kept, and what could not travel; processes add theirs
+    is_tree: bool  # keys are paths here: there cannot be `a` and `a/b`
 
     @property
     def copies(self) -> bool:

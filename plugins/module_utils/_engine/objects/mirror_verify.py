@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import threading
@@ -38,17 +39,21 @@ def compare(request: Request) -> tuple[Compared, ...]:
     not answer.
     """
     found = tuple(Compared() for _target in request.targets)
-    listings = [ahead(request.source.items()), *(ahead(target.items()) for target in request.targets)]
-    pairs = joined(listings[0], listings[1:])
-    work = _Comparison(request, found)
-    threads = [threading.Thread(target=work.drain, args=(pairs,), daemon=True) for _number in range(request.threads)]
-    try:
-        for thread in threads:
-            thread.start()
-    finally:
-        for thread in threads:
-            if thread.ident is not None:
-                thread.join()
+    with contextlib.ExitStack() as opened:
+        sides = [request.source.items(), *(target.items() for target in request.targets)]
+        listings = [opened.enter_context(ahead(items)) for items in sides]
+        pairs = joined(listings[0], listings[1:])
+        work = _Comparison(request, found)
+        threads = [
+            threading.Thread(target=work.drain, args=(pairs,), daemon=True) for _number in range(request.threads)
+        ]
+        try:
+            for thread in threads:
+                thread.start()
+        finally:
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join()
     if work.error is not None:
         raise work.error
     return found

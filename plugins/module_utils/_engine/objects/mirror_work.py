@@ -177,9 +177,9 @@ class Work:
         for target in self._request.targets:
             target.settle()
 
-    def remove_all(self, steps: Spool) -> None:
+    def remove_all(self, steps: t.Iterator[Difference]) -> None:
         """Remove what is to be removed."""
-        self.each(self.remove, (each for each in steps if each.item is None))
+        self.each(self.remove, steps)
 
     def each(self, work: t.Callable[[Difference], None], steps: t.Iterator[Difference]) -> None:
         """Do the work for each step, several at once; raises the first error that is not one object's."""

@@ -42,8 +42,8 @@ class CatalogReading(Store):
             if recall is not None:
                 recall.load()  # while the server works
             self._listed = listed.result()
+            self._manifests = self._written_once()
             self._proofs = proofs.result() if proofs is not None else {}
-        self._manifests = self._written_once()
         self._judged: dict[str, Judged] = {}
         self._standings: dict[str, proof.Standing] = {}
         self._documents = self._read()
@@ -93,15 +93,8 @@ class CatalogReading(Store):
     def _remembered(self, backup_id: str, entry: Entry) -> Judged | None:
         if self._recall is None:
             return None
-        read = functools.partial(self._reread, entry)
+        read = functools.partial(_reread, self._store, entry)
         return self._recall.judged(entry, self._proofs.get(backup_id, ()), self._job, backup_id, read)
-
-    def _reread(self, entry: Entry) -> bytes:
-        """Read the manifest of a backup again of which what was kept does not say enough."""
-        found = self._store.get(entry.key)
-        if found is None:
-            raise DamagedError(f"Cannot read {entry.key}", "it was removed since it was listed", "look again")
-        return found.data
 
     def _written_once(self) -> dict[str, Entry]:
         """Return the manifests that were written once; what else was done to others is asked for one by one."""
@@ -167,6 +160,14 @@ class CatalogReading(Store):
 
     def _refused(self, key: str) -> LifeboatError:
         return StoreError(f"Cannot change {key} in {self.name}", "it was opened for reading")
+
+
+def _reread(store: Store, entry: Entry) -> bytes:
+    """Read the manifest of a backup again of which what was kept does not say enough."""
+    found = store.get(entry.key)
+    if found is None:
+        raise DamagedError(f"Cannot read {entry.key}", "it was removed since it was listed", "look again")
+    return found.data
 
 
 def _proofs(store: Store, job: str) -> dict[str, list[Entry]]:

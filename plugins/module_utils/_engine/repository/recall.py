@@ -82,11 +82,12 @@ class Recall:
         known = self._known.get(manifest.key)
         if known is None or known.judged is None or known.marks != _marks(manifest, proofs):
             return None
-        with contextlib.suppress(ValueError, TypeError):
+        try:
             found = Judged.from_kept(known.judged, job, backup_id, read)
-            self._used[manifest.key] = known
-            return found
-        return None
+        except (ValueError, TypeError):
+            return None
+        self._used[manifest.key] = known
+        return found
 
     def judge(self, manifest: Entry, proofs: t.Sequence[Entry], found: Judged) -> None:
         """Keep what a backup was found to be by its manifest and proofs instead of these, if the manifest is kept."""

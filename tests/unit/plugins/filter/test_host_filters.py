@@ -56,6 +56,13 @@ def test_a_word_that_is_no_choice_is_refused_with_the_job_its_key_and_the_choice
     assert [each for each in ("db1-shop", *words) if each not in str(refused.value)] == []
 
 
+def test_a_mistake_is_told_once_however_deep_it_was_found():
+    repositories = [{**REPOSITORIES[0], "lock": {"mode": "SOFT", "rolling": "14d"}}]
+    with pytest.raises(AnsibleFilterError) as refused:
+        host_config.host_config(JOBS, repositories, "db1")
+    assert str(refused.value).count("'SOFT'") == str(refused.value).count("GOVERNANCE, COMPLIANCE") == 1
+
+
 def test_a_schedule_of_a_mirror_is_checked_as_that_of_a_job():
     mirror = {"name": "near", "source": {"path": "/srv"}, "targets": [{"path": "/mnt"}], "verify": "sometimes"}
     with pytest.raises(AnsibleFilterError, match="mirror.near.verify.*'sometimes'"):

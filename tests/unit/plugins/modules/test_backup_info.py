@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 
 import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import listing
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import copy
 from ansible_collections.lifeboat.recovery.plugins.modules import backup_info
 
@@ -39,6 +41,20 @@ def test_the_backups_of_all_repositories_are_one_list_with_the_newest_first(run,
     assert ids(end) == [second.id, first.id] and end["total"] == 2
     assert [row["repository"] for row in end["backups"][1]["copies"]] == ["local", "site"]
     assert [row["proved"] for row in end["backups"][1]["copies"]] == [True, False]
+
+
+def test_what_this_user_has_read_before_is_used(run, local, site, monkeypatch):
+    asked = []
+
+    @contextlib.contextmanager
+    def remembering(place, job):
+        asked.append((place.name, job))
+        yield None
+
+    local.back_up()
+    monkeypatch.setattr(listing, "of_this_user", remembering)
+    run(job="db1-shop")
+    assert asked == [("local", "db1-shop"), ("site", "db1-shop")]
 
 
 def test_a_backup_is_shown_with_its_facts(run, local):

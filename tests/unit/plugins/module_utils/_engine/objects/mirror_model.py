@@ -95,6 +95,7 @@ class Bucket:
     # As a target
 
     copies = False
+    is_tree = False
     quarantine = ""
 
     def wants(self, item):

@@ -23,6 +23,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects 
     mirror_copy,
     mirror_processes,
     mirror_run,
+    mirror_verify,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_directory_target import (
     DirectoryTarget,
@@ -30,6 +31,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_guards import Location
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_limits import Bandwidth
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_plan import SAMPLE, Action
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_sides import QUARANTINE
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_spool import write_plan_file
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.source import ChangedError, ObjectError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.tree_writer import TreeWriter
@@ -238,6 +240,54 @@ def test_every_directory_that_a_mirror_changes_is_durable_at_the_end(tmp_path, m
     assert any(name.startswith(".lifeboat-quarantine/") for name in synced)
 
 
+def in_folder(path):
+    """Return what lies in a folder that is a mirror, and what it has kept."""
+    files = {str(each.relative_to(path)): each.read_bytes() for each in path.rglob("*") if each.is_file()}
+    kept = {name: data for name, data in files.items() if name.startswith(QUARANTINE)}
+    named = {name: data for name, data in files.items() if name not in kept}
+    return named, {name.split("/", 2)[2]: data for name, data in kept.items()}
+
+
+def test_files_become_folders_and_folders_files_where_the_source_has_made_them_so(tmp_path):
+    source = Bucket({"a": b"1", "a.b": b"2", "d/e/f": b"3", "d/g": b"4", "same": b"5", "gone": b"6"})
+    other = Bucket()
+    into_folder(source, tmp_path)
+    source.objects = {"a.b": b"2", "a/x/y": b"7", "a/z": b"8", "d": b"9", "same": b"5"}
+    target = DirectoryTarget(Location("folder", path=str(tmp_path)))
+    try:
+        result = mirrored(source, other, target)
+    finally:
+        target.close()
+    assert in_folder(tmp_path) == (source.objects, {"a": b"1", "d/e/f": b"3", "d/g": b"4", "gone": b"6"})
+    assert counts(result, 1) == {"copy": 3, "replace": 0, "remove": 4} and other.objects == source.objects
+    assert not [each for each in tmp_path.rglob("*%lb*")]
+
+
+def test_a_folder_cannot_have_a_file_and_a_directory_of_one_name(tmp_path):
+    source = Bucket({"a": b"1", "a/b": b"2", "c": b"3"})
+    for _again in range(2):
+        with pytest.raises(IncompleteError, match="1 objects failed: a(/b)? at folder: .* want the same name"):
+            into_folder(source, tmp_path, threads=1)
+        assert in_folder(tmp_path) == ({"a": b"1", "c": b"3"}, {})
+        assert sorted(each.name for each in tmp_path.iterdir()) == ["a", "c"]
+
+
+def test_what_is_in_the_way_is_removed_from_folders_only_before_the_rest_is_copied(tmp_path):
+    source, other = Bucket({"a/b": b"new"}), Bucket({"a": b"old", "z": b"old"})
+    (tmp_path / "a").write_bytes(b"old")
+    other.failures[("put", "a/b")] = ObjectError("Cannot write it")
+    target = DirectoryTarget(Location("folder", path=str(tmp_path)))
+    try:
+        with pytest.raises(IncompleteError) as end:
+            mirrored(source, other, target)
+    finally:
+        target.close()
+    assert other.objects == {"a": b"old", "z": b"old"}
+    assert in_folder(tmp_path) == ({"a/b": b"new"}, {"a": b"old"})
+    done = end.value.result.targets
+    assert (done[0].left, done[1].left, counts(end.value.result, 1)["remove"]) == (2, 0, 1)
+
+
 def test_what_was_copied_is_durable_before_anything_is_removed(tmp_path):
     source, target = Bucket({"a": b"1", "b": b"2"}), Bucket({"b": b"2", "c": b"3"})
     mirrored(source, target, allowed=frozenset(("mass_delete",)))
@@ -295,6 +345,22 @@ def test_guards_refuse_before_anything_is_changed():
     assert refusal.value.guard == "source"
     mirrored(Bucket({"0000": b"1"}), target, allowed=frozenset(["mass_delete"]))
     assert target.objects == {"0000": b"1"}
+
+
+@pytest.mark.parametrize("work", [mirror_run.plan, mirror_verify.compare])
+def test_no_thread_still_lists_when_one_of_the_listings_has_failed(work):
+    """Left to the collection of garbage it would be waited for by whatever thread that comes in."""
+    source, target = Bucket({"0": b"1"}), Bucket({f"{number:05}": b"1" for number in range(3000)})
+
+    def broken(*, is_compared=True):
+        yield source.item("0")
+        raise LifeboatError("Cannot list it", "the server has gone")
+
+    source.items = broken
+    with pytest.raises(LifeboatError, match="the server has gone") as failure:
+        work(mirror_run.Request(source, (target,), threads=2))
+    assert failure.tb is not None  # which keeps all frames
+    assert not [each.name for each in threading.enumerate() if each.name.startswith("lifeboat-list")]
 
 
 @pytest.mark.parametrize(("encrypted", "refused"), [(21, True), (20, False), (9, False)])
