@@ -30,7 +30,7 @@ _CLIENT = """#!{python} -IS
 import _socket, marshal, os, sys
 
 argv = sys.argv[{begin}:]
-if {begin} and argv and argv[0].startswith("-"):
+if {begin} and argv and not argv[0].endswith(".py"):  # an option, or a command with its modules in one file
     os.execv({python!r}, [{python!r}, *argv])
 server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
 server.connect({path!r})

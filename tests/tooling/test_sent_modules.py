@@ -56,3 +56,12 @@ def test_a_module_does_not_find_what_was_not_sent(interpreter: Path, tmp_path: P
     ended = ran(interpreter, tmp_path, str(tmp_path / "nothing.zip"))
     assert ended.returncode == 1
     assert "ModuleNotFoundError: No module named 'ansible_collections" in ended.stderr
+
+
+def test_what_no_module_is_has_a_whole_interpreter(interpreter: Path, tmp_path: Path) -> None:
+    command = tmp_path / "command"
+    with zipfile.ZipFile(command, "w") as written:
+        written.writestr("__main__.py", "import sys; print('fork_server' in sys.modules, sys.argv[1:])")
+    for words in ([str(command), "-x"], ["-c", "import sys; print('fork_server' in sys.modules, sys.argv[1:])", "-x"]):
+        ended = subprocess.run([interpreter, *words], capture_output=True, text=True, check=False)
+        assert (ended.returncode, ended.stdout) == (0, "False ['-x']\n"), ended.stderr
