@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import mirror_run
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.mirror_run import MirrorJob, Side
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.mirror_job import MirrorJob, Side
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_run import MirrorResult
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_sides import QUARANTINE
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3 import object_properties

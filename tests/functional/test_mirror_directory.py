@@ -18,7 +18,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors i
     LifeboatError,
     UsageError,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.mirror_run import Side
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.mirror_job import Side
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects import mirror_directory_target
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_sides import QUARANTINE
 from ansible_collections.lifeboat.recovery.tests.functional.mirror_fixtures import (

@@ -15,7 +15,7 @@ import typing as t
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import IncompleteError, LifeboatError
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.mirror_run import Side
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.mirror_job import Side
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_run import MirrorStopped
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_sides import QUARANTINE
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3 import listing

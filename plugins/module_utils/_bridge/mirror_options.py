@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._engine.host.mirror_run import MirrorJob, Side
+from .._engine.host.mirror_job import MirrorJob, Side
 from .._engine.minio.bucket_settings import bytes_from
 from .._engine.objects.mirror_guards import GUARDS
 from .arguments import PLACE, PLACES

@@ -14,7 +14,8 @@ from ansible.module_utils.basic import AnsibleModule
 from .._engine.errors import LifeboatError
 from .._engine.host import database_plan, server_backup
 from .._engine.host.database_plan import BackupPlan
-from .._engine.host.server_backup import ON_GONE, MemberOutcome, ServerIncompleteError, ServerJob, ServerPlan
+from .._engine.host.member_names import ON_GONE, PARALLEL
+from .._engine.host.server_backup import MemberOutcome, ServerIncompleteError, ServerJob, ServerPlan
 from .._engine.postgres.databases import selection_from
 from . import run as bridge
 from .options import Spec
@@ -25,8 +26,8 @@ from .postgres_jobs import backup_answer, backup_plan_answer, database_job_from
 DATABASES: Spec = {
     "databases": {"type": "raw"},
     "exclude": {"type": "list", "elements": "str", "default": []},
-    "parallel": {"type": "int", "default": ServerJob.parallel},
-    "on_gone": {"type": "str", "choices": list(ON_GONE), "default": ServerJob.on_gone},
+    "parallel": {"type": "int", "default": PARALLEL},
+    "on_gone": {"type": "str", "choices": list(ON_GONE), "default": ON_GONE[0]},
 }
 DATABASES_RULES: Spec = {
     "mutually_exclusive": [["database", "databases"]],

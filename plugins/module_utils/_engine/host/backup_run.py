@@ -173,13 +173,6 @@ def require_copies(job: Job, result: BackupResult) -> None:
         )
 
 
-def require_places(job: Job) -> None:
-    """Raise LifeboatError for a job without repositories."""
-    if all(place.store.copies_only for place in job.places):
-        cause = "all of its repositories are for copies" if job.places else "it has no repository"
-        raise LifeboatError(f"Cannot run job {job.name}", cause, "give it at least one in a directory or bucket")
-
-
 def make_ready(job: Job, work: Work, place: Place, unfinished: Unfinished) -> None:
     """Look who the repository is, clean up after killed runs, and bind the job to its source. Raises GuardRefusal."""
     place.writable_identity()

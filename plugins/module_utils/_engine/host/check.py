@@ -15,8 +15,9 @@ from ..errors import DONE, INCOMPLETE, LifeboatError
 from ..repository import binding
 from . import minio_backup, server_backup, tables
 from .config import Config
-from .database_backup import KIND, DatabaseJob, Source, drill_programs, inspect
+from .database_backup import DatabaseJob, Source, drill_programs, inspect
 from .database_settings import DatabaseSettings
+from .job_kinds import DATABASE
 from .job_settings import JobSettings
 from .member_names import member_job
 from .minio_settings import MinioSettings
@@ -166,7 +167,7 @@ def _of_database(job: DatabaseSettings, opened: t.Sequence[Place], reached: t.Se
     findings = [_found(f"database {job.database}", look)]
     for wanted, source in inspected:
         findings += [Finding("note", note) for note in (*source.tools.warnings, *source.check.notes)]
-        findings += _of_binding(job, KIND, source.identity, reached)
+        findings += _of_binding(job, DATABASE, source.identity, reached)
         if job.proof == "restore":
             findings.append(_found("server to try restores out", functools.partial(drill_programs, wanted, source)))
     return findings

@@ -16,20 +16,7 @@ from ..errors import GuardRefusal, LifeboatError, UsageError
 from ..objects.reread import Share
 from ..repository.keep import TIERS
 from ..repository.proof import LEVELS
-from . import (
-    commands,
-    database_restore_command,
-    keeping_command,
-    lock_command,
-    minio_command,
-    mirror_command,
-    notify_command,
-    prune_command,
-    reporting,
-    restore_command,
-    scheduled,
-    set_command,
-)
+from . import commands, reporting, scheduled, set_listing
 from .config import DEFAULT_FILE, Config, load
 from .place import Say
 from .progress import Progress
@@ -40,6 +27,7 @@ from .tables import block
 from .version import VERSION
 
 _Work = t.Callable[[Config, argparse.Namespace, Say], Shown]
+_Declare = t.Callable[[argparse.ArgumentParser], None]
 
 _EPILOG = """exit codes: 0 done, 1 failed (status: something is wrong), 2 wrong usage or configuration,
 3 refused by a guard, 4 busy, 5 done but incomplete, 128 + number ended by a signal"""
@@ -160,6 +148,19 @@ def _open_missing_streams() -> None:
             reconfigure(errors="backslashreplace")
 
 
+class _Subparser(argparse.ArgumentParser):
+    """Declares the options of its subcommand once that is chosen: they are described where they are used, in parts that
+    other subcommands need not load."""
+
+    declare: _Declare | None = None
+
+    def parse_known_args(self, *given: t.Any, **more: t.Any) -> t.Any:
+        declare, self.declare = self.declare, None
+        if declare is not None:
+            declare(self)
+        return super().parse_known_args(*given, **more)
+
+
 class _Version(argparse.Action):
     """Prints the version and which file this is: SHA-256 as `sha256sum` says it."""
 
@@ -180,7 +181,7 @@ def _own_digest() -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = _Subparser(add_help=False)
     # Before or after the subcommand: the latter must not undo the former.
     shared.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help=f"default: {DEFAULT_FILE}")
     shared.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON document on stdout")
@@ -194,42 +195,37 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", metavar="FILE", default=DEFAULT_FILE, help=f"default: {DEFAULT_FILE}")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and the digest of this file")
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Subparser)
 
-    def add(name: str, work: _Work, words: str, job: str = "JOB") -> argparse.ArgumentParser:
-        added = subparsers.add_parser(name, parents=[shared], help=words, description=words, allow_abbrev=False)
+    def add(name: str, work: _Work, words: str, declare: _Declare | None = None, *, is_for_all: bool = False) -> None:
+        added: _Subparser = subparsers.add_parser(
+            name, parents=[shared], help=words, description=words, allow_abbrev=False
+        )
         added.set_defaults(work=work, command=name)
-        if job == "JOB":
-            added.add_argument("job", metavar="JOB")
-        else:
+        added.declare = declare
+        if is_for_all:
             added.add_argument("job", metavar="JOB", nargs="?", default="", help="default: all jobs")
-        return added
+        else:
+            added.add_argument("job", metavar="JOB")
 
-    _add_run(add("run", commands.run, "run a job: back up, prove, copy"))
-    add("list", commands.list_backups, "list backups", "[JOB]")
-    shown = add("show", commands.show, "show all that is known about one backup")
-    shown.add_argument("backup", metavar="ID", nargs="?", default="latest", help="or latest (default), latest_good")
-    _add_copy(add("copy", commands.copy, "bring every repository of a job what it lacks"))
-    pruned = add("prune", commands.prune, "remove expired backups, and delete what nothing needs any more")
-    prune_command.add_options(pruned)
-    _add_repository(pruned)
-    locked = add("lock", commands.lock, "lock what is to be kept in buckets with object lock, for as long as it stays")
-    lock_command.add_options(locked)
-    _add_repository(locked)
-    held = add("hold", commands.hold, "keep a backup whatever retention says, or let it go again")
-    keeping_command.add_hold_options(held)
-    _add_repository(held)
-    deleted = add("delete", commands.delete, "delete one backup; its files go with later prunes")
-    keeping_command.add_delete_options(deleted)
-    _add_repository(deleted)
-    _add_verify(add("verify", commands.verify, "verify copies of backups, and record what was found"))
-    _add_restore(add("restore", commands.restore, "bring a backup back"))
-    _add_history(add("history", commands.history, "show the states of one object over all backups"))
-    mirror_command.add_options(add("mirror", _mirror, "make targets equal to a source, and destroy nothing"))
-    standing = add("status", commands.show_status, "say how jobs stand; exit code 1 when something is wrong", "[JOB]")
-    standing.add_argument("--metrics", action="store_true", help="write them to the folder of the configuration, too")
-    notify_command.add_options(add("notify", _notify, "send a trial message on the channels of the host", "[JOB]"))
-    add("check", commands.check_all, "look whether runs have all that they need; changes nothing", "[JOB]")
+    add("run", commands.run, "run a job: back up, prove, copy", _add_run)
+    add("list", commands.list_backups, "list backups", is_for_all=True)
+    add("show", commands.show, "show all that is known about one backup", _add_show)
+    add("copy", commands.copy, "bring every repository of a job what it lacks", _add_copy)
+    add("prune", commands.prune, "remove expired backups, and delete what nothing needs any more", _add_prune)
+    words = "lock what is to be kept in buckets with object lock, for as long as it stays"
+    add("lock", commands.lock, words, _add_lock)
+    add("hold", commands.hold, "keep a backup whatever retention says, or let it go again", _add_hold)
+    add("delete", commands.delete, "delete one backup; its files go with later prunes", _add_delete)
+    add("verify", commands.verify, "verify copies of backups, and record what was found", _add_verify)
+    add("restore", commands.restore, "bring a backup back", _add_restore)
+    add("history", commands.history, "show the states of one object over all backups", _add_history)
+    add("mirror", _mirror, "make targets equal to a source, and destroy nothing", _add_mirror)
+    words = "say how jobs stand; exit code 1 when something is wrong"
+    add("status", commands.show_status, words, _add_status, is_for_all=True)
+    add("notify", _notify, "send a trial message on the channels of the host", _add_notify, is_for_all=True)
+    words = "look whether runs have all that they need; changes nothing"
+    add("check", commands.check_all, words, is_for_all=True)
     words = "do what a schedule says: wait, keep a log and how it ended; for cron and timers"
     waiting = subparsers.add_parser("scheduled", parents=[shared], help=words, description=words, allow_abbrev=False)
     scheduled.add_options(waiting)
@@ -237,10 +233,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _mirror(config: Config, options: argparse.Namespace, say: Say) -> Shown:
+    from . import mirror_command
+
     return mirror_command.mirror(config.mirrors, config.file, options, say)
 
 
 def _notify(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
+    from . import notify_command
+
     return notify_command.notify(config, options)
 
 
@@ -255,6 +255,54 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-empty", action="store_true", help="accept a source without any object")
     words = "do not back up; say that this flagged backup and all earlier ones are as they should be (default: latest)"
     parser.add_argument("--acknowledge", metavar="ID", nargs="?", const="latest", default="", help=words)
+
+
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("backup", metavar="ID", nargs="?", default="latest", help="or latest (default), latest_good")
+
+
+def _add_status(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--metrics", action="store_true", help="write them to the folder of the configuration, too")
+
+
+def _add_prune(parser: argparse.ArgumentParser) -> None:
+    from . import prune_command
+
+    prune_command.add_options(parser)
+    _add_repository(parser)
+
+
+def _add_lock(parser: argparse.ArgumentParser) -> None:
+    from . import lock_command
+
+    lock_command.add_options(parser)
+    _add_repository(parser)
+
+
+def _add_hold(parser: argparse.ArgumentParser) -> None:
+    from . import keeping_command
+
+    keeping_command.add_hold_options(parser)
+    _add_repository(parser)
+
+
+def _add_delete(parser: argparse.ArgumentParser) -> None:
+    from . import keeping_command
+
+    keeping_command.add_delete_options(parser)
+    _add_repository(parser)
+
+
+def _add_mirror(parser: argparse.ArgumentParser) -> None:
+    from . import mirror_command
+
+    mirror_command.add_options(parser)
+
+
+def _add_notify(parser: argparse.ArgumentParser) -> None:
+    from . import notify_command
+
+    notify_command.add_options(parser)
 
 
 def _add_copy(parser: argparse.ArgumentParser) -> None:
@@ -281,6 +329,8 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_restore(parser: argparse.ArgumentParser) -> None:
+    from . import database_restore_command, minio_command, restore_command
+
     parser.add_argument("--backup", metavar="ID", default="latest_good", help="or latest, latest_good (default)")
     _add_repository(parser)
     words = "replace this database, or overwrite and remove in this bucket or folder (repeatable)"
@@ -292,10 +342,12 @@ def _add_restore(parser: argparse.ArgumentParser) -> None:
     database_restore_command.add_options(parser)
     restore_command.add_options(parser)
     minio_command.add_restore_options(parser)
-    set_command.add_restore_options(parser)
+    set_listing.add_restore_options(parser)
 
 
 def _add_history(parser: argparse.ArgumentParser) -> None:
+    from . import restore_command
+
     restore_command.add_history_options(parser)
     _add_repository(parser)
 

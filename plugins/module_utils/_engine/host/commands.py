@@ -12,30 +12,9 @@ import typing as t
 from .. import clock
 from ..errors import DONE, FAILED, INCOMPLETE, UsageError
 from ..repository.memory import no_search_for_cycles
-from ..verify.sample import parse_sample
-from ..verify.scratch import ScratchBucket
-from . import (
-    catalog_view,
-    check,
-    copy_jobs,
-    database_restore_command,
-    keeping_command,
-    lock_command,
-    minio_command,
-    prune_command,
-    restore_command,
-    run_command,
-    server_command,
-    set_command,
-    set_points,
-    status_command,
-    tables,
-    verify_run,
-)
+from . import catalog_view, job_parts, set_listing, set_points, tables
 from .config import Config
-from .copy_choice import narrowing_from
 from .database_settings import DatabaseSettings
-from .drills import try_out
 from .job_settings import JobSettings
 from .minio_settings import MinioSettings
 from .objects_job_settings import ObjectsSettings
@@ -45,15 +24,24 @@ from .set_settings import SetSettings
 from .shown import Shown
 from .timing import zone_of
 
+if t.TYPE_CHECKING:
+    from .verify_run import VerifyRequest
+
+# Each subcommand imports its own parts when it is used: all of them take longer to load than a list takes to be shown.
+
 
 def run(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Run a job: back up, prove, copy; or acknowledge a flagged backup."""
     job = _own(config, options.job)
     if isinstance(job, SetSettings):
+        from . import set_command
+
         return set_command.run(config, job, options)
+    from . import run_command, server_command
+
     if isinstance(job, DatabaseSettings) and job.has_members:
         if options.acknowledge:
-            server_command.refuse(job, "acknowledge")
+            job_parts.refuse(job, "acknowledge")
         return server_command.run(config, job, options, say)
     if options.acknowledge:
         return run_command.acknowledge(job, config.places(job), options.acknowledge)
@@ -71,7 +59,7 @@ def list_backups(config: Config, options: argparse.Namespace, _say: Say) -> Show
     for each in found:
         if len(found) > 1 or not options.job:
             shown += ([""] if shown else []) + tables.heading(f"{each['job']} ({each['kind']})")
-        shown += (set_command if "points" in each else catalog_view).listing_lines(each, now)
+        shown += (set_listing if "points" in each else catalog_view).listing_lines(each, now)
         remarks += [f"{each['job']}: {words}" for words in catalog_view.remarks(each["unreachable"])]
     is_blind = any(each["unreachable"] for each in found)
     nothing = found and all(each["unreachable"] and not each["reached"] for each in found)
@@ -81,15 +69,15 @@ def list_backups(config: Config, options: argparse.Namespace, _say: Say) -> Show
 def _listings(config: Config, job: JobSettings) -> Document:
     if isinstance(job, SetSettings):
         return {"listings": [set_points.listing(config, job)]}
-    return server_command.listings(config, job)
+    return job_parts.listings(config, job)
 
 
 def show(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
     """Show all that is known about one backup, or about one recovery point of a set."""
     job = _own(config, options.job)
     if isinstance(job, SetSettings):
-        return set_command.show(config, job, options)
-    server_command.refuse(job, "show")
+        return set_listing.show(config, job, options)
+    job_parts.refuse(job, "show")
     document = catalog_view.description(config, job, options.backup)
     remarks = catalog_view.remarks(document["unreachable"])
     return Shown(
@@ -101,6 +89,8 @@ def copy(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Bring every repository of a job what it lacks."""
     wanted = config.job(options.job)
     if isinstance(wanted, SetSettings):
+        from . import set_command
+
         become(wanted.reader, wanted.name)
         places, _refused = config.usable_places(wanted)
         targets = _chosen(places, options.target, wanted)
@@ -109,6 +99,10 @@ def copy(config: Config, options: argparse.Namespace, say: Say) -> Shown:
 
 
 def _copy(config: Config, job: JobSettings, options: argparse.Namespace, say: Say) -> Shown:
+    from . import copy_jobs
+    from .copy_choice import narrowing_from
+    from .drills import try_out
+
     places = config.places(job)
     request = copy_jobs.Request(
         job=job.name,
@@ -140,6 +134,8 @@ def prune(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Thin out the backups of a job, and delete what nothing needs any more."""
     wanted = config.job(options.job)
     if isinstance(wanted, SetSettings):
+        from . import set_command
+
         become(wanted.reader, wanted.name)
         places, refused = config.usable_places(wanted)
         chosen = _chosen(places, options.repository, wanted)
@@ -148,6 +144,8 @@ def prune(config: Config, options: argparse.Namespace, say: Say) -> Shown:
 
 
 def _prune(config: Config, job: JobSettings, options: argparse.Namespace, say: Say) -> Shown:
+    from . import prune_command
+
     places, refused = config.usable_places(job)
     chosen = _chosen(places, options.repository, job)
     return prune_command.prune(job, places, chosen, _of(refused, options.repository), options, say)
@@ -155,11 +153,13 @@ def _prune(config: Config, job: JobSettings, options: argparse.Namespace, say: S
 
 def lock(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Lock what is to be kept, where there is object lock."""
-    set_command.refuse(config.job(options.job), "lock")
+    set_listing.refuse(config.job(options.job), "lock")
     return _of_all(config, options, lambda job: _lock(config, job, options, say))
 
 
 def _lock(config: Config, job: JobSettings, options: argparse.Namespace, say: Say) -> Shown:
+    from . import lock_command
+
     for name in options.repository:
         if name not in job.repositories:
             known = ", ".join(job.repositories)
@@ -170,20 +170,24 @@ def _lock(config: Config, job: JobSettings, options: argparse.Namespace, say: Sa
 
 def hold(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Keep a backup whatever retention says, or let it go again."""
+    from . import keeping_command
+
     job, chosen = _for_keeping(config, options)
     return keeping_command.hold(job, chosen, options, say)
 
 
 def delete(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Delete one backup."""
+    from . import keeping_command
+
     job, chosen = _for_keeping(config, options)
     return keeping_command.delete(job, chosen, options, say)
 
 
 def _for_keeping(config: Config, options: argparse.Namespace) -> tuple[JobSettings, tuple[Place, ...]]:
     job = _own(config, options.job)
-    set_command.refuse(job, options.command)
-    server_command.refuse(job, options.command)
+    set_listing.refuse(job, options.command)
+    job_parts.refuse(job, options.command)
     return job, _chosen(config.places(job), options.repository, job)
 
 
@@ -191,12 +195,16 @@ def verify(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Verify copies of backups, and record what was found."""
     wanted = config.job(options.job)
     if isinstance(wanted, SetSettings):
+        from . import set_command
+
         become(wanted.run_as, wanted.name)
         return set_command.verify(config, wanted, options, _verify)
     return _of_all(config, options, lambda job: _verify(config, job, options, say), misses=True)
 
 
 def _verify(config: Config, job: JobSettings, options: argparse.Namespace, say: Say) -> Shown:
+    from . import verify_run
+
     places, refused = config.usable_places(job)
     chosen = _chosen(places, options.repository, job)
     wanted = None if options.repository else job.copies
@@ -226,10 +234,12 @@ def _verify(config: Config, job: JobSettings, options: argparse.Namespace, say: 
     return Shown(document, shown, FAILED if is_damaged else _code(bool(verdicts), bool(problems)))
 
 
-def _with_objects_drill(
-    request: verify_run.VerifyRequest, job: JobSettings, options: argparse.Namespace
-) -> verify_run.VerifyRequest:
+def _with_objects_drill(request: VerifyRequest, job: JobSettings, options: argparse.Namespace) -> VerifyRequest:
     """Return a request with what the command line says about objects and files. Raises UsageError."""
+    from ..verify.sample import parse_sample
+    from ..verify.scratch import ScratchBucket
+    from . import verify_run
+
     login = job.login if isinstance(job, ObjectsSettings) else None
     client = login.client if login is not None else None
     if options.scratch_bucket and client is None:
@@ -253,8 +263,10 @@ def restore(config: Config, options: argparse.Namespace, say: Say) -> Shown:
     """Bring a backup back: as a database, as buckets or as folders; or all backups of a recovery point."""
     job = _own(config, options.job)
     if isinstance(job, SetSettings):
+        from . import set_command
+
         return set_command.restore(config, job, options, functools.partial(restore_member, options))
-    server_command.refuse(job, "restore")
+    job_parts.refuse(job, "restore")
     return _restore(config, job, options, say)
 
 
@@ -268,13 +280,17 @@ def restore_member(
     say: Say,
 ) -> Shown:
     """Bring a backup of a member of a set back to its own place, or show what that would do."""
+    from . import set_command
+
     if isinstance(job, DatabaseSettings) and job.server_job and not job.database:  # its name was cut
-        known = server_command.known_members(config, config.job(job.server_job)).databases
+        known = job_parts.known_members(config, config.job(job.server_job)).databases
         job = dataclasses.replace(job, database=known.get(job.name, ""))
     return _restore(config, job, set_command.member_options(given, job, backup, confirm, is_plan), say)
 
 
 def _restore(config: Config, job: JobSettings, options: argparse.Namespace, say: Say) -> Shown:
+    from . import database_restore_command, minio_command, restore_command
+
     restore_command.refuse_foreign(job, options)
     places, refused = config.usable_places(job)
     if isinstance(job, ObjectsSettings):
@@ -291,6 +307,8 @@ def _restore(config: Config, job: JobSettings, options: argparse.Namespace, say:
 
 def history(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
     """Show the states of one object over all backups."""
+    from . import restore_command
+
     job = _own(config, options.job)
     if not isinstance(job, ObjectsSettings):
         raise UsageError(f"Cannot show a history of job {job.name}", f"it is of kind {job.kind}", "lifeboat list")
@@ -302,6 +320,8 @@ def history(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
 
 def show_status(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
     """Say how jobs stand."""
+    from . import status_command
+
     jobs, remarks = _accessible(config, options.job)
     mirrors = (
         [] if options.job else [each for each in config.mirrors.values() if is_root() or not is_other(each.run_as)]
@@ -311,6 +331,8 @@ def show_status(config: Config, options: argparse.Namespace, _say: Say) -> Shown
 
 def check_all(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
     """Look whether everything that runs need is there."""
+    from . import check
+
     jobs, remarks = _accessible(config, options.job)
     used = {name for job in config.jobs.values() for name in job.repositories}
     found = []
@@ -327,9 +349,9 @@ def check_all(config: Config, options: argparse.Namespace, _say: Say) -> Shown:
 def _of_all(
     config: Config, options: argparse.Namespace, work: t.Callable[[JobSettings], Shown], *, misses: bool = False
 ) -> Shown:
-    """Do the work of a subcommand for a job, or for each of its parts (see `server_command.for_each`)."""
+    """Do the work of a subcommand for a job, or for each of its parts (see `job_parts.for_each`)."""
     job = _own(config, options.job)
-    return server_command.for_each(config, job, work, misses=misses) if job.has_members else work(job)
+    return job_parts.for_each(config, job, work, misses=misses) if job.has_members else work(job)
 
 
 def _own(config: Config, name: str) -> JobSettings:

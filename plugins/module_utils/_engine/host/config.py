@@ -11,10 +11,9 @@ import stat
 import typing as t
 
 from ..errors import LifeboatError, UsageError
-from .database_backup import KIND
 from .database_settings import database_from
 from .fields import Fields
-from .job_kinds import MINIO, SET
+from .job_kinds import DATABASE, MINIO, SET
 from .job_settings import JobSettings
 from .minio_settings import minio_from
 from .mirror_config import MirrorSettings, mirrors_from
@@ -26,7 +25,7 @@ from .set_settings import set_from, with_members
 
 DEFAULT_FILE = "/etc/lifeboat/config.json"
 _KINDS: t.Mapping[str, t.Callable[[str, Fields, t.Collection[str]], JobSettings]] = {
-    KIND: database_from,
+    DATABASE: database_from,
     "bucket": bucket_from,
     "files": files_from,
     MINIO: minio_from,

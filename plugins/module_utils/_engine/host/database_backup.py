@@ -26,12 +26,12 @@ from ..stream.encryption import SUFFIX
 from ..verify.drill_place import DrillPlace
 from ..verify.outcome import Outcome
 from ..verify.restore import check_restore
-from .backup_run import BackupResult, begun_run, deliver, make_ready, newest_manifest, require_copies, require_places
+from .backup_run import BackupResult, begun_run, deliver, make_ready, newest_manifest, require_copies
+from .job_kinds import DATABASE
 from .job_lock import job_lock
-from .place import Place, Say, silent
+from .place import Place, Say, require_places, silent
 from .version import VERSION
 
-KIND = "pg_database"
 _DUMP_NAME = "database.dump"
 _GLOBALS_NAME = "globals.sql"
 _UNFINISHED = (
@@ -100,7 +100,7 @@ class Source:
 
 def inspect(job: DatabaseJob) -> Source:
     """Look at the source, the programs and the libraries before anything is written. Raises LifeboatError."""
-    require_places(job)
+    require_places(job.name, job.places)
     block_compressor(job.compression)
     check = check_source(job.server, job.database, with_subscriptions=job.dump.with_subscriptions)
     check.require(job.database, job.server.user)
@@ -156,7 +156,7 @@ class _DatabaseWork:
 
     @property
     def kind(self) -> str:
-        return KIND
+        return DATABASE
 
     @property
     def identity(self) -> dict[str, str]:
@@ -224,4 +224,4 @@ def _contents(job: DatabaseJob, source: Source, run: Run, last_bytes: int, warni
         "pg_dump": source.tools.pg_dump.version,
         "server": str(source.description["server_version"]),
     }
-    return Contents(KIND, versions, source.description, statistics, tuple(warnings))
+    return Contents(DATABASE, versions, source.description, statistics, tuple(warnings))

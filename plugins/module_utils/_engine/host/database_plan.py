@@ -10,7 +10,8 @@ from ..repository import layout
 from ..repository.manifest import Manifest
 from . import backup_plan
 from .backup_plan import PlaceState
-from .database_backup import KIND, DatabaseJob, Source, drill_programs, inspect
+from .database_backup import DatabaseJob, Source, drill_programs, inspect
+from .job_kinds import DATABASE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,4 +51,4 @@ def plan(job: DatabaseJob) -> BackupPlan:
     layout.checked_job(job.name)
     source = inspect(job)
     drill_programs(job, source)
-    return BackupPlan(job, source, backup_plan.states_of(job, KIND, source.identity))
+    return BackupPlan(job, source, backup_plan.states_of(job, DATABASE, source.identity))

@@ -14,13 +14,16 @@ from ..postgres.container_server import located
 from ..postgres.databases import Selection, databases_of, selection_from
 from ..postgres.dump import DumpOptions
 from ..verify.drill_place import DrillPlace
-from .database_backup import KIND, DatabaseJob
 from .fields import Fields
+from .job_kinds import DATABASE
 from .job_settings import JobSettings, shared_from
-from .member_names import checked_server_job, database_of, member_job
+from .member_names import MOST_PARALLEL, ON_GONE, PARALLEL, checked_server_job, database_of, member_job
 from .place import Place
 from .secret_file import read_secret
-from .server_backup import ON_GONE, ServerJob
+
+if t.TYPE_CHECKING:
+    from .database_backup import DatabaseJob
+    from .server_backup import ServerJob
 
 # What the service file of libpq says instead.
 _OF_SERVICE = ("login_host", "login_port", "login_unix_socket", "login_user", "ssl_mode", "ca_cert", "container")
@@ -36,8 +39,8 @@ class DatabaseSettings(JobSettings):
 
     database: str = ""  # empty: see `selection` and `server_job`
     selection: Selection | None = None  # None: one database
-    parallel: int = ServerJob.parallel  # databases at once
-    on_gone: str = ServerJob.on_gone
+    parallel: int = PARALLEL  # databases at once
+    on_gone: str = ON_GONE[0]
     server_job: str = ""  # name of the job for several databases that this one is a part of
     server: Server = dataclasses.field(default_factory=Server)  # without its password
     password_file: str = ""
@@ -73,6 +76,8 @@ class DatabaseSettings(JobSettings):
 
     def job(self, places: tuple[Place, ...]) -> DatabaseJob:
         """Return what a run works with. Raises UsageError when a secret cannot be read."""
+        from .database_backup import DatabaseJob  # here: only runs need it, and it brings most of the engine
+
         server = self.login()
         return DatabaseJob(
             name=self.name,
@@ -89,6 +94,8 @@ class DatabaseSettings(JobSettings):
 
     def all_of_server(self, selection: Selection, open_places: t.Callable[[], tuple[Place, ...]]) -> ServerJob:
         """Return what a run of several databases works with. Raises UsageError when a secret cannot be read."""
+        from .server_backup import ServerJob
+
         return ServerJob(self.job(()), open_places, selection, self.parallel, self.on_gone)
 
     def _found(self, server: Server) -> str:
@@ -105,11 +112,11 @@ def database_from(name: str, fields: Fields, repositories: t.Collection[str]) ->
     """Return a job of kind pg_database. Raises UsageError."""
     selection = _selection(name, fields)
     return DatabaseSettings(
-        **shared_from(name, KIND, fields, repositories, PROOFS),
+        **shared_from(name, DATABASE, fields, repositories, PROOFS),
         database=fields.text("database", None) if selection is None else "",
         selection=selection,
-        parallel=fields.whole("parallel", ServerJob.parallel, 1, 64),
-        on_gone=fields.choice("on_gone", ON_GONE, ServerJob.on_gone),
+        parallel=fields.whole("parallel", PARALLEL, 1, MOST_PARALLEL),
+        on_gone=fields.choice("on_gone", ON_GONE, ON_GONE[0]),
         server=_server(fields),
         password_file=fields.path("login_password_file"),
         on_shrink=fields.choice("on_shrink", _ON_SHRINK, "fail"),

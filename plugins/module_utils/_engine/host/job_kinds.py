@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
+DATABASE = "pg_database"  # one database, or several of a server
 MINIO = "minio"  # identities and settings of a server
 SET = "set"  # jobs that belong together
 

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How the jobs of single databases are called when all databases of a server are backed up as one job."""
+"""How the jobs of single databases are called when all databases of a server are backed up as one job, and what may be
+said of such a job."""
 
 from __future__ import annotations
 
@@ -12,6 +13,9 @@ import re
 from ..errors import UsageError
 from ..repository import layout
 
+ON_GONE = ("fail", "warn", "ignore")  # what a run says of a database that is not there any more; first: default
+PARALLEL = 2  # databases at once, unless a job says otherwise
+MOST_PARALLEL = 64
 LONGEST_SERVER_JOB = 60  # characters; the rest of a job's 128 is for the database
 _LONGEST = 128  # characters of a job's name
 _PLAIN = re.compile(rb"[A-Za-z0-9_-]")

@@ -27,15 +27,13 @@ from ..verify.drill_place import DrillPlace
 from ..verify.outcome import Outcome
 from . import backup_plan
 from .backup_plan import PlaceState
-from .backup_run import BackupResult, begun_run, deliver, make_ready, require_copies, require_places
+from .backup_run import BackupResult, begun_run, deliver, make_ready, require_copies
 from .drills import try_out
 from .job_kinds import MINIO
 from .job_lock import job_lock
-from .place import Place, Say, silent
+from .place import Place, Say, require_places, silent
 from .version import VERSION
 
-KIND = MINIO
-PROOFS = ("none", "content")
 _NAMES = {server_export.IDENTITIES: "identities.zip", server_export.BUCKETS: "bucket-settings.zip"}
 _UNFINISHED = tuple(name + suffix + SUFFIX for name in _NAMES.values() for suffix in SUFFIXES.values())
 
@@ -104,7 +102,7 @@ def _plaintext(job: MinioJob, names: t.Sequence[str]) -> GuardRefusal:
 
 def inspect(job: MinioJob) -> FoundServer:
     """Look at the repositories and the server before anything is written. Raises LifeboatError."""
-    require_places(job)
+    require_places(job.name, job.places)
     require_encryption(job)
     block_compressor(job.compression)
     admin = AdminClient(job.endpoint)
@@ -118,7 +116,7 @@ def plan(job: MinioJob) -> MinioPlan:
     """Look at the server and every repository; changes nothing. Raises LifeboatError as a run would."""
     layout.checked_job(job.name)
     server = inspect(job)
-    states = backup_plan.states_of(job, KIND, server.identity)
+    states = backup_plan.states_of(job, MINIO, server.identity)
     admin = AdminClient(job.endpoint)
     try:
         counts = server_export.fetch(admin).counts
@@ -150,7 +148,7 @@ class _MinioWork:
 
     @property
     def kind(self) -> str:
-        return KIND
+        return MINIO
 
     @property
     def identity(self) -> dict[str, str]:
@@ -189,4 +187,4 @@ class _MinioWork:
         )
         statistics = {"plain_bytes": run.plain_bytes, "stored_bytes": run.stored_bytes, **found.counts}
         source = {**self.server.identity, "endpoint": self.server.url}
-        return Contents(KIND, {"lifeboat": VERSION}, source, statistics, warnings)
+        return Contents(MINIO, {"lifeboat": VERSION}, source, statistics, warnings)

@@ -20,7 +20,7 @@ from ..repository.stored_files import small_file
 from ..s3.endpoint import Endpoint
 from ..steps import reached
 from .candidates import Candidate, candidates, holdings
-from .minio_backup import KIND
+from .job_kinds import MINIO
 from .objects_choice import manifest_of
 from .place import Place, Say, silent
 
@@ -78,7 +78,7 @@ def plan(request: RestoreRequest, say: Say = silent) -> RestorePlan:
     notes = [f"{name} cannot be used: {why}" for name, why in known.unreachable.items()]
     for candidate in candidates(known, request.places, request.backup):
         manifest = manifest_of(candidate)
-        if manifest.kind != KIND:
+        if manifest.kind != MINIO:
             problem = f"Cannot restore server metadata from backup {manifest.id} of {manifest.job}"
             raise UsageError(
                 problem, f"it is one of kind {manifest.kind}", "restore it with what is made for that kind"

@@ -10,10 +10,15 @@ import typing as t
 from ..errors import UsageError
 from ..s3.endpoint import Endpoint
 from .fields import Fields
+from .job_kinds import MINIO
 from .job_settings import JobSettings, shared_from
-from .minio_backup import KIND, PROOFS, MinioJob
 from .place import Place
 from .s3_login import S3Login, login_from
+
+if t.TYPE_CHECKING:
+    from .minio_backup import MinioJob
+
+PROOFS = ("none", "content")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +35,8 @@ class MinioSettings(JobSettings):
 
     def job(self, places: tuple[Place, ...]) -> MinioJob:
         """Return what a run works with. Raises UsageError when a secret cannot be read."""
+        from .minio_backup import MinioJob  # here: only runs need it, and it brings most of the engine
+
         return MinioJob(
             name=self.name,
             endpoint=self.endpoint(),
@@ -45,4 +52,4 @@ def minio_from(name: str, fields: Fields, repositories: t.Collection[str]) -> Mi
     source = fields.section("source")
     login = login_from(source)
     source.finish()
-    return MinioSettings(**shared_from(name, KIND, fields, repositories, PROOFS), login=login)
+    return MinioSettings(**shared_from(name, MINIO, fields, repositories, PROOFS), login=login)

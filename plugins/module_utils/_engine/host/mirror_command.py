@@ -12,7 +12,7 @@ from ..objects.mirror_guards import GUARDS
 from ..objects.mirror_run import MirrorPlan, MirrorResult, MirrorStopped, Request
 from . import mirror_answer, mirror_run
 from .mirror_config import MirrorSettings
-from .mirror_run import MirrorJob
+from .mirror_job import MirrorJob
 from .place import Say
 from .run_as import become
 from .shown import Shown

@@ -11,7 +11,7 @@ from ..errors import UsageError
 from ..minio.bucket_settings import bytes_from
 from .cron_time import Schedule
 from .fields import Fields
-from .mirror_run import MOST_THREADS, MirrorJob, Side
+from .mirror_job import MOST_THREADS, THREADS, MirrorJob, Side
 from .notify_config import Notify, notify_from, schedule_from
 from .repository_settings import check_name
 from .s3_login import S3Login, login_from
@@ -41,7 +41,7 @@ class MirrorSettings:
     name: str
     source: SideSettings
     targets: tuple[SideSettings, ...]
-    threads: int = MirrorJob.threads
+    threads: int = THREADS
     bytes_per_s: int = 0
     keeps_overwritten: bool = True
     compares_properties: bool = False
@@ -79,7 +79,7 @@ def _mirror(name: str, fields: Fields) -> MirrorSettings:
         name,
         _side("", fields.section("source")),
         targets,
-        threads=fields.whole("threads", MirrorJob.threads, 1, MOST_THREADS),
+        threads=fields.whole("threads", THREADS, 1, MOST_THREADS),
         bytes_per_s=_bytes(fields, "bandwidth"),
         keeps_overwritten=fields.flag("keep_overwritten", True),
         compares_properties=fields.flag("compare_properties", False),

@@ -10,7 +10,7 @@ import hashlib
 import json
 import typing as t
 
-from ..errors import LifeboatError, UsageError
+from ..errors import LifeboatError
 from ..objects import mirror_guards, mirror_run, mirror_verify
 from ..objects.mirror_bucket import BucketSource
 from ..objects.mirror_bucket_target import BucketTarget
@@ -25,61 +25,10 @@ from ..objects.mirror_verify import Compared
 from ..s3.client import S3Client
 from ..s3.endpoint import Endpoint
 from .job_lock import job_lock
+from .mirror_job import MirrorJob, Side
 from .place import Say, silent
 
-MOST_THREADS = 128
 _MASSES = {"mass_delete", "mass_rewrite", "entropy_jump"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Side:
-    """A source or a target, as people describe it."""
-
-    name: str  # empty: its path, or s3://bucket/prefix
-    endpoint: Endpoint | None = None  # None: a directory
-    bucket: str = ""
-    path: str = ""  # a directory, or the prefix in the bucket
-
-    @property
-    def location(self) -> Location:
-        """Return where it lies; a prefix is that of a folder: it ends with a slash."""
-        if self.endpoint is None:
-            return Location(self.name or self.path, path=self.path)
-        prefix = self.path.strip("/")
-        name = self.name or f"s3://{self.bucket}/{prefix}".rstrip("/")
-        return Location(name, self.endpoint, self.bucket, f"{prefix}/" if prefix else "")
-
-
-@dataclasses.dataclass(frozen=True)
-class MirrorJob:
-    """A mirror that is to be made or compared."""
-
-    source: Side
-    targets: tuple[Side, ...]
-    allowed: frozenset[str] = frozenset()  # names of mirror_guards.GUARDS that do not refuse this time
-    threads: int = 16
-    bytes_per_s: int = 0  # 0: as fast as it goes
-    keeps_overwritten: bool = True
-    compares_properties: bool = False  # looks at every object where listings do not show tags and metadata
-    plan_file: str = ""
-
-    def __post_init__(self) -> None:
-        problem = "Cannot mirror like this"
-        if not self.targets:
-            raise UsageError(problem, "there is no target", "name at least one")
-        if not 1 <= self.threads <= MOST_THREADS:
-            raise UsageError(problem, f"threads is {self.threads}", f"use 1 to {MOST_THREADS}")
-        if self.bytes_per_s < 0:
-            raise UsageError(problem, f"bandwidth is {self.bytes_per_s}", "use a number of bytes per second, or 0")
-        names = [side.location.name for side in (self.source, *self.targets)]
-        twins = sorted({name for name in names if names.count(name) > 1})
-        if twins:
-            raise UsageError(problem, f"{', '.join(twins)} is there more than once", "give each side a name of its own")
-        if self.source.endpoint is None and any(side.endpoint is None for side in self.targets):
-            raise UsageError(problem, "source and target are directories", "mirror to a bucket, or use rsync")
-        unknown = sorted(self.allowed - set(mirror_guards.GUARDS))
-        if unknown:
-            raise UsageError(problem, f"no guard is called {unknown[0]}", f"use {', '.join(mirror_guards.GUARDS)}")
 
 
 class NotEqual(LifeboatError):

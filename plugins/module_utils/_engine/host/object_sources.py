@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import dataclasses
+import typing as t
 
-from ..objects.bucket_source import BucketSource
-from ..objects.directory_source import DirectorySource
-from ..objects.patterns import Patterns
 from ..s3.client import S3Client
 from .objects_job import Remark
+
+if t.TYPE_CHECKING:
+    from ..objects.bucket_source import BucketSource
+    from ..objects.directory_source import DirectorySource
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +25,8 @@ class BucketSelection:
 
     def opened(self, client: S3Client, remark: Remark) -> BucketSource:
         """Return the source; nothing is sent yet."""
+        from ..objects.bucket_source import BucketSource  # here: only runs read sources
+
         return BucketSource(client, self.buckets, self.exclude_buckets, self.prefix, report=remark)
 
 
@@ -38,5 +42,8 @@ class FileSelection:
 
     def opened(self, remark: Remark) -> DirectorySource:
         """Return the source; nothing is read yet. Raises UsageError for what are no patterns."""
+        from ..objects.directory_source import DirectorySource
+        from ..objects.patterns import Patterns
+
         patterns = Patterns(self.exclude, self.include)
         return DirectorySource(self.roots, patterns, self.one_file_system, self.devices, report=remark)

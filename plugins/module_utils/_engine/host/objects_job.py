@@ -18,8 +18,7 @@ from ..repository.store import Store
 from ..stream.compression import block_compressor
 from ..verify.drill_place import DrillPlace
 from ..verify.outcome import Outcome
-from .backup_run import require_places
-from .place import Place
+from .place import Place, require_places
 
 MODES = ("incremental", "full", "metadata_only")
 PROOFS = ("none", "content")
@@ -85,7 +84,7 @@ def inspect(job: ObjectsJob, remark: Remark) -> FoundSource:
 
     Raises GuardRefusal (`source`) where a bucket or folder is not there, or where there is nothing at all.
     """
-    require_places(job)
+    require_places(job.name, job.places)
     block_compressor(job.compression)
     source = job.open_source(remark)
     collections = tuple(source.collections())

@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import typing as t
 
-from ..errors import GuardRefusal
+from ..errors import GuardRefusal, LifeboatError
 from ..repository import identity, key_wrapping, keyring
 from ..repository.bucket import BucketStore
 from ..repository.identity import Identity
@@ -89,6 +89,14 @@ def retrieving(place: Place, say: Say = silent) -> t.Iterator[list[str]]:
     finally:
         store.retrieval = before
         remarks += [f"{place.name}: {used.words}"] if used.words else []
+
+
+def require_places(job: str, places: t.Iterable[Place]) -> None:
+    """Raise LifeboatError for a job without a repository that is written to."""
+    places = tuple(places)
+    if all(place.store.copies_only for place in places):
+        cause = "all of its repositories are for copies" if places else "it has no repository"
+        raise LifeboatError(f"Cannot run job {job}", cause, "give it at least one in a directory or bucket")
 
 
 def is_unusable(error: Exception) -> bool:

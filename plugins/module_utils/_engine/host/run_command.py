@@ -15,6 +15,7 @@ from . import acknowledging, database_backup, minio_backup, objects_backup, tabl
 from .backup_run import BackupResult
 from .database_backup import DatabaseJob
 from .database_settings import DatabaseSettings
+from .job_kinds import DATABASE
 from .job_settings import JobSettings
 from .minio_settings import MinioSettings
 from .objects_job_settings import ObjectsSettings
@@ -58,7 +59,7 @@ def with_options(job: ServerJob, options: argparse.Namespace) -> ServerJob:
 def _with_options(job: DatabaseJob, options: argparse.Namespace) -> DatabaseJob:
     foreign = ("full", "metadata_only", "reread", "allow_empty")
     given = {f"--{name.replace('_', '-')}": getattr(options, name) for name in foreign}
-    _refuse(job.name, database_backup.KIND, given)
+    _refuse(job.name, DATABASE, given)
     return dataclasses.replace(job, rebind=options.rebind, on_shrink=options.on_shrink or job.on_shrink)
 
 

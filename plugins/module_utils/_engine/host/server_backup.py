@@ -17,13 +17,10 @@ from ..postgres.databases import Chosen, Database, Selection
 from .backup_run import BackupResult
 from .database_backup import DatabaseJob, SharedGlobals, back_up, shared_globals
 from .job_lock import job_lock
-from .member_names import checked_server_job, member_job
+from .member_names import MOST_PARALLEL, ON_GONE, PARALLEL, checked_server_job, member_job
 from .members import Members, members_of
 from .parallel_runs import LostError, run_all
 from .place import Place, Say, silent
-
-ON_GONE = ("fail", "warn", "ignore")
-_MOST_PARALLEL = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +30,8 @@ class ServerJob:
     each: DatabaseJob  # what holds for every database; its name is that of the whole, and it has no database and places
     open_places: t.Callable[[], tuple[Place, ...]]  # each process has connections of its own
     selection: Selection
-    parallel: int = 2  # databases at once
-    on_gone: str = "fail"  # fail | warn | ignore: a database that has backups is not there any more
+    parallel: int = PARALLEL  # databases at once
+    on_gone: str = ON_GONE[0]  # fail | warn | ignore: a database that has backups is not there any more
 
     @property
     def name(self) -> str:
@@ -126,9 +123,9 @@ class ServerIncompleteError(IncompleteError):
 def plan(job: ServerJob) -> ServerPlan:
     """Find out which databases a run would back up, and which it misses. Raises LifeboatError."""
     checked_server_job(job.name)
-    if not 1 <= job.parallel <= _MOST_PARALLEL:
+    if not 1 <= job.parallel <= MOST_PARALLEL:
         raise LifeboatError(
-            f"Cannot back up {job.name}", f"parallel is {job.parallel}", f"set it to 1 to {_MOST_PARALLEL}"
+            f"Cannot back up {job.name}", f"parallel is {job.parallel}", f"set it to 1 to {MOST_PARALLEL}"
         )
     wanted = databases.chosen(databases.databases_of(job.each.server), job.selection)
     if not wanted.databases:

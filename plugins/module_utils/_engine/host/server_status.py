@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from .. import clock
-from . import server_command
+from . import job_parts
 from .config import Config
 from .database_settings import DatabaseSettings
 from .reporting import history_file
@@ -20,9 +20,9 @@ from .status_remarks import of_channels, of_ends
 
 def members(config: Config, job: DatabaseSettings) -> list[DatabaseSettings]:
     """Return the jobs of its databases that repositories know and nobody excludes, and of those that it names."""
-    known = server_command.known_members(config, job)
+    known = job_parts.known_members(config, job)
     meant = (each for each in known.databases.items() if job.selection is not None and job.selection.has(each[1]))
-    found = {**dict(meant), **server_command.never_saved(job, known)}
+    found = {**dict(meant), **job_parts.never_saved(job, known)}
     wanted = sorted(found, key=lambda name: (found[name], name))
     return [part for part in map(job.member, wanted) if part is not None]
 
@@ -30,7 +30,7 @@ def members(config: Config, job: DatabaseSettings) -> list[DatabaseSettings]:
 def look(config: Config, job: DatabaseSettings, parts: t.Sequence[Document]) -> JobStatus:
     """Return how the whole stands, with its oldest newest backup; what is wrong with one database is told there."""
     now = clock.now()
-    unreachable = server_command.known_members(config, job).unreachable
+    unreachable = job_parts.known_members(config, job).unreachable
     problems = [f"{name} cannot be used: {why}" for name, why in unreachable.items()]
     if not parts and not unreachable:
         problems.append("there is no backup")

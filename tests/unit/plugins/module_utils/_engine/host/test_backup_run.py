@@ -24,6 +24,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host imp
     backup_run,
     database_backup,
     database_plan,
+    job_kinds,
     job_lock,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.database_backup import DatabaseJob, Source
@@ -291,7 +292,7 @@ def test_a_job_that_is_bound_anew_is_bound_so_in_every_repository(world: World, 
     assert caught.value.guard == "source"
     assert database_backup.back_up(job_of(*places, rebind=True)).is_complete
     for each in places:
-        binding.check(each.store, JOB, database_backup.KIND, {"system_identifier": "4712", "database": "lab"})
+        binding.check(each.store, JOB, job_kinds.DATABASE, {"system_identifier": "4712", "database": "lab"})
 
 
 def test_copies_are_proved_by_the_programs_that_wrote_the_dump() -> None:

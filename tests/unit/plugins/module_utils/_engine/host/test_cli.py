@@ -16,7 +16,12 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors i
     IncompleteError,
     UsageError,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import cli, commands, signals
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import (
+    cli,
+    commands,
+    database_backup,
+    signals,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.backup_run import BackupResult, CopyResult
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.version import VERSION
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import binding, identity
@@ -55,7 +60,7 @@ def repository(tmp_path, file):
 
 def answer_of(monkeypatch, work):
     """Let the subcommand `run` do `work` instead of a backup."""
-    monkeypatch.setattr(commands.run_command.database_backup, "back_up", lambda _job, _say: work())
+    monkeypatch.setattr(database_backup, "back_up", lambda _job, _say: work())
 
 
 def result(**changes):
@@ -178,7 +183,7 @@ def test_a_job_that_is_not_configured_is_wrong_usage(argv, file, capsys):
 
 def test_options_of_a_run_overrule_its_job(monkeypatch, file):
     seen = []
-    monkeypatch.setattr(commands.run_command.database_backup, "back_up", lambda job, _say: seen.append(job) or result())
+    monkeypatch.setattr(database_backup, "back_up", lambda job, _say: seen.append(job) or result())
     cli.main(["--config", file, "run", "lab"])
     cli.main(["--config", file, "run", "lab", "--on-shrink", "warn", "--rebind"])
     assert [(job.on_shrink, job.rebind) for job in seen] == [("fail", False), ("warn", True)]

@@ -15,7 +15,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import c
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import LifeboatError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import (
     config,
-    set_command,
+    set_listing,
     set_points,
     set_restore,
     set_status,
@@ -78,7 +78,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_member_that_no_repository_has_is_gone(world: World) -> None:
     assert world.point()["problems"] == [f"etc: backup {ID} is gone"]
-    assert set_command._state(world.point()) == "BROKEN"
+    assert set_listing._state(world.point()) == "BROKEN"
 
 
 @pytest.mark.usefixtures("failing")
@@ -89,7 +89,7 @@ def test_a_member_is_unknown_and_never_gone_where_a_repository_fails_in_between(
     assert "gone" not in json.dumps(listed)
     assert point["members"][0]["unknown"] == [{"repository": "far", "reason": AWAY}]
     assert (listed["unreachable"], listed["reached"]) == ({"far": AWAY}, ["near"])
-    assert (set_command._state(point), point["whole"], point["good"]) == ("UNKNOWN", False, False)
+    assert (set_listing._state(point), point["whole"], point["good"]) == ("UNKNOWN", False, False)
     seen = set_points.newest(world.config, world.set)
     assert f"far cannot be used: {AWAY}" in set_status.judge(world.set, seen, clock.now()).problems
 
