@@ -508,3 +508,57 @@ def test_a_dump_of_a_newer_major_is_refused_with_advice(postgres: Postgres, tmp_
     assert "a dump does not go back to an older major (restore into 18 or later)" in planned.target.problems[0]
     with unchanged(server), pytest.raises(LifeboatError, match="does not go back"):
         foreign_restore.restore(planned)
+
+
+PREPARED = "SELECT count(*) FROM pg_prepared_xacts"
+# Held without anybody connected, the lock would keep everybody out, and the transaction the database in the server.
+HANDS_OVER = "CREATE TABLE public.held (a int); COMMIT; BEGIN; LOCK TABLE public.held; PREPARE TRANSACTION '{name}';\n"
+
+
+@pytest.fixture
+def prepared_of(tmp_path: Path) -> t.Callable[[PostgresServer, str], Path]:
+    """Return a function that writes a dump, in a form, that leaves a prepared transaction behind."""
+
+    def written(server: PostgresServer, form: str) -> Path:
+        path, statement = tmp_path / f"prepared.{form}", HANDS_OVER.format(name=f"of {form}").strip()
+        if form == "sql":
+            path.write_text(f"{statement}{MARK}", encoding="utf-8")
+            return path
+        with database(server, "innocent", f"CREATE VIEW v AS SELECT '{'x' * 300}'::text AS a"):
+            pg_dump(server, "innocent", path, "-Fc")
+        data = path.read_bytes()
+        begin = data.index(b"CREATE VIEW public.v")
+        length = data.index(b";\n", begin) + 2 - begin
+        path.write_bytes(data[:begin] + f"BEGIN; {statement}".encode().ljust(length) + data[begin + length :])
+        return path
+
+    return written
+
+
+@pytest.mark.parametrize("form", ["sql", "custom"])
+@pytest.mark.parametrize("rights", ["SUPERUSER", "CREATEDB CREATEROLE"])
+def test_a_dump_that_leaves_a_prepared_transaction_is_refused_and_nothing_stays(
+    postgres: Postgres, prepared_of: t.Callable[[PostgresServer, str], Path], form: str, rights: str
+) -> None:
+    server = postgres(16)
+    path = prepared_of(server, form)
+    with unchanged(server), role(server, "maker", rights) as maker:
+        server.sql("GRANT taker TO maker WITH ADMIN OPTION")
+        request = dataclasses.replace(request_of(server, path), server=maker)
+        with pytest.raises(LifeboatError, match="prepared transaction"):
+            foreign_restore.restore(foreign_plan.plan(request))
+        assert server.sql(PREPARED) == "0"
+
+
+@pytest.mark.parametrize("comment", ["'lifeboat: restore in progress'", "NULL"])
+def test_a_restore_that_was_killed_beside_a_prepared_transaction_is_cleared_away_by_the_next(
+    postgres: Postgres, dumps: t.Mapping[str, Path], comment: str
+) -> None:
+    server, left = postgres(15), "lifeboat_restore_0123abcd"
+    with unchanged(server):
+        server.sql(f"CREATE DATABASE {left}")
+        server.sql(f"COMMENT ON DATABASE {left} IS {comment}")
+        server.sql(HANDS_OVER.format(name="of the killed").replace("CREATE", "BEGIN; CREATE", 1), left)
+        assert server.sql(PREPARED) == "1"
+        assert loaded(server, dumps["sql"]).figures["rows"] == 3003
+        assert server.sql(PREPARED) == "0"
