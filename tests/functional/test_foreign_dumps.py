@@ -515,6 +515,15 @@ PREPARED = "SELECT count(*) FROM pg_prepared_xacts"
 HANDS_OVER = "CREATE TABLE public.held (a int); COMMIT; BEGIN; LOCK TABLE public.held; PREPARE TRANSACTION '{name}';\n"
 
 
+def replace_definition(path: Path, begin: bytes, statement: bytes) -> None:
+    """Put another statement, which is not longer, in the place of one of an archive."""
+    data = path.read_bytes()
+    start = data.index(begin)
+    length = data.index(b";\n", start) + 2 - start
+    assert len(statement) <= length
+    path.write_bytes(data[:start] + statement.ljust(length) + data[start + length :])
+
+
 @pytest.fixture
 def prepared_of(tmp_path: Path) -> t.Callable[[PostgresServer, str], Path]:
     """Return a function that writes a dump, in a form, that leaves a prepared transaction behind."""
@@ -526,10 +535,7 @@ def prepared_of(tmp_path: Path) -> t.Callable[[PostgresServer, str], Path]:
             return path
         with database(server, "innocent", f"CREATE VIEW v AS SELECT '{'x' * 300}'::text AS a"):
             pg_dump(server, "innocent", path, "-Fc")
-        data = path.read_bytes()
-        begin = data.index(b"CREATE VIEW public.v")
-        length = data.index(b";\n", begin) + 2 - begin
-        path.write_bytes(data[:begin] + f"BEGIN; {statement}".encode().ljust(length) + data[begin + length :])
+        replace_definition(path, b"CREATE VIEW public.v", f"BEGIN; {statement}".encode())
         return path
 
     return written
@@ -562,3 +568,30 @@ def test_a_restore_that_was_killed_beside_a_prepared_transaction_is_cleared_away
         assert server.sql(PREPARED) == "1"
         assert loaded(server, dumps["sql"]).figures["rows"] == 3003
         assert server.sql(PREPARED) == "0"
+
+
+def test_what_an_archive_says_of_its_database_is_no_sql(postgres: Postgres, tmp_path: Path) -> None:
+    server, path, name = postgres(15), tmp_path / "evil.dump", "a_name_that_is_as_long_as_what_stands_in_its_place"
+    with database(server, name, "CREATE TABLE t AS SELECT 1 AS a"):
+        pg_dump(server, name, path, "-Fc")
+    made = b"CREATE DATABASE a WITH ENCODING = 'UTF8' LOCALE_PROVIDER = 'libc IS_TEMPLATE true' LOCALE = 'C';"
+    replace_definition(path, b"CREATE DATABASE", made)
+    with unchanged(server):
+        result = loaded(server, path)
+        assert result.figures["rows"] == 1 and "made with the locale of this server" in " ".join(result.notes)
+        assert server.sql("SELECT datistemplate FROM pg_database WHERE datname = 'arrived'") == "f"
+
+
+def test_a_dump_by_a_release_that_was_not_final_is_judged_by_its_major(
+    postgres: Postgres, dumps: t.Mapping[str, Path], tmp_path: Path
+) -> None:
+    server, path = postgres(15), tmp_path / "beta.dump"
+    data = dumps["custom"].read_bytes()
+    version = re.search(rb"\0(1\d\.\d+)(?: [^\0]*)?\x00", data[:200])
+    assert version, data[:200]
+    for major, words in ((b"15", ""), (b"99", "is of PostgreSQL 99")):
+        path.write_bytes(data.replace(version[1], (major + b"beta1")[: len(version[1])]))
+        with unchanged(server), contextlib.ExitStack() as stack:
+            if words:
+                stack.enter_context(pytest.raises(LifeboatError, match=words))
+            assert loaded(server, path).figures["rows"] == 3003
