@@ -237,7 +237,9 @@ def test_a_database_is_recovered_on_the_server_that_its_service_names(shop: Shop
 
 def test_what_is_empty_in_a_job_is_as_if_it_were_not_there(shop: Shop, server: PostgresServer) -> None:
     given = {key: str(value) for key, value in shop.login.items()}
-    empty = dict.fromkeys(("login_unix_socket", "ssl_mode", "ca_cert", "container", "container_engine", "databases"), "")
+    empty = dict.fromkeys(
+        ("login_unix_socket", "ssl_mode", "ca_cert", "container", "container_engine", "databases"), ""
+    )
     shop.login = {**given, **empty, "login_password": None}
     said = shop.recover(confirm=DATABASE)
     assert said.returncode == 0 and rows(server) > 10, said.stdout
