@@ -34,7 +34,8 @@ def create(**changes: t.Any) -> str:
 def test_a_database_is_made_from_template0_with_encoding_locale_and_owner() -> None:
     assert create() == (
         "CREATE DATABASE \"n\" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8'"
-        " LOCALE_PROVIDER 'libc'" ' OWNER "al""ice"'
+        " LOCALE_PROVIDER 'libc'"
+        ' OWNER "al""ice"'
     )
 
 
