@@ -595,3 +595,21 @@ def test_a_dump_by_a_release_that_was_not_final_is_judged_by_its_major(
             if words:
                 stack.enter_context(pytest.raises(LifeboatError, match=words))
             assert loaded(server, path).figures["rows"] == 3003
+
+
+@pytest.mark.parametrize("end", ["SELECT 1/0;", "SELECT 1;"])
+def test_a_dump_that_makes_its_database_a_template_neither_stays_nor_arrives_as_one(
+    postgres: Postgres, tmp_path: Path, end: str
+) -> None:
+    server, path = postgres(15), tmp_path / "template.sql"
+    deed = "EXECUTE format('ALTER DATABASE %I IS_TEMPLATE true CONNECTION LIMIT 3', current_database())"
+    path.write_text(f"CREATE TABLE t AS SELECT 1 AS a; DO $$ BEGIN {deed}; END $$; COMMIT; {end}{MARK}", "utf-8")
+    with unchanged(server):
+        if "0" in end:
+            with pytest.raises(LifeboatError, match="division by zero"):
+                loaded(server, path)
+        else:
+            assert loaded(server, path).figures["rows"] == 1
+            found = server.sql("SELECT datistemplate, datconnlimit FROM pg_database WHERE datname = 'arrived'")
+            server.sql("ALTER DATABASE arrived IS_TEMPLATE false")
+            assert found == "f|-1"

@@ -176,7 +176,14 @@ def _drop_unused(session: Session, name: str) -> None:
         with connect(session.server, name) as inside:
             roll_back_prepared(inside)
     # Without FORCE: the server refuses while anybody is connected.
+    _make_ordinary(session, name)
     session.run(f"DROP DATABASE {identifier(name)}")
+
+
+def _make_ordinary(session: Session, name: str) -> None:
+    """Let a database be dropped that has become a template, as its owner, and so what is loaded, may make it."""
+    if session.rows("SELECT FROM pg_database WHERE datname = %s AND datistemplate", name):
+        session.run(f"ALTER DATABASE {identifier(name)} IS_TEMPLATE false")
 
 
 @contextlib.contextmanager
@@ -206,6 +213,7 @@ def restoring(server: Server) -> t.Iterator[None]:
 def drop_database(server: Server, name: str) -> None:
     """Drop a database and end whatever is connected to it; does nothing when it is not there."""
     with connect(server, server.maintenance_database) as session:
+        _make_ordinary(session, name)
         session.run(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)")
     reached("restore.dropped")
 
