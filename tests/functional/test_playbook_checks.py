@@ -202,3 +202,22 @@ def test_what_is_empty_in_a_job_is_as_if_it_were_not_there(
         said = run(tmp_path, {"host1": host}, *((name, {**given, "lifeboat_hosts": "host1"}) for name, given in plays))
         server.sql("DROP DATABASE shop WITH (FORCE)")
     assert "failed=0" in said and "host1-shop: 20" in said and "host1-etc: 20" in said, said
+
+
+def test_what_is_for_objects_is_refused_for_databases_unless_it_is_the_default(tmp_path: Path) -> None:
+    asked = {"lifeboat_jobs": [{"name": "shop", "kind": "pg_database", "database": "shop"}], "lifeboat_job": "shop"}
+    defaults = {"lifeboat_exact": "false", "lifeboat_what": "data", "lifeboat_check": "listing", "lifeboat_key": ""}
+    others = {
+        "lifeboat_exact": "true",
+        "lifeboat_what": "metadata",
+        "lifeboat_check": "content",
+        "lifeboat_prefix": "data",
+    }
+    hosts = {
+        "right": {**asked, **defaults},
+        **{name: {**asked, **defaults, name: value} for name, value in others.items()},
+    }
+    said = run(tmp_path, hosts, ("lifeboat.recovery.restore", {}), arguments=("--tags", "always"))
+    assert re.search(r"right : ok=\d+ changed=0 unreachable=0 failed=0", said), said
+    for name in others:
+        assert "are for buckets and folders, and shop is of kind pg_database" in refusal(said, name)
