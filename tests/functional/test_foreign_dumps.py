@@ -508,3 +508,108 @@ def test_a_dump_of_a_newer_major_is_refused_with_advice(postgres: Postgres, tmp_
     assert "a dump does not go back to an older major (restore into 18 or later)" in planned.target.problems[0]
     with unchanged(server), pytest.raises(LifeboatError, match="does not go back"):
         foreign_restore.restore(planned)
+
+
+PREPARED = "SELECT count(*) FROM pg_prepared_xacts"
+# Held without anybody connected, the lock would keep everybody out, and the transaction the database in the server.
+HANDS_OVER = "CREATE TABLE public.held (a int); COMMIT; BEGIN; LOCK TABLE public.held; PREPARE TRANSACTION '{name}';\n"
+
+
+def replace_definition(path: Path, begin: bytes, statement: bytes) -> None:
+    """Put another statement, which is not longer, in the place of one of an archive."""
+    data = path.read_bytes()
+    start = data.index(begin)
+    length = data.index(b";\n", start) + 2 - start
+    assert len(statement) <= length
+    path.write_bytes(data[:start] + statement.ljust(length) + data[start + length :])
+
+
+@pytest.fixture
+def prepared_of(tmp_path: Path) -> t.Callable[[PostgresServer, str], Path]:
+    """Return a function that writes a dump, in a form, that leaves a prepared transaction behind."""
+
+    def written(server: PostgresServer, form: str) -> Path:
+        path, statement = tmp_path / f"prepared.{form}", HANDS_OVER.format(name=f"of {form}").strip()
+        if form == "sql":
+            path.write_text(f"{statement}{MARK}", encoding="utf-8")
+            return path
+        with database(server, "innocent", f"CREATE VIEW v AS SELECT '{'x' * 300}'::text AS a"):
+            pg_dump(server, "innocent", path, "-Fc")
+        replace_definition(path, b"CREATE VIEW public.v", f"BEGIN; {statement}".encode())
+        return path
+
+    return written
+
+
+@pytest.mark.parametrize("form", ["sql", "custom"])
+@pytest.mark.parametrize("rights", ["SUPERUSER", "CREATEDB CREATEROLE"])
+def test_a_dump_that_leaves_a_prepared_transaction_is_refused_and_nothing_stays(
+    postgres: Postgres, prepared_of: t.Callable[[PostgresServer, str], Path], form: str, rights: str
+) -> None:
+    server = postgres(16)
+    path = prepared_of(server, form)
+    with unchanged(server), role(server, "maker", rights) as maker:
+        server.sql("GRANT taker TO maker WITH ADMIN OPTION")
+        request = dataclasses.replace(request_of(server, path), server=maker)
+        with pytest.raises(LifeboatError, match="prepared transaction"):
+            foreign_restore.restore(foreign_plan.plan(request))
+        assert server.sql(PREPARED) == "0"
+
+
+@pytest.mark.parametrize("comment", ["'lifeboat: restore in progress'", "NULL"])
+def test_a_restore_that_was_killed_beside_a_prepared_transaction_is_cleared_away_by_the_next(
+    postgres: Postgres, dumps: t.Mapping[str, Path], comment: str
+) -> None:
+    server, left = postgres(15), "lifeboat_restore_0123abcd"
+    with unchanged(server):
+        server.sql(f"CREATE DATABASE {left}")
+        server.sql(f"COMMENT ON DATABASE {left} IS {comment}")
+        server.sql(HANDS_OVER.format(name="of the killed").replace("CREATE", "BEGIN; CREATE", 1), left)
+        assert server.sql(PREPARED) == "1"
+        assert loaded(server, dumps["sql"]).figures["rows"] == 3003
+        assert server.sql(PREPARED) == "0"
+
+
+def test_what_an_archive_says_of_its_database_is_no_sql(postgres: Postgres, tmp_path: Path) -> None:
+    server, path, name = postgres(15), tmp_path / "evil.dump", "a_name_that_is_as_long_as_what_stands_in_its_place"
+    with database(server, name, "CREATE TABLE t AS SELECT 1 AS a"):
+        pg_dump(server, name, path, "-Fc")
+    made = b"CREATE DATABASE a WITH ENCODING = 'UTF8' LOCALE_PROVIDER = 'libc IS_TEMPLATE true' LOCALE = 'C';"
+    replace_definition(path, b"CREATE DATABASE", made)
+    with unchanged(server):
+        result = loaded(server, path)
+        assert result.figures["rows"] == 1 and "made with the locale of this server" in " ".join(result.notes)
+        assert server.sql("SELECT datistemplate FROM pg_database WHERE datname = 'arrived'") == "f"
+
+
+def test_a_dump_by_a_release_that_was_not_final_is_judged_by_its_major(
+    postgres: Postgres, dumps: t.Mapping[str, Path], tmp_path: Path
+) -> None:
+    server, path = postgres(15), tmp_path / "beta.dump"
+    data = dumps["custom"].read_bytes()
+    version = re.search(rb"\0(1\d\.\d+)(?: [^\0]*)?\x00", data[:200])
+    assert version, data[:200]
+    for major, words in ((b"15", ""), (b"99", "is of PostgreSQL 99")):
+        path.write_bytes(data.replace(version[1], (major + b"beta1")[: len(version[1])]))
+        with unchanged(server), contextlib.ExitStack() as stack:
+            if words:
+                stack.enter_context(pytest.raises(LifeboatError, match=words))
+            assert loaded(server, path).figures["rows"] == 3003
+
+
+@pytest.mark.parametrize("end", ["SELECT 1/0;", "SELECT 1;"])
+def test_a_dump_that_makes_its_database_a_template_neither_stays_nor_arrives_as_one(
+    postgres: Postgres, tmp_path: Path, end: str
+) -> None:
+    server, path = postgres(15), tmp_path / "template.sql"
+    deed = "EXECUTE format('ALTER DATABASE %I IS_TEMPLATE true CONNECTION LIMIT 3', current_database())"
+    path.write_text(f"CREATE TABLE t AS SELECT 1 AS a; DO $$ BEGIN {deed}; END $$; COMMIT; {end}{MARK}", "utf-8")
+    with unchanged(server):
+        if "0" in end:
+            with pytest.raises(LifeboatError, match="division by zero"):
+                loaded(server, path)
+        else:
+            assert loaded(server, path).figures["rows"] == 1
+            found = server.sql("SELECT datistemplate, datconnlimit FROM pg_database WHERE datname = 'arrived'")
+            server.sql("ALTER DATABASE arrived IS_TEMPLATE false")
+            assert found == "f|-1"

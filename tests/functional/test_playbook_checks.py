@@ -20,9 +20,17 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.publish import Contents, Run
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.drill_place import DrillPlace
+from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import SMALL, postgres, server
 from ansible_collections.lifeboat.recovery.tests.functional.plays import ran
+from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures import PostgresServer, database
 
+__all__ = ["postgres", "server"]
 FOLDER = {"name": "etc", "kind": "files", "roots": ["/nowhere"]}
+# Keys of a job that a form sends although nobody filled them in.
+EMPTY_LOGIN = ("login_host", "login_port", "login_password", "login_service", "session_role", "ssl_mode", "ca_cert")
+EMPTY = ("job", "schedule", "keep", "objectives", "timezone", "repositories", "bin_dir", "container", "databases")
+EMPTY_DATABASE = dict.fromkeys((*EMPTY, *EMPTY_LOGIN, "container_engine", "exclude", "parallel", "on_gone"), "")
+EMPTY_FOLDER = dict.fromkeys((*EMPTY, "exclude", "include", "one_file_system", "devices", "reread"), "")
 # What a survey sends for questions that nobody answered.
 UNANSWERED = {f"lifeboat_{name}": "" for name in ("run_as", "serial", "safety", "backup", "make", "again", "no_log")}
 # Hosts with their variables, by the playbook that is run on them.
@@ -172,3 +180,44 @@ def test_a_database_that_was_never_backed_up_is_missed(tmp_path: Path) -> None:
     assert "No repository has a backup of wiki of job all." in said
     assert "Never backed up: wiki of job all." in refusal(said, "read")
     assert "changed: [read] => (item=all.shop)" in said
+
+
+def test_what_is_empty_in_a_job_is_as_if_it_were_not_there(
+    server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "hosts").write_text("127.0.0.1 localhost\n")
+    (tmp_path / "none").mkdir()
+    identity.initialise(DirectoryStore(str(tmp_path / "none")))
+    where = {"login_unix_socket": str(server.socket_dir), "login_user": server.user}
+    jobs = [
+        {**EMPTY_DATABASE, "name": "shop", "kind": "pg_database", "database": "shop", **where},
+        {**EMPTY_FOLDER, **FOLDER, "roots": [str(tmp_path / "etc")]},
+    ]
+    names = ("backup", "status", "verify", "copy", "prune", "restore")
+    plays = [(f"lifeboat.recovery.{name}", {"lifeboat_job": "shop" if name == "restore" else ""}) for name in names]
+    monkeypatch.setenv("PGPORT", str(server.port))
+    with database(server, "shop", SMALL):
+        host = {"lifeboat_jobs": jobs, "lifeboat_confirm": "shop"}
+        said = run(tmp_path, {"host1": host}, *((name, {**given, "lifeboat_hosts": "host1"}) for name, given in plays))
+        server.sql("DROP DATABASE shop WITH (FORCE)")
+    assert "failed=0" in said and "host1-shop: 20" in said and "host1-etc: 20" in said, said
+
+
+def test_what_is_for_objects_is_refused_for_databases_unless_it_is_the_default(tmp_path: Path) -> None:
+    asked = {"lifeboat_jobs": [{"name": "shop", "kind": "pg_database", "database": "shop"}], "lifeboat_job": "shop"}
+    defaults = {"lifeboat_exact": "false", "lifeboat_what": "data", "lifeboat_check": "listing", "lifeboat_key": ""}
+    others = {
+        "lifeboat_exact": "true",
+        "lifeboat_what": "metadata",
+        "lifeboat_check": "content",
+        "lifeboat_prefix": "data",
+    }
+    hosts = {
+        "right": {**asked, **defaults},
+        **{name: {**asked, **defaults, name: value} for name, value in others.items()},
+    }
+    said = run(tmp_path, hosts, ("lifeboat.recovery.restore", {}), arguments=("--tags", "always"))
+    assert re.search(r"right : ok=\d+ changed=0 unreachable=0 failed=0", said), said
+    for name in others:
+        assert "are for buckets and folders, and shop is of kind pg_database" in refusal(said, name)

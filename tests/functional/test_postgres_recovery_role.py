@@ -54,6 +54,7 @@ class Shop:
 
     def __init__(self, folder: Path, where: PostgresServer, place: Place) -> None:
         self.folder, self._server, self._place = folder, where, place
+        self.login = {"login_host": str(where.socket_dir), "login_port": where.port, "login_user": where.user}
         self._program = folder / "application"
         self._program.write_text(APPLICATION.format(folder=folder))
         self._program.chmod(0o755)
@@ -96,9 +97,7 @@ class Shop:
             "job": JOB,
             "kind": "pg_database",
             "database": DATABASE,
-            "login_host": str(where.socket_dir),
-            "login_port": where.port,
-            "login_user": where.user,
+            **self.login,
             "bin_dir": str(where.bin_dir),
             "objectives": {"rpo_hours": 1, "rto_hours": 2},
         }
@@ -226,3 +225,21 @@ def test_a_part_comes_back_with_the_roles_that_it_needs(shop: Shop, server: Post
         assert server.sql(query, DATABASE) == "kept|lab_needed"
     finally:
         server.sql("DROP TABLE IF EXISTS kept; DROP ROLE IF EXISTS lab_needed", DATABASE)
+
+
+def test_a_database_is_recovered_on_the_server_that_its_service_names(shop: Shop, server: PostgresServer) -> None:
+    file = shop.folder / "services"
+    file.write_text(f"[shop]\nhost={server.socket_dir}\nport={server.port}\nuser={server.user}\n")
+    shop.login = {"login_service": "shop", "login_service_file": str(file), "session_role": server.user}
+    said = shop.recover(confirm=DATABASE)
+    assert said.returncode == 0 and rows(server) > 10, said.stdout
+
+
+def test_what_is_empty_in_a_job_is_as_if_it_were_not_there(shop: Shop, server: PostgresServer) -> None:
+    given = {key: str(value) for key, value in shop.login.items()}
+    empty = dict.fromkeys(
+        ("login_unix_socket", "ssl_mode", "ca_cert", "container", "container_engine", "databases"), ""
+    )
+    shop.login = {**given, **empty, "login_password": None}
+    said = shop.recover(confirm=DATABASE)
+    assert said.returncode == 0 and rows(server) > 10, said.stdout

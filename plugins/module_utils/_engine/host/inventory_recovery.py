@@ -54,6 +54,8 @@ def host_recovery(
     known: Known = _NOTHING,
 ) -> HostRecovery:
     """Return what a recovery is about. `names` are those of jobs, or of one set. Raises UsageError."""
+    # What is empty in a job is as if it were not there.
+    jobs = [{key: value for key, value in job.items() if value is not None and value != ""} for job in jobs]
     the_set: Entry = next((job for job in jobs if job.get("kind") == SET and [job["name"]] == list(names)), {})
     named = [str(each) for each in the_set.get("members", ())] if the_set else list(names)
     servers = tuple(str(job["name"]) for job in jobs if "databases" in job and (not named or job["name"] in named))

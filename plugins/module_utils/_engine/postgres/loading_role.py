@@ -110,6 +110,7 @@ def hand_over(server: Server, database: str, loader: str, owner: str) -> None:
     """
     with connect(server, database) as session, session.transaction():
         session.run(f"ALTER DATABASE {identifier(database)} RESET ALL")
+        session.run(f"ALTER DATABASE {identifier(database)} IS_TEMPLATE false CONNECTION LIMIT -1")
         session.run(f"REASSIGN OWNED BY {identifier(loader)} TO {identifier(owner)}")
         session.run(f"DROP OWNED BY {identifier(loader)}")  # privileges that it was granted
     reached("loader.handed_over")

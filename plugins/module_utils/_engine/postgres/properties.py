@@ -49,7 +49,7 @@ def _locale(source: Description, server_version: int) -> list[str]:
     if server_version < 150000:
         return parts
     provider = source["locale_provider"]
-    parts.append(f"LOCALE_PROVIDER {provider}")
+    parts.append(f"LOCALE_PROVIDER {literal(provider)}")
     if provider == "icu":
         parts.append(f"ICU_LOCALE {literal(source['locale'])}")
     elif provider == "builtin":

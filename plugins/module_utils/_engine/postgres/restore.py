@@ -21,6 +21,7 @@ from .description import Description
 from .dump import DumpOptions
 from .fingerprint import Fingerprint, fingerprint_of_archive, fingerprint_of_database
 from .output import judge_words
+from .prepared import refuse_prepared, roll_back_prepared
 from .properties import apply, create_statement, property_statements, reading_settings
 from .quoting import identifier, literal
 from .statistics import analyze
@@ -143,7 +144,12 @@ def _new_database(server: Server, name: str, source: Description, options: Resto
     with connect(server, name) as watch:
         if version >= 140000:
             watch.run("SET idle_session_timeout = 0")
-        yield version
+        try:
+            yield version
+        except BaseException:
+            with contextlib.suppress(LifeboatError):
+                roll_back_prepared(watch)
+            raise
 
 
 def drop_abandoned(server: Server) -> list[str]:
@@ -157,11 +163,27 @@ def drop_abandoned(server: Server) -> list[str]:
         )
         dropped = []
         for name in found:
-            # Without FORCE: the server refuses while anybody is connected, as a living restore always is.
-            with contextlib.suppress(LifeboatError):
-                session.run(f"DROP DATABASE {identifier(name)}")
+            with contextlib.suppress(LifeboatError):  # somebody is connected, as a living restore always is
+                _drop_unused(session, name)
                 dropped.append(name)
         return dropped
+
+
+def _drop_unused(session: Session, name: str) -> None:
+    """Drop a database to which nobody is connected. Raises LifeboatError."""
+    is_used = session.rows("SELECT FROM pg_stat_activity WHERE datname = %s", name)
+    if not is_used and session.rows("SELECT FROM pg_prepared_xacts WHERE database = %s", name):
+        with connect(session.server, name) as inside:
+            roll_back_prepared(inside)
+    # Without FORCE: the server refuses while anybody is connected.
+    _make_ordinary(session, name)
+    session.run(f"DROP DATABASE {identifier(name)}")
+
+
+def _make_ordinary(session: Session, name: str) -> None:
+    """Let a database be dropped that has become a template, as its owner, and so what is loaded, may make it."""
+    if session.rows("SELECT FROM pg_database WHERE datname = %s AND datistemplate", name):
+        session.run(f"ALTER DATABASE {identifier(name)} IS_TEMPLATE false")
 
 
 @contextlib.contextmanager
@@ -181,7 +203,7 @@ def restoring(server: Server) -> t.Iterator[None]:
             )
             for name in waiting:
                 with contextlib.suppress(LifeboatError):  # somebody is connected
-                    session.run(f"DROP DATABASE {identifier(name)}")
+                    _drop_unused(session, name)
         session.rows("SELECT pg_advisory_lock_shared(%s)", _RESTORING)
         if is_alone:
             session.rows("SELECT pg_advisory_unlock(%s)", _RESTORING)
@@ -191,6 +213,7 @@ def restoring(server: Server) -> t.Iterator[None]:
 def drop_database(server: Server, name: str) -> None:
     """Drop a database and end whatever is connected to it; does nothing when it is not there."""
     with connect(server, server.maintenance_database) as session:
+        _make_ordinary(session, name)
         session.run(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)")
     reached("restore.dropped")
 
@@ -208,6 +231,7 @@ def _fill(
     load_s = clock.monotonic() - begun
     reached("restore.loaded")
     with connect(server, name) as session:
+        refuse_prepared(session)
         if options.analyze and not options.script.schema_only:
             warnings = (*warnings, *analyze(session))
     return warnings, load_s

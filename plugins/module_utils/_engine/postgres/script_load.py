@@ -18,6 +18,7 @@ from .connection import Server, connect
 from .description import Description
 from .feed_pipe import FeedPipe
 from .fingerprint import Fingerprint, fingerprint_of_database, fingerprint_of_script
+from .prepared import refuse_prepared
 from .restore import Restored, RestoreOptions, loading_environment, loading_tool, restored_by
 from .script_filter import ScriptFilter, filtered
 from .statistics import analyze
@@ -69,6 +70,7 @@ def restore_script(
         load_s = clock.monotonic() - begun
         reached("restore.loaded")
         with connect(server, name) as session:
+            refuse_prepared(session)
             return (analyze(session) if options.analyze else ()), load_s
 
     def judge(name: str, _version: int) -> tuple[Fingerprint, Comparison]:

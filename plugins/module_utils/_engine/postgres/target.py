@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 from dataclasses import dataclass
 
@@ -48,7 +49,8 @@ def restore_tools(server: Server, dumped_by: str, database: str) -> ClientTools:
     purpose = f"Cannot restore database {database}"
     with connect(server, server.maintenance_database) as session:
         version = session.version_number
-    major = max(version // 10000, int(dumped_by.split(".")[0] or 0) if dumped_by else 0)
+    written_by = re.match(r"\d+", dumped_by)  # 18beta1 has no dot, and an archive may say anything
+    major = max(version // 10000, int(written_by.group()) if written_by else 0)
     inside = entered(server, purpose)
     names = ("pg_dump", "pg_dumpall", "pg_restore")
     tools = [find_tool(name, major, server.bin_dir, purpose, inside) for name in names]

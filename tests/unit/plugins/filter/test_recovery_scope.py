@@ -99,3 +99,9 @@ def test_jobs_can_be_kept_from_repositories_that_nobody_may_read():
     found = {job["name"]: job["repositories"] for job in scope(repositories=["site", "offsite"])["jobs"]}
     assert found == {"alone": ["site", "offsite"], "media": ["site"], "etc": ["site", "offsite"]}
     assert "repositories" not in scope()["jobs"][0]
+
+
+def test_what_is_empty_in_a_job_is_as_if_it_were_not_there():
+    job = {"name": "shop", "kind": "pg_database", "database": "shop", "login_port": 5433}
+    found = scope([{**job, "databases": "", "job": None, "container": ""}], names="shop")
+    assert found["jobs"] == [job] and found["servers"] == [] and found["databases"] == ["shop"]

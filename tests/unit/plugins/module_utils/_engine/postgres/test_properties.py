@@ -34,20 +34,21 @@ def create(**changes: t.Any) -> str:
 def test_a_database_is_made_from_template0_with_encoding_locale_and_owner() -> None:
     assert create() == (
         "CREATE DATABASE \"n\" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8'"
-        ' LOCALE_PROVIDER libc OWNER "al""ice"'
+        " LOCALE_PROVIDER 'libc'"
+        ' OWNER "al""ice"'
     )
 
 
 def test_the_provider_of_the_locale_is_that_of_the_source() -> None:
     icu = create(locale_provider="icu", locale="de-DE", locale_rules="&a < b")
-    assert "LOCALE_PROVIDER icu ICU_LOCALE 'de-DE' ICU_RULES '&a < b'" in icu
-    assert "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'" in create(locale_provider="builtin", locale="C.UTF-8")
+    assert "LOCALE_PROVIDER 'icu' ICU_LOCALE 'de-DE' ICU_RULES '&a < b'" in icu
+    assert "LOCALE_PROVIDER 'builtin' BUILTIN_LOCALE 'C.UTF-8'" in create(locale_provider="builtin", locale="C.UTF-8")
     assert "PROVIDER" not in create(server_version=140000)
 
 
 def test_owner_and_tablespace_may_be_left_out() -> None:
-    assert create(owner=False).endswith("LOCALE_PROVIDER libc")
-    assert create(tablespace="fast").endswith("LOCALE_PROVIDER libc" + ' OWNER "al""ice"')
+    assert create(owner=False).endswith("LOCALE_PROVIDER 'libc'")
+    assert create(tablespace="fast").endswith("LOCALE_PROVIDER 'libc'" + ' OWNER "al""ice"')
     assert properties.create_statement(
         "n", {**SOURCE, "tablespace": "fast"}, server_version=160000, owner=False, tablespace=True
     ).endswith('TABLESPACE "fast"')
