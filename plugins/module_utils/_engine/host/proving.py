@@ -116,8 +116,7 @@ def shared_since(store: Store, manifest: Manifest, since: dt.datetime) -> tuple[
     for owner in sorted(owners & needs.keys()):
         try:
             promised = {
-                each.file.name: each.file.facts.stored_sha256
-                for each in files_of_need(store, manifest, needs[owner])
+                each.file.name: each.file.facts.stored_sha256 for each in files_of_need(store, manifest, needs[owner])
             }
         except ArchivedError:
             continue  # it cannot be read now, and what lies in an archive was not replaced

@@ -89,7 +89,7 @@ def _needs(source: Store, there: _Entries, manifests: t.Sequence[Manifest]) -> d
 class _Listed(t.NamedTuple):
     """The files that a backup wrote."""
 
-    count: int  # of the lines of its list
+    length: int  # lines of its list
     lacking: t.Sequence[int]  # numbers of the lines whose files are missing, or have another size; ascending
 
 
@@ -115,8 +115,8 @@ def _has_needed(need: Need, listed: t.Mapping[tuple[str, str], _Listed]) -> bool
     found = listed.get((need.owner, need.files_sha256))
     if found is None:
         return False
-    ranges = need.ranges or ((0, found.count - 1),)
-    return all(last < found.count and not _is_any(found.lacking, first, last) for first, last in ranges)
+    ranges = need.ranges or ((0, found.length - 1),)
+    return all(last < found.length and not _is_any(found.lacking, first, last) for first, last in ranges)
 
 
 def _is_any(numbers: t.Sequence[int], first: int, last: int) -> bool:

@@ -231,5 +231,5 @@ def test_a_stored_file_that_is_gone_from_a_proved_copy_is_brought_again(real):
     assert [each.is_good for each in catalog.backups(far, "lab")] == [True, True]
     for store in (near, far):
         store.delete(f"data/lab/{second.id}/iam.zip")
-    problems = copy_jobs.bring(real).problems
-    assert [words.partition(":")[0] for words in problems] == [f"{second.id} is not in {each}" for each in ("near", "far")]
+    problems = [words.partition(":")[0] for words in copy_jobs.bring(real).problems]
+    assert problems == [f"{second.id} is not in {each}" for each in ("near", "far")]

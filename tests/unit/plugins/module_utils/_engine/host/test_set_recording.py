@@ -50,9 +50,7 @@ def recorded(near, far):
     copy.copy(near.store, far.store, manifest, identity.require(far.store))
     member = Member(manifest.job, manifest.kind, manifest.id, manifest.started, manifest.finished)
     references = [Reference("papers", "db1-shop", "db1-documents", keys=3, missing=1)]
-    point, problems = set_recording.record(
-        SET, [near], (member,), references, {"papers": io.BytesIO(MISSING)}, silent
-    )
+    point, problems = set_recording.record(SET, [near], (member,), references, {"papers": io.BytesIO(MISSING)}, silent)
     assert point is not None and not problems
     return point
 
