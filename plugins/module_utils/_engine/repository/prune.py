@@ -182,8 +182,8 @@ class _Work:
         self._window = window
         self._seen = _snapshot(store, request.job)
         alive.require_readable(self._job, self._seen.backups, store.name)
-        self._retention = self._decided()
         self._named_by = alive.named_by(store, self._job, self._seen.backups)
+        self._retention = self._decided()
         self._named = self._named_but(())
         self._removed: list[str] = []  # ids of backups, so far
         self._collected = Collected()
@@ -199,11 +199,33 @@ class _Work:
             frozen_by=self._request.frozen_by,
         )
         found = candidates(self._seen.backups, self._seen.intents, self._seen.holds, self._request.acknowledged)
+        lost = self._lost()
+        found = [_as_failed(each) if each.id in lost else each for each in found]
         first = decide(found)
         locks = {each: self._store.locked_until(layout.manifest(self._job, each)) for each in first.removable}
         if not any(locks.values()):
             return first
         return decide([dataclasses.replace(each, locked_until=locks.get(each.id)) for each in found])
+
+    def _lost(self) -> frozenset[str]:
+        """Return the ids of backups of which a stored file is gone, whatever was proved of it.
+
+        Of a run that published since the files were listed they are not in the listing: so each is looked for.
+        """
+        there = {key for key, versions in self._seen.files.items() if any(not v.is_delete_marker for v in versions)}
+        missing: dict[frozenset[str], frozenset[str]] = {}  # of what several backups need
+        are_gone: dict[str, bool] = {}
+        lost = set()
+        for backup_id, parts in self._named_by.items():
+            for part in parts:
+                if part not in missing:
+                    missing[part] = part - there
+                for key in missing[part] - {layout.data(self._job, backup_id, layout.SUMS)}:
+                    if key not in are_gone:
+                        are_gone[key] = self._store.stat(key) is None
+                    if are_gone[key]:
+                        lost.add(backup_id)
+        return frozenset(lost)
 
     def _named_but(self, removed: t.Collection[str]) -> frozenset[str]:
         """Return the keys of what backups name, but for those that are removed."""
@@ -320,6 +342,10 @@ class _Work:
             permit()
             self._store.discard_unfinished(key)
             reached("prune.upload_dropped")
+
+
+def _as_failed(each: Candidate) -> Candidate:
+    return dataclasses.replace(each, is_proved=False, has_failed=True, is_vouched=False, is_claimed=False)
 
 
 def candidates(

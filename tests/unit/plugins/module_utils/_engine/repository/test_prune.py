@@ -146,6 +146,30 @@ def test_files_that_a_later_backup_needs_outlive_the_backup_that_wrote_them(anyw
         assert anywhere.restore(anywhere.a, backup_id)
 
 
+@pytest.mark.parametrize("shares", [False, True])
+def test_a_backup_of_which_a_stored_file_is_gone_takes_the_place_of_no_other(anywhere: Setting, shares: bool) -> None:
+    ids = backups(anywhere, 5, shares)
+    anywhere.lose(anywhere.a, data_keys(f"{ids[3]}/{'pack-0' if shares else 'dump'}"))
+    good = ids[1:3] if shares else [ids[2], ids[4]]  # the newest one needs the pack
+    assert pruned(anywhere).removed == tuple(ids[: ids.index(good[0])])
+    for backup_id in good:
+        assert anywhere.restore(anywhere.a, backup_id)
+
+
+def test_sums_that_are_gone_and_files_that_came_after_the_listing_make_no_backup_worse(
+    anywhere: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = backups(anywhere, 4)
+    anywhere.lose(anywhere.a, data_keys(f"{ids[3]}/{layout.SUMS}"))
+    listing = prune.garbage.listing
+
+    def early(store: Store, prefix: str) -> t.Mapping[str, t.Any]:
+        return {key: versions for key, versions in listing(store, prefix).items() if ids[2] not in key}
+
+    monkeypatch.setattr(prune.garbage, "listing", early)
+    assert planned(anywhere).retention.removable == tuple(ids[:2])
+
+
 def test_without_retention_only_garbage_goes(anywhere: Setting) -> None:
     ids = backups(anywhere, 3)
     junk = left_by_a_killed_run(anywhere)
