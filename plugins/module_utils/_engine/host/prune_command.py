@@ -66,6 +66,7 @@ def _lines(outcome: PlaceOutcome, zone: dt.tzinfo, is_dry_run: bool) -> list[str
         cause = outcome.error.cause or outcome.error.problem if outcome.error else "nothing is known"
         return [f"{outcome.name}:", *tables.note(cause)]
     retention = planned.retention
+    lost = [f"a stored file of {each} is gone: copy it from another repository" for each in planned.lost]
     count = len(retention.kept) + len(retention.expired)
     words = outcome.keep.words if outcome.keep else "keep is not set: every backup stays"
     lines = tables.heading(f"{outcome.name}: {count} backups; {words}")
@@ -76,6 +77,7 @@ def _lines(outcome: PlaceOutcome, zone: dt.tzinfo, is_dry_run: bool) -> list[str
         lines += _done(outcome.result, zone)
     elif outcome.error is None:
         lines.append("  nothing to do")
+    lines += [line for words in lost for line in tables.note(words)]
     if outcome.error is not None:
         words = "! it ended early: " if outcome.has_removed else "! nothing is removed: "
         lines += tables.note(outcome.error.cause or outcome.error.problem, words)

@@ -52,6 +52,7 @@ class PrunePlan:
     dead_intents: tuple[str, ...]  # ids of runs that ended without a word
     uploads: tuple[str, ...]  # keys of uploads that nobody finishes
     is_tidy: bool  # nothing else is left over: plans that were carried out, proofs without files
+    lost: tuple[str, ...] = ()  # ids of backups of which a stored file is gone
 
     @property
     def is_empty(self) -> bool:
@@ -183,6 +184,7 @@ class _Work:
         self._seen = _snapshot(store, request.job)
         alive.require_readable(self._job, self._seen.backups, store.name)
         self._named_by = alive.named_by(store, self._job, self._seen.backups)
+        self._lost = self._found_lost()
         self._retention = self._decided()
         self._named = self._named_but(())
         self._removed: list[str] = []  # ids of backups, so far
@@ -199,15 +201,14 @@ class _Work:
             frozen_by=self._request.frozen_by,
         )
         found = candidates(self._seen.backups, self._seen.intents, self._seen.holds, self._request.acknowledged)
-        lost = self._lost()
-        found = [_as_failed(each) if each.id in lost else each for each in found]
+        found = [_as_failed(each) if each.id in self._lost else each for each in found]
         first = decide(found)
         locks = {each: self._store.locked_until(layout.manifest(self._job, each)) for each in first.removable}
         if not any(locks.values()):
             return first
         return decide([dataclasses.replace(each, locked_until=locks.get(each.id)) for each in found])
 
-    def _lost(self) -> frozenset[str]:
+    def _found_lost(self) -> frozenset[str]:
         """Return the ids of backups of which a stored file is gone, whatever was proved of it.
 
         Of a run that published since the files were listed they are not in the listing: so each is looked for.
@@ -301,6 +302,7 @@ class _Work:
             dead_intents=tuple(map(layout.id_of, seen.intents.dead)),
             uploads=self._stale_uploads,
             is_tidy=not (self._due_plans or self._useless_plans or self._orphaned_proofs or seen.intents.hidden),
+            lost=tuple(sorted(self._lost)),
         )
 
     def done(self, permit: Permit, denied: list[str]) -> PruneResult:

@@ -151,6 +151,7 @@ def test_a_backup_of_which_a_stored_file_is_gone_takes_the_place_of_no_other(any
     ids = backups(anywhere, 5, shares)
     anywhere.lose(anywhere.a, data_keys(f"{ids[3]}/{'pack-0' if shares else 'dump'}"))
     good = ids[1:3] if shares else [ids[2], ids[4]]  # the newest one needs the pack
+    assert planned(anywhere).lost == (tuple(ids[3:]) if shares else (ids[3],))
     assert pruned(anywhere).removed == tuple(ids[: ids.index(good[0])])
     for backup_id in good:
         assert anywhere.restore(anywhere.a, backup_id)
@@ -167,7 +168,8 @@ def test_sums_that_are_gone_and_files_that_came_after_the_listing_make_no_backup
         return {key: versions for key, versions in listing(store, prefix).items() if ids[2] not in key}
 
     monkeypatch.setattr(prune.garbage, "listing", early)
-    assert planned(anywhere).retention.removable == tuple(ids[:2])
+    found = planned(anywhere)
+    assert (found.retention.removable, found.lost) == (tuple(ids[:2]), ())
 
 
 def test_without_retention_only_garbage_goes(anywhere: Setting) -> None:
