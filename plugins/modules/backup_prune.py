@@ -180,7 +180,7 @@ repositories:
       elements: str
       sample: []
     lost:
-      description: Ids of backups of which a stored file is gone. They take the place of no other, whatever was proved of them.
+      description: Ids of backups of which a stored file is gone. They take the place of no other backup.
       type: list
       elements: str
       sample: []
