@@ -483,6 +483,16 @@ def test_the_last_proved_backups_cannot_be_deleted(anywhere: Setting) -> None:
     assert anywhere.ids(anywhere.a) == [ids[1]]
 
 
+def test_a_backup_of_which_a_stored_file_is_gone_is_none_of_the_last_proved_ones(anywhere: Setting) -> None:
+    ids = backups(anywhere, 3)
+    store, window = anywhere.a.store(), anywhere.a.window
+    assert delete.find(store, JOB, ids[0]).id == ids[0]
+    anywhere.lose(anywhere.a, data_keys(f"{ids[2]}/pack-0"))
+    with pytest.raises(GuardRefusal, match="1 proved backups would be left") as error:
+        delete.delete(store, JOB, ids[0], window)
+    assert error.value.guard == "last_proved" and anywhere.ids(anywhere.a) == ids
+
+
 def test_files_of_a_removed_backup_have_a_whole_day_though_an_old_plan_listed_them(anywhere: Setting) -> None:
     ids = backups(anywhere, 4)
     store = anywhere.a.store()
