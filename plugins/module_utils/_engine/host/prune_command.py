@@ -20,6 +20,9 @@ from .shown import Shown
 from .timing import zone_of
 
 
+_SHOWN = 3  # backups of which a stored file is gone
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the subcommand, but for the repositories."""
     parser.add_argument("--dry-run", action="store_true", help="only show what would stay and go, and why")
@@ -66,7 +69,9 @@ def _lines(outcome: PlaceOutcome, zone: dt.tzinfo, is_dry_run: bool) -> list[str
         cause = outcome.error.cause or outcome.error.problem if outcome.error else "nothing is known"
         return [f"{outcome.name}:", *tables.note(cause)]
     retention = planned.retention
-    lost = [f"a stored file of {each} is gone: copy it from another repository" for each in planned.lost]
+    lost = [f"a stored file of {each} is gone: copy it from another repository" for each in planned.lost[:_SHOWN]]
+    if len(planned.lost) > _SHOWN:
+        lost.append(f"stored files of {len(planned.lost) - _SHOWN} more backups are gone")
     count = len(retention.kept) + len(retention.expired)
     words = outcome.keep.words if outcome.keep else "keep is not set: every backup stays"
     lines = tables.heading(f"{outcome.name}: {count} backups; {words}")

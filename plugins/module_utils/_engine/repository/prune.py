@@ -222,9 +222,9 @@ class _Work:
                 if part not in missing:
                     missing[part] = part - there
                 for key in missing[part] - {layout.data(self._job, backup_id, layout.SUMS)}:
-                    if key not in are_gone:
+                    if backup_id not in lost and key not in are_gone:
                         are_gone[key] = self._store.stat(key) is None
-                    if are_gone[key]:
+                    if are_gone.get(key):
                         lost.add(backup_id)
         return frozenset(lost)
 

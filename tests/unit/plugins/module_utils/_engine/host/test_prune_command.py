@@ -101,6 +101,13 @@ def test_a_stored_file_that_is_gone_is_told_and_costs_no_other_backup(host):
     code, out, _err = host.lifeboat("prune", JOB, "--repository", "local")
     assert code == 0 and f"a stored file of {ids[3]} is gone" in out
     assert host.ids("local") == ids[1:]
+    for entry in list(store.entries(f"data/{JOB}/")):
+        store.delete(entry.key)
+    ids = ids[1:] + host.backups("local", 2)
+    for entry in list(store.entries(f"data/{JOB}/{ids[3]}/")):
+        store.delete(entry.key)
+    code, out, _err = host.lifeboat("prune", JOB, "--repository", "local")
+    assert "stored files of 1 more backups are gone" in out and host.ids("local") == ids
 
 
 def test_more_than_half_needs_force(host):
