@@ -19,7 +19,6 @@ from .prune_run import PlaceOutcome
 from .shown import Shown
 from .timing import zone_of
 
-
 _SHOWN = 3  # backups of which a stored file is gone
 
 
