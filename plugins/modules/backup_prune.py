@@ -179,6 +179,11 @@ repositories:
       type: list
       elements: str
       sample: []
+    lost:
+      description: Ids of backups of which a stored file is gone. They take the place of no other backup.
+      type: list
+      elements: str
+      sample: []
     deleted_files:
       description: How many stored files were deleted. It is V(0) in check mode.
       type: int

@@ -12,8 +12,10 @@ from .. import clock
 from ..errors import DamagedError, IncompleteError, LifeboatError
 from ..repository.catalog import MergedBackup
 from ..repository.keep import Keep
+from ..repository.manifest import Manifest
 from ..repository.retention import Candidate
 from ..repository.store import StoreError
+from ..repository.whole_copies import complete
 from ..verify.drill_place import DrillPlace
 from . import copy_run
 from .candidates import Holdings, candidates, holdings
@@ -71,12 +73,18 @@ def bring(request: Request, say: Say = silent, *, dry_run: bool = False) -> Resu
     for target in request.targets:
         if target.name not in known.found:
             continue
-        chosen = _chosen(request, known, target, wanted)
-        unwanted = _dropped_at_once(request, known, target, chosen)
+        try:
+            chosen = _chosen(request, known, target, wanted)
+            unwanted = _dropped_at_once(request, known, target, chosen)
+            lacking = {row.id for row in chosen if _lacks(row, target, request.proof)}
+            lacking |= _with_files_gone(request, target, [row for row in chosen if row.id not in lacking])
+        except StoreError as error:
+            problems.append(f"{target.name} cannot be used: {error.cause or error.problem}")
+            continue
         for row in chosen:
             if row.id in unwanted and request.backup == row.id:
                 problems.append(f"{row.id} is not brought to {target.name}: what is kept there does not keep it")
-            if row.id in unwanted or not _lacks(row, target, request.proof):
+            if row.id in unwanted or row.id not in lacking:
                 continue
             try:
                 copied += _brought(request, row, target, say, dry_run)
@@ -139,6 +147,28 @@ def _lacks(row: MergedBackup, target: Place, proof: str) -> bool:
     if there is None or there.has_failed or row.differing:
         return True
     return proof != "none" and not there.standing.is_proved
+
+
+def _with_files_gone(request: Request, target: Place, rows: t.Sequence[MergedBackup]) -> frozenset[str]:
+    """Return the ids of copies of which stored files are gone, or cannot be told to be there: proofs do not show that.
+
+    Each is compared with a source that has it too: nobody else could mend it.
+    """
+    by_source: dict[str, list[Manifest]] = {}
+    for row in rows:
+        having = {name: copy for name, copy in row.copies if copy.manifest is not None}
+        there = having.get(target.name)
+        others = (each.name for each in request.sources if each.name in having and each.name != target.name)
+        source = next(others, None)
+        if there is not None and there.manifest is not None and not there.alarms and source is not None:
+            by_source.setdefault(source, []).append(there.manifest)
+    gone: set[str] = set()
+    for source_place in request.sources:
+        manifests = by_source.pop(source_place.name, [])
+        if manifests:
+            whole = complete(source_place.store, target.store, request.job, manifests)
+            gone |= {each.id for each in manifests} - whole
+    return frozenset(gone)
 
 
 def _brought(request: Request, row: MergedBackup, target: Place, say: Say, dry_run: bool) -> t.Iterator[Copied]:

@@ -48,6 +48,7 @@ class CopyRunPlan:
     unproved: frozenset[str]  # ids without a proof in the target that are to have one
     damaged: t.Mapping[str, str]  # ids that cannot be read in the source, and are not in the target either → why
     skipped: tuple[str, ...] = ()  # ids that the target would drop at once
+    alone: frozenset[str] = frozenset()  # ids that cannot be read in the source: their copies only lack a proof
 
     @property
     def bytes(self) -> int:
@@ -89,15 +90,32 @@ def plan(request: CopyRequest) -> CopyRunPlan:
     whole = whole_copies(request.source.store, request.target.store, request.job, both)
     moves: list[copy.CopyPlan] = []
     damaged: dict[str, str] = {}
+    alone: dict[str, Manifest] = {}
     with retrieving(request.source):  # the lists of files; nobody can plan without
         for backup in chosen:
             try:
                 is_whole = backup.id in whole
                 moves.append(copy.nothing(request.job, backup.id) if is_whole else _move(request, backup))
             except DamagedError as error:
-                if backup.id not in there or there[backup.id].has_failed:
+                theirs = there.get(backup.id)
+                if theirs is None or theirs.has_failed:
                     damaged[backup.id] = error.cause or error.problem
-    return CopyRunPlan(request, tuple(moves), manifests, frozenset(unproved), damaged, tuple(sorted(skipped)))
+                elif theirs.manifest is not None and theirs.is_sound and _is_to_be_proved(request, theirs):
+                    moves.append(copy.nothing(request.job, backup.id))
+                    alone[backup.id] = theirs.manifest
+    return CopyRunPlan(
+        request=request,
+        moves=tuple(moves),
+        manifests={**manifests, **alone},
+        unproved=frozenset({*unproved, *alone}),
+        damaged=damaged,
+        skipped=tuple(sorted(skipped)),
+        alone=frozenset(alone),
+    )
+
+
+def _is_to_be_proved(request: CopyRequest, theirs: Backup) -> bool:
+    return request.proof != "none" and not theirs.standing.is_proved
 
 
 def _catalogs(request: CopyRequest) -> tuple[list[Backup], list[Backup]]:
@@ -183,12 +201,21 @@ def _incomplete(
 
 def _brought(planned: CopyRunPlan, move: copy.CopyPlan, say: Say) -> CopiedBackup:
     request, manifest, begun = planned.request, planned.manifests[move.id], clock.monotonic()
+    if move.id in planned.alone:
+        say(f"{request.job}: reading {move.id} back from {request.target.name}")
+        _prove(request, manifest)
+        return CopiedBackup(move.id, 0, clock.seconds_since(begun))
     say(f"{request.job}: copying {move.id} from {request.source.name} to {request.target.name}")
     with retrieving(request.source, say):
         if request.source.archive is not None:
             request.source.store.ask_early(each.key(manifest.job) for each in move.missing)
         moved = receive(request.target, request.source.store, manifest, request.wait_s, say)
     if request.proof != "none":
-        outcome = prove(request.target.store, manifest, request.proof, request.drill, drill=request.try_out)
-        require_good(outcome, manifest, request.target.name)
+        _prove(request, manifest)
     return CopiedBackup(move.id, moved.bytes, clock.seconds_since(begun))
+
+
+def _prove(request: CopyRequest, manifest: Manifest) -> None:
+    """Read a copy back. Raises DamagedError when anything of it is bad."""
+    outcome = prove(request.target.store, manifest, request.proof, request.drill, drill=request.try_out)
+    require_good(outcome, manifest, request.target.name)

@@ -12,6 +12,7 @@ import typing as t
 
 from ..errors import BusyError, LifeboatError
 from ..repository.layout import checked_job
+from ..repository.tree import opened_lock
 
 _FOLDERS = ("/run/lock", tempfile.gettempdir())  # Filesystem Hierarchy Standard 3.0, section 5.9
 
@@ -38,14 +39,8 @@ def job_lock(job: str) -> t.Iterator[None]:
 
 
 def _opened(path: str) -> int:
-    # Not O_CREAT on a file that is there: in a sticky folder the kernel refuses that for files of other users
-    # (proc_sys_fs(5), protected_regular), and reading is enough to lock.
-    flags = os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        try:
-            return os.open(path, os.O_RDONLY | flags)
-        except FileNotFoundError:
-            return os.open(path, os.O_RDONLY | os.O_CREAT | flags, 0o644)
+        return opened_lock(path)
     except OSError as error:
         raise LifeboatError(
             f"Cannot lock {path}", error.strerror or str(error), "run the job as the user who ran it before"

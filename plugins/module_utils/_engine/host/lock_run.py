@@ -18,6 +18,8 @@ from ..repository.lock_policy import LockPolicy
 from ..repository.object_lock import MOST_REQUESTS, LockPlan, LockRequest, LockResult
 from .place import Place, Say, silent
 
+_SHOWN = 3  # backups that an error names
+
 
 @dataclasses.dataclass(frozen=True)
 class Request:
@@ -42,7 +44,7 @@ class PlaceOutcome:
 
     @property
     def is_change(self) -> bool:
-        return self.error is None and self.plan is not None and not self.plan.is_empty
+        return self.plan is not None and not self.plan.is_empty and (self.error is None or bool(self.plan.unknown))
 
 
 def plan(request: Request) -> tuple[PlaceOutcome, ...]:
@@ -60,9 +62,23 @@ def _planned(request: Request, place: Place) -> PlaceOutcome:
     )
     try:
         place.identity()
-        return PlaceOutcome(place.name, object_lock.plan(place.store, asked))
+        planned = object_lock.plan(place.store, asked)
     except LifeboatError as error:
         return PlaceOutcome(place.name, error=error)
+    return PlaceOutcome(place.name, planned, error=_unknown(request, place, planned))
+
+
+def _unknown(request: Request, place: Place, planned: LockPlan) -> IncompleteError | None:
+    """Return what to say of backups that cannot be locked as a whole, None where there are none."""
+    found = [f"what {backup_id} needs cannot be told: {why}" for backup_id, why in planned.unknown.items()]
+    if not found:
+        return None
+    return IncompleteError(
+        f"Cannot lock everything of {request.job} in {place.name}",
+        "; ".join(found[:_SHOWN]),
+        "copy these backups from another repository, or delete them with the module backup_delete",
+        planned,
+    )
 
 
 def run(request: Request, planned: t.Sequence[PlaceOutcome], say: Say = silent) -> tuple[PlaceOutcome, ...]:

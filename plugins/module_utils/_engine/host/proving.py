@@ -13,7 +13,7 @@ from ..errors import DamagedError, UsageError
 from ..repository import layout, proof
 from ..repository.intent import host_name
 from ..repository.manifest import Manifest
-from ..repository.store import Store
+from ..repository.store import ArchivedError, Store
 from ..repository.stored_files import files_of_need, needs_of
 from ..verify.checksum import check_sums
 from ..verify.content import check_content
@@ -47,7 +47,7 @@ def prove(
 
     `own_only` is for runs: what earlier backups wrote is whole, that is it was proved before (`whole_since`).
     `sample` chooses among the packs of objects and files at level content. `drill` is what level restore means.
-    `damaged_since`: what earlier backups wrote was whole until then, and damage was found since (`shared_damage`).
+    `damaged_since`: what earlier backups wrote was whole until then, and damage was found since (`shared_since`).
     """
     if level == "presence":
         return check_presence(store, manifest)
@@ -97,10 +97,12 @@ def _since(record: proof.ProofRecord) -> dt.datetime:
         return record.time
 
 
-def shared_damage(store: Store, manifest: Manifest, since: dt.datetime) -> tuple[str, ...]:
-    """Return what readings since then found of the stored files that a backup needs of earlier ones.
+def shared_since(store: Store, manifest: Manifest, since: dt.datetime) -> tuple[tuple[str, ...], bool]:
+    """Return what readings since then found of the stored files that a backup needs of earlier ones, and whether all
+    of them are read back as they are: not those that were replaced by a copy that ended before its proof.
 
-    Few records are that new, so that this costs a listing. Raises DamagedError.
+    Few records are that new, so that this costs a listing and few lists of files. Raises DamagedError where the
+    backup's own list of needs cannot be read.
     """
     needs = {need.owner: need for need in needs_of(store, manifest)}
     prefix = f"{layout.VERIFIED}{manifest.job}/"
@@ -110,12 +112,21 @@ def shared_damage(store: Store, manifest: Manifest, since: dt.datetime) -> tuple
         if entry.modified >= since.replace(microsecond=0)
     }
     found: list[str] = []
+    are_read = True
     for owner in sorted(owners & needs.keys()):
-        verdicts = proof.verdicts(proof.records(store, manifest.job, owner)).values()
-        problems = {each.name: each.problem for each in verdicts if not each.is_good}
-        names = [each.file.name for each in files_of_need(store, manifest, needs[owner])] if problems else []
-        found += [f"{owner}/{name}: {problems[name]}" for name in names if name in problems]
-    return tuple(found)
+        try:
+            promised = {
+                each.file.name: each.file.facts.stored_sha256 for each in files_of_need(store, manifest, needs[owner])
+            }
+        except ArchivedError:
+            continue  # it cannot be read now, and what lies in an archive was not replaced
+        except DamagedError:
+            are_read = False  # whoever reads everything records what is wrong
+            continue
+        standing = proof.judged(promised, proof.records(store, manifest.job, owner))
+        found += [f"{owner}/{problem}" for problem in standing.problems]
+        are_read = are_read and standing.is_proved
+    return tuple(found), are_read
 
 
 def _outcome(

@@ -19,6 +19,8 @@ from .prune_run import PlaceOutcome
 from .shown import Shown
 from .timing import zone_of
 
+_SHOWN = 3  # backups of which a stored file is gone
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the subcommand, but for the repositories."""
@@ -66,6 +68,9 @@ def _lines(outcome: PlaceOutcome, zone: dt.tzinfo, is_dry_run: bool) -> list[str
         cause = outcome.error.cause or outcome.error.problem if outcome.error else "nothing is known"
         return [f"{outcome.name}:", *tables.note(cause)]
     retention = planned.retention
+    lost = [f"a stored file of {each} is gone: copy it from another repository" for each in planned.lost[:_SHOWN]]
+    if len(planned.lost) > _SHOWN:
+        lost.append(f"stored files of {len(planned.lost) - _SHOWN} more backups are gone")
     count = len(retention.kept) + len(retention.expired)
     words = outcome.keep.words if outcome.keep else "keep is not set: every backup stays"
     lines = tables.heading(f"{outcome.name}: {count} backups; {words}")
@@ -76,6 +81,7 @@ def _lines(outcome: PlaceOutcome, zone: dt.tzinfo, is_dry_run: bool) -> list[str
         lines += _done(outcome.result, zone)
     elif outcome.error is None:
         lines.append("  nothing to do")
+    lines += [line for words in lost for line in tables.note(words)]
     if outcome.error is not None:
         words = "! it ended early: " if outcome.has_removed else "! nothing is removed: "
         lines += tables.note(outcome.error.cause or outcome.error.problem, words)

@@ -169,6 +169,7 @@ def _planned_document(planned: PrunePlan) -> dict[str, t.Any]:
         "waiting_files": planned.waiting,
         "next_due": _text(planned.next_due),
         "dead_runs": list(planned.dead_intents),
+        "lost": list(planned.lost),
     }
 
 

@@ -10,16 +10,16 @@ import dataclasses
 import typing as t
 
 from .. import clock
-from ..errors import LifeboatError
+from ..errors import DamagedError, LifeboatError
 from ..repository import layout, recovery_point
 from ..repository.intent import host_name
 from ..repository.manifest import StoredFile
 from ..repository.publish import Run
 from ..repository.recovery_point import Member, Point, Reference
-from ..repository.store import Store
+from ..repository.store import ExistsError, Store
 from ..steps import reached
 from ..stream.compression import SUFFIXES
-from ..stream.pipeline import store_stream
+from ..stream.pipeline import store_stream, stored_digest
 from .place import Place, Say
 from .unfinished import clean_up
 
@@ -93,27 +93,42 @@ def bring(
         except LifeboatError as error:
             problems.append(f"{target.name} cannot be used: {error.cause or error.problem}")
             continue
+        damaged: dict[str, str] = {}  # id of a point → why it cannot be brought
         for source in sources:
             try:
-                found = [] if source is target else list(_lacking(name, source, target, there))
-                for point in found:
-                    if not dry_run:
-                        _bring_lists(source.store, target.store, point)
-                        recovery_point.write(target.store, point)
-                    there.add(point.id)
-                    brought.append(Brought(point.id, source.name, target.name))
+                for point_id in [] if source is target else _lacking(name, source, there):
+                    try:
+                        is_brought = _brought(name, point_id, source.store, target.store, dry_run)
+                    except (DamagedError, ExistsError) as error:
+                        damaged[point_id] = f"{target.name} lacks point {point_id} of {source.name}: {error.summary}"
+                        continue
+                    if is_brought:
+                        there.add(point_id)
+                        brought.append(Brought(point_id, source.name, target.name))
             except LifeboatError as error:
                 problems.append(f"{target.name} lacks points that {source.name} has: {error.cause or error.problem}")
+        problems += [words for point_id, words in damaged.items() if point_id not in there]
     return brought, problems
 
 
-def _lacking(name: str, source: Place, target: Place, there: t.Collection[str]) -> t.Iterator[Point]:
-    """Yield the points of a repository that another one could have too."""
+def _lacking(name: str, source: Place, there: t.Collection[str]) -> list[str]:
+    """Return the ids of the points of a repository that another one, with those of `there`, does not have."""
     source.identity()
-    for point_id in recovery_point.ids(source.store, name):
-        point = None if point_id in there else recovery_point.find(source.store, name, point_id)
-        if point is not None and not recovery_point.missing_members(target.store, point):
-            yield point
+    return [point_id for point_id in recovery_point.ids(source.store, name) if point_id not in there]
+
+
+def _brought(name: str, point_id: str, source: Store, target: Store, dry_run: bool) -> bool:
+    """Record a point in a repository too if the backups of its members are there, and say whether that is so.
+
+    Raises DamagedError, ExistsError where something else lies in its place.
+    """
+    point = recovery_point.find(source, name, point_id)
+    if point is None or recovery_point.missing_members(target, point):
+        return False
+    if not dry_run:
+        _bring_lists(source, target, point)
+        recovery_point.write(target, point)
+    return True
 
 
 def _recorded_first(
@@ -166,8 +181,12 @@ def _bring(source: Store, target: Store, key: str, file: StoredFile) -> None:
     try:
         facts = store_stream(source.read(key), upload, "none")
         if facts.stored_sha256 != file.facts.stored_sha256:
-            raise LifeboatError(f"Cannot copy {key} from {source.name}", "its bytes are not those that were written")
+            raise DamagedError(f"Cannot copy {key} from {source.name}", "its bytes are not those that were written")
         upload.finish()
+    except ExistsError:  # in a directory; one that was killed between a list and the point has left it
+        upload.abort()
+        if stored_digest(target.read(key)) != (file.facts.stored_size, file.facts.stored_sha256):
+            raise
     except BaseException:
         upload.abort()
         raise

@@ -16,13 +16,15 @@ from .layout import checked_id, checked_job
 from .lease import WAIT_S, held
 from .removal import remove_backup
 from .store import Store
+from .whole_copies import complete
 
 
 def find(store: Store, job: str, backup_id: str, verified_min: int = VERIFIED_MIN) -> Backup:
     """Return the backup that is to be deleted; reads only.
 
     Raises LifeboatError when it is not there, and GuardRefusal for one that somebody holds (`held`), that a run builds
-    on (`in_use`), or that is one of the last `verified_min` proved ones (`last_proved`).
+    on (`in_use`), or that is one of the last `verified_min` proved ones of which no stored file is gone
+    (`last_proved`).
     """
     checked_job(job)
     checked_id(backup_id)
@@ -37,10 +39,12 @@ def find(store: Store, job: str, backup_id: str, verified_min: int = VERIFIED_MI
         raise GuardRefusal("held", problem, f"it is held: {by.reason}", "release it with the module backup_hold")
     if backup_id in bases:
         raise GuardRefusal("in_use", problem, "a run that is under way builds on it", "wait until the run has ended")
-    left = sum(backup.is_good for backup in known.values() if backup.id != backup_id)
-    if (found.is_good or found.is_claimed) and left < verified_min:
-        cause = f"{left} proved backups would be left, and {verified_min} are to stay"
-        raise GuardRefusal("last_proved", problem, cause, "make and prove newer backups first")
+    if found.is_good or found.is_claimed:
+        proved = [backup.manifest for backup in known.values() if backup.is_good and backup.id != backup_id]
+        left = len(complete(store, store, job, [manifest for manifest in proved if manifest is not None]))
+        if left < verified_min:
+            cause = f"{left} proved backups would be left, and {verified_min} are to stay"
+            raise GuardRefusal("last_proved", problem, cause, "make and prove newer backups first")
     return found
 
 

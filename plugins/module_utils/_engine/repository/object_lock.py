@@ -13,6 +13,7 @@ import threading
 import typing as t
 
 from .. import clock
+from ..errors import DamagedError
 from ..steps import reached
 from . import alive, catalog, garbage, hold, layout, prune, retention
 from .alive import Intents
@@ -60,6 +61,7 @@ class LockPlan:
     locked: int  # versions whose lock lasts long enough
     left: int  # versions that wait for the next run, because of `most_requests`
     weaker: int  # versions whose lock is GOVERNANCE and has not ended, though COMPLIANCE is wanted
+    unknown: t.Mapping[str, str]  # id of a backup whose lists of what it needs cannot be read → why
 
     @property
     def is_empty(self) -> bool:
@@ -89,7 +91,7 @@ class _Done:
 def plan(store: Store, request: LockRequest) -> LockPlan:
     """Say what is to be locked and until when; reads only.
 
-    Raises StoreError where there is no object lock, DamagedError when a manifest cannot be read.
+    A backup that cannot be read keeps no other from being locked. Raises StoreError where there is no object lock.
     """
     job = layout.checked_job(request.job)
     backups = catalog.backups(store, job)
@@ -97,14 +99,35 @@ def plan(store: Store, request: LockRequest) -> LockPlan:
     promises = _promises(store, request, backups, now)
     wanted: dict[str, dt.datetime] = {}
     readable = [backup for backup in backups if backup.id in promises and backup.manifest is not None]
-    for backup_id, parts in alive.named_by(store, job, readable).items():
+    named, unknown = _named(store, job, readable)
+    for backup_id, parts in named.items():
         for key in (layout.manifest(job, backup_id), *(key for part in parts for key in part)):
             wanted[key] = max(wanted.get(key, now), promises[backup_id])
     longest = max(wanted.values(), default=now)
     found = _Found(store, job)
     if wanted:
         wanted.update({key: longest for key in found.shared})
-    return _planned(request, now, promises, wanted, found)
+    return dataclasses.replace(_planned(request, now, promises, wanted, found), unknown=unknown)
+
+
+def _named(
+    store: Store, job: str, backups: t.Sequence[catalog.Backup]
+) -> tuple[dict[str, tuple[frozenset[str], ...]], dict[str, str]]:
+    """Return the keys that backups name, by their ids, and why not all of some can be told."""
+    named: dict[str, tuple[frozenset[str], ...]] = {}
+    unknown: dict[str, str] = {}
+    try:
+        return alive.named_by(store, job, backups), unknown
+    except DamagedError:
+        pass  # somebody may want just that: the others are looked at one by one
+    for backup in backups:
+        try:
+            named.update(alive.named_by(store, job, [backup]))
+        except DamagedError as error:
+            unknown[backup.id] = error.cause
+            files = backup.manifest.files if backup.manifest is not None else ()
+            named[backup.id] = (frozenset(layout.data(job, backup.id, file.name) for file in files),)
+    return named, unknown
 
 
 def _promises(
@@ -201,7 +224,8 @@ def _planned(
     chosen = tuple(extensions[: request.most_requests])
     locked, left = len(versions) - len(extensions), len(extensions) - len(chosen)
     weaker = sum(has.mode == "GOVERNANCE" and has.until is not None and has.until > now for has in known)
-    return LockPlan(request, now, promises, chosen, locked, left, weaker if request.policy.mode == "COMPLIANCE" else 0)
+    weaker = weaker if request.policy.mode == "COMPLIANCE" else 0
+    return LockPlan(request, now, promises, chosen, locked, left, weaker, {})
 
 
 def lock(store: Store, planned: LockPlan) -> LockResult:

@@ -52,6 +52,7 @@ class PrunePlan:
     dead_intents: tuple[str, ...]  # ids of runs that ended without a word
     uploads: tuple[str, ...]  # keys of uploads that nobody finishes
     is_tidy: bool  # nothing else is left over: plans that were carried out, proofs without files
+    lost: tuple[str, ...] = ()  # ids of backups of which a stored file is gone
 
     @property
     def is_empty(self) -> bool:
@@ -182,8 +183,9 @@ class _Work:
         self._window = window
         self._seen = _snapshot(store, request.job)
         alive.require_readable(self._job, self._seen.backups, store.name)
-        self._retention = self._decided()
         self._named_by = alive.named_by(store, self._job, self._seen.backups)
+        self._lost = self._found_lost()
+        self._retention = self._decided()
         self._named = self._named_but(())
         self._removed: list[str] = []  # ids of backups, so far
         self._collected = Collected()
@@ -199,11 +201,32 @@ class _Work:
             frozen_by=self._request.frozen_by,
         )
         found = candidates(self._seen.backups, self._seen.intents, self._seen.holds, self._request.acknowledged)
+        found = [_as_failed(each) if each.id in self._lost else each for each in found]
         first = decide(found)
         locks = {each: self._store.locked_until(layout.manifest(self._job, each)) for each in first.removable}
         if not any(locks.values()):
             return first
         return decide([dataclasses.replace(each, locked_until=locks.get(each.id)) for each in found])
+
+    def _found_lost(self) -> frozenset[str]:
+        """Return the ids of backups of which a stored file is gone, whatever was proved of it.
+
+        Of a run that published since the files were listed they are not in the listing: so each is looked for.
+        """
+        there = {key for key, versions in self._seen.files.items() if any(not v.is_delete_marker for v in versions)}
+        missing: dict[frozenset[str], frozenset[str]] = {}  # of what several backups need
+        are_gone: dict[str, bool] = {}
+        lost = set()
+        for backup_id, parts in self._named_by.items():
+            for part in parts:
+                if part not in missing:
+                    missing[part] = part - there
+                for key in missing[part] - {layout.data(self._job, backup_id, layout.SUMS)}:
+                    if backup_id not in lost and key not in are_gone:
+                        are_gone[key] = self._store.stat(key) is None
+                    if are_gone.get(key):
+                        lost.add(backup_id)
+        return frozenset(lost)
 
     def _named_but(self, removed: t.Collection[str]) -> frozenset[str]:
         """Return the keys of what backups name, but for those that are removed."""
@@ -279,6 +302,7 @@ class _Work:
             dead_intents=tuple(map(layout.id_of, seen.intents.dead)),
             uploads=self._stale_uploads,
             is_tidy=not (self._due_plans or self._useless_plans or self._orphaned_proofs or seen.intents.hidden),
+            lost=tuple(sorted(self._lost)),
         )
 
     def done(self, permit: Permit, denied: list[str]) -> PruneResult:
@@ -320,6 +344,10 @@ class _Work:
             permit()
             self._store.discard_unfinished(key)
             reached("prune.upload_dropped")
+
+
+def _as_failed(each: Candidate) -> Candidate:
+    return dataclasses.replace(each, is_proved=False, has_failed=True, is_vouched=False, is_claimed=False)
 
 
 def candidates(

@@ -21,7 +21,7 @@ from ..errors import BusyError, DamagedError
 from ..steps import reached
 from .rclone_program import Rclone
 from .store import ChangedError, Document, Entry, ExistsError, Store, StoreError, Upload, Version
-from .tree import is_temporary, lock
+from .tree import is_temporary, lock, opened_lock
 
 _TEMPORARY = ".tmp-"  # what unfinished files are called; as in directories, so that a copy of all of it is one
 _LOCK_FOLDERS = ("/run/lock", tempfile.gettempdir())  # Filesystem Hierarchy Standard 3.0, section 5.9
@@ -177,8 +177,7 @@ class RcloneStore(Store):
         digest = hashlib.sha256(f"{self._rclone.remote}\n{name}".encode()).hexdigest()[:16]
         folder = next((each for each in _LOCK_FOLDERS if os.access(each, os.W_OK)), _LOCK_FOLDERS[-1])
         try:
-            flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open(os.path.join(folder, f"lifeboat-rclone-{digest}.lock"), flags, 0o644)
+            descriptor = opened_lock(os.path.join(folder, f"lifeboat-rclone-{digest}.lock"))
         except OSError as error:
             raise StoreError(problem, error.strerror or str(error), "run it as the user who ran it before") from error
         try:

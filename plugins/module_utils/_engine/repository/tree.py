@@ -58,6 +58,17 @@ def explained(problem: str) -> t.Iterator[None]:
         raise store_error(problem, error) from error
 
 
+def opened_lock(path: str) -> int:
+    """Open a file of a host that processes of all its users lock, and make it if it is not there. Raises OSError."""
+    # Not O_CREAT on a file that is there: in a sticky folder the kernel refuses that for files of other users
+    # (proc_sys_fs(5), protected_regular), and reading is enough to lock.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(path, flags)
+    except FileNotFoundError:
+        return os.open(path, flags | os.O_CREAT, 0o644)
+
+
 class Tree:
     """File operations below a root directory that nobody can lead out of it by a symbolic link.
 

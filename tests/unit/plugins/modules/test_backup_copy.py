@@ -259,3 +259,25 @@ def test_a_backup_that_is_not_there_is_told_with_those_that_are(run, local):
     local.back_up()
     end = run(check_mode=True, backup="20200101T000000Z-0000aa")
     assert end.failed and "1 backups are there, 1 of them proved" in end["msg"]
+
+
+@pytest.mark.parametrize("folder", ["manifests/db1-shop/{}.json", "data/db1-shop/{}/files.jsonl"])
+def test_an_unproved_copy_is_proved_though_the_source_was_damaged_since(run, local, site, folder):
+    bad, good = local.back_up(), local.back_up()
+    run(backup="all", proof="none")
+    (local.folder / folder.format(bad.id)).write_text("[]")
+    assert not run(backup="all", proof="none")["changed"]
+    end = run(backup="all")
+    assert not end.failed and [(row["id"], row["bytes"]) for row in end["backups"]] == [(bad.id, 0), (good.id, 0)]
+    assert held(site) == {bad.id: True, good.id: True}
+    assert not run(backup="all")["changed"]
+
+
+def test_an_unproved_copy_that_is_damaged_as_its_source_is_a_failure(run, local, site):
+    manifest = local.back_up()
+    run(proof="none")
+    (local.folder / "data" / "db1-shop" / manifest.id / "files.jsonl").write_text("[]")
+    site.damage(manifest)
+    end = run()
+    assert end.failed and end["exit_code"] == 5 and end["damaged"] == [manifest.id]
+    assert held(site) == {manifest.id: False}

@@ -9,6 +9,7 @@ import dataclasses
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge import places
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.publish import Contents, Run
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import (
     NOT_RETAINED,
     DeniedError,
@@ -130,6 +131,27 @@ def test_what_is_refused_is_a_failure_that_says_what_was_locked(run, local, monk
 
 def denied_keys(local):
     return [name for name in local.files() if name.endswith("globals.sql")]
+
+
+def back_up_packs(repository):
+    run = Run(repository.store, "db1-shop")
+    run.store_file("pack-0", "pack", [b"many objects"], "none")
+    manifest = run.publish(Contents("bucket", {}, {}, {}))
+    run.close()
+    return manifest
+
+
+def test_a_backup_whose_lists_cannot_be_read_keeps_no_other_from_being_locked(run, local):
+    good, bad = (back_up_packs(local) for _run in range(2))
+    local.store.delete(f"data/db1-shop/{bad.id}/files.jsonl")
+    planned = run(check_mode=True)
+    assert planned.failed and planned["exit_code"] == 5 and planned["changed"] and Locking.kept == {}
+    end = run()
+    assert end.failed and end["exit_code"] == 5 and end["changed"] and bad.id in end["cause"]
+    assert {f"data/db1-shop/{good.id}/pack-0", f"manifests/db1-shop/{good.id}.json"} < Locking.kept.keys()
+    assert {f"manifests/db1-shop/{bad.id}.json", f"data/db1-shop/{bad.id}/needs.jsonl"} < Locking.kept.keys()
+    again = run()
+    assert again.failed and again["exit_code"] == 5 and not again["changed"]
 
 
 def test_a_directory_has_no_object_lock(run_module, local):

@@ -15,9 +15,14 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host imp
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.candidates import Holdings
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.copy_choice import Narrowing
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.proving import prove
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import binding, catalog, identity
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.catalog import Backup
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.keep import Keep
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.proof import Standing
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.publish import Contents, Run
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.drill_place import DrillPlace
 
 FIRST, SECOND = "20261119T020000Z-0a1b2c", "20261120T020000Z-0a1b2c"
 GOOD, UNPROVED, BAD = Standing(True, (), None), Standing(False, (), None), Standing(False, ("cut",), None)
@@ -51,6 +56,9 @@ def world(monkeypatch):
     monkeypatch.setattr(copy_jobs.copy_run, "plan", plan)
     monkeypatch.setattr(copy_jobs.copy_run, "run", run)
     monkeypatch.setattr(copy_jobs.copy_run, "require_readable", lambda planned: None)
+    monkeypatch.setattr(
+        copy_jobs, "complete", lambda _source, _target, _job, manifests: frozenset(each.id for each in manifests)
+    )
     return state
 
 
@@ -186,3 +194,42 @@ def test_a_copy_with_another_manifest_is_looked_at_and_never_taken_for_the_same(
     world.found = {"local": [backup(FIRST)], "site": [other], "far": []}
     copy_jobs.bring(request(targets=("site",)))
     assert world.copied == [(FIRST, "local", "site")]  # where the copier refuses
+
+
+@pytest.fixture
+def real(tmp_path):
+    """Make repositories `near` and `far` in directories, and a job that has them."""
+    places = []
+    for name in ("near", "far"):
+        (tmp_path / name).mkdir()
+        store = DirectoryStore(str(tmp_path / name))
+        identity.initialise(store)
+        places.append(Place(name, store))
+    return copy_jobs.Request("lab", "all", tuple(places), tuple(places), tuple(places))
+
+
+def back_up(store):
+    binding.bind(store, "lab", "minio", {"server": "lab"})
+    run = Run(store, "lab")
+    run.store_file("iam.zip", "iam", [b"all of it"], "none")
+    manifest = run.publish(Contents("minio", {}, {}, {}))
+    run.close()
+    prove(store, manifest, "content", DrillPlace())
+    return manifest
+
+
+def test_a_stored_file_that_is_gone_from_a_proved_copy_is_brought_again(real):
+    near, far = (each.store for each in real.places)
+    first, second = back_up(near), back_up(near)
+    assert len(copy_jobs.bring(real).copied) == 2
+    assert copy_jobs.bring(real) == copy_jobs.Result((), ())
+    lost = f"data/lab/{first.id}/iam.zip"
+    far.delete(lost)
+    brought = copy_jobs.bring(real)
+    assert [(each.id, each.target, each.bytes) for each in brought.copied] == [(first.id, "far", 9)]
+    assert brought.problems == () and b"".join(far.read(lost)) == b"all of it"
+    assert [each.is_good for each in catalog.backups(far, "lab")] == [True, True]
+    for store in (near, far):
+        store.delete(f"data/lab/{second.id}/iam.zip")
+    problems = [words.partition(":")[0] for words in copy_jobs.bring(real).problems]
+    assert problems == [f"{second.id} is not in {each}" for each in ("near", "far")]

@@ -303,6 +303,23 @@ def test_a_copy_that_shares_a_file_which_is_known_to_be_damaged_is_never_called_
     assert world.back_up(here, there).is_complete
 
 
+@pytest.mark.parametrize("is_base", [True, False])
+def test_a_file_that_was_replaced_and_not_read_back_is_read_by_the_next_run(world: World, is_base: bool) -> None:
+    here, there = world.place("here"), world.place("there")
+    first = world.back_up(here, there)
+    if not is_base:
+        world.write("old")
+        world.back_up(here, there)
+    damage(there, f"{layout.data(JOB, first.id)}pack-0000.tar.zst")
+    bad = manifest_of(there, first.id)
+    assert not proving.prove(there.store, bad, "content", DrillPlace()).is_good
+    copy.copy(here.store, there.store, bad, identity.require(there.store))  # and the copy ends before its proof
+    for name in ("new", "newer"):
+        world.write(name)
+        last = world.back_up(here, there)
+        assert last.is_complete and newest_good(there) == last.id
+
+
 def test_a_base_that_is_removed_meanwhile_starts_the_run_over(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     here = world.place("here")
     first = world.back_up(here)

@@ -91,6 +91,25 @@ def test_a_prune_removes_and_says_so_and_the_next_has_nothing_to_do(host):
     assert code == 0 and out.count("nothing to do") == 2
 
 
+def test_a_stored_file_that_is_gone_is_told_and_costs_no_other_backup(host):
+    ids = host.backups("local", 4)
+    store = host.stores["local"]
+    for entry in list(store.entries(f"data/{JOB}/{ids[3]}/")):
+        store.delete(entry.key)
+    code, out, _err = host.lifeboat("--json", "prune", JOB, "--repository", "local", "--dry-run")
+    assert code == 0 and json.loads(out)["repositories"][0]["lost"] == [ids[3]]
+    code, out, _err = host.lifeboat("prune", JOB, "--repository", "local")
+    assert code == 0 and f"a stored file of {ids[3]} is gone" in out
+    assert host.ids("local") == ids[1:]
+    for entry in list(store.entries(f"data/{JOB}/")):
+        store.delete(entry.key)
+    ids = ids[1:] + host.backups("local", 2)
+    for entry in list(store.entries(f"data/{JOB}/{ids[3]}/")):
+        store.delete(entry.key)
+    code, out, _err = host.lifeboat("prune", JOB, "--repository", "local")
+    assert "stored files of 1 more backups are gone" in out and host.ids("local") == ids
+
+
 def test_more_than_half_needs_force(host):
     ids = host.backups("local", 5)
     code, out, err = host.lifeboat("prune", JOB, "--repository", "local")

@@ -78,6 +78,8 @@ class Yard:
             id=backup_id, job=job, base="", started=began, finished=ended, versions={}, files=(dump, *lists), **fields
         )
         for name in where:
+            for each in manifest.files:
+                self.stores[name].put(layout.data(job, backup_id, each.name), b"looked at by nobody")
             self.stores[name].put_new(layout.manifest(job, backup_id), manifest.to_bytes())
             if problem != "-":
                 words = problem if name == where[0] else ""

@@ -146,6 +146,32 @@ def test_files_that_a_later_backup_needs_outlive_the_backup_that_wrote_them(anyw
         assert anywhere.restore(anywhere.a, backup_id)
 
 
+@pytest.mark.parametrize("shares", [False, True])
+def test_a_backup_of_which_a_stored_file_is_gone_takes_the_place_of_no_other(anywhere: Setting, shares: bool) -> None:
+    ids = backups(anywhere, 5, shares)
+    anywhere.lose(anywhere.a, data_keys(f"{ids[3]}/{'pack-0' if shares else 'dump'}"))
+    good = ids[1:3] if shares else [ids[2], ids[4]]  # the newest one needs the pack
+    assert planned(anywhere).lost == (tuple(ids[3:]) if shares else (ids[3],))
+    assert pruned(anywhere).removed == tuple(ids[: ids.index(good[0])])
+    for backup_id in good:
+        assert anywhere.restore(anywhere.a, backup_id)
+
+
+def test_sums_that_are_gone_and_files_that_came_after_the_listing_make_no_backup_worse(
+    anywhere: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = backups(anywhere, 4)
+    anywhere.lose(anywhere.a, data_keys(f"{ids[3]}/{layout.SUMS}"))
+    listing = prune.garbage.listing
+
+    def early(store: Store, prefix: str) -> t.Mapping[str, t.Any]:
+        return {key: versions for key, versions in listing(store, prefix).items() if ids[2] not in key}
+
+    monkeypatch.setattr(prune.garbage, "listing", early)
+    found = planned(anywhere)
+    assert (found.retention.removable, found.lost) == (tuple(ids[:2]), ())
+
+
 def test_without_retention_only_garbage_goes(anywhere: Setting) -> None:
     ids = backups(anywhere, 3)
     junk = left_by_a_killed_run(anywhere)
@@ -455,6 +481,16 @@ def test_the_last_proved_backups_cannot_be_deleted(anywhere: Setting) -> None:
     with pytest.raises(LifeboatError, match="not there"):
         delete.delete(anywhere.a.store(), JOB, ids[0], anywhere.a.window)
     assert anywhere.ids(anywhere.a) == [ids[1]]
+
+
+def test_a_backup_of_which_a_stored_file_is_gone_is_none_of_the_last_proved_ones(anywhere: Setting) -> None:
+    ids = backups(anywhere, 3)
+    store, window = anywhere.a.store(), anywhere.a.window
+    assert delete.find(store, JOB, ids[0]).id == ids[0]
+    anywhere.lose(anywhere.a, data_keys(f"{ids[2]}/pack-0"))
+    with pytest.raises(GuardRefusal, match="1 proved backups would be left") as error:
+        delete.delete(store, JOB, ids[0], window)
+    assert error.value.guard == "last_proved" and anywhere.ids(anywhere.a) == ids
 
 
 def test_files_of_a_removed_backup_have_a_whole_day_though_an_old_plan_listed_them(anywhere: Setting) -> None:

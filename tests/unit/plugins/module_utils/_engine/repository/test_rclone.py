@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import typing as t
 
 import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import rclone
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.rclone import RcloneStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.rclone_program import Rclone
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import StoreError
@@ -46,3 +49,23 @@ def test_a_folder_that_is_there_is_not_taken_for_an_empty_one(tmp_path: pathlib.
     program.write_text(program.read_text("ascii").replace("#!/bin/sh\n", f"#!/bin/sh\n{there}"), "ascii")
     with pytest.raises(StoreError, match="changed while it was listed"):
         list(store.entries("manifests/lab/"))
+
+
+def test_a_lock_that_another_user_made_in_a_sticky_folder_is_taken(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel refuses O_CREAT there for files of others (proc_sys_fs(5), protected_regular)."""
+    store = answering(tmp_path, "", 0)
+    monkeypatch.setattr(rclone, "_LOCK_FOLDERS", (str(tmp_path),))
+    with store.exclusive_lock("lab", 0):
+        pass
+    opened = os.open
+
+    def sticky(path: t.Any, flags: int, *mode: t.Any, **how: t.Any) -> int:
+        if flags & os.O_CREAT and os.path.exists(path):
+            raise PermissionError(13, "Permission denied")
+        return opened(path, flags, *mode, **how)
+
+    monkeypatch.setattr(os, "open", sticky)
+    with store.exclusive_lock("lab", 0):
+        assert list(tmp_path.glob("lifeboat-rclone-*.lock"))
