@@ -114,14 +114,15 @@ def _ansible_playbook() -> t.Callable[[], None]:
     for kind in ("connection", "shell", "become"):
         list(getattr(loader, f"{kind}_loader").all(class_only=True))  # with their options, as each run would read them
     filters = importlib.import_module("ansible_collections.lifeboat.recovery.plugins.filter")
-    for each in pkgutil.iter_modules(filters.__path__, f"{filters.__name__}."):
-        importlib.import_module(each.name)
+    templates = importlib.import_module("ansible_collections.lifeboat.recovery.tests.functional.warm_templates")
+    templates.load_filters("lifeboat.recovery", (each.name for each in pkgutil.iter_modules(filters.__path__)))
     importlib.import_module(f"{_MODULE_UTILS}._engine.host.config")  # which they import where they are used
     constants = importlib.import_module("ansible.constants")
     # How often it looks for the results of tasks: a thousand times a second takes more than many tasks do.
     vars(constants)["DEFAULT_INTERNAL_POLL_INTERVAL"] = _LOOK_S
     if os.environ.get(ARCHIVES):
         Path(constants.DEFAULT_LOCAL_TMP, "ansiballz_cache").symlink_to(os.environ[ARCHIVES])
+        templates.share_compiled(Path(os.environ[ARCHIVES], "templates"))
     return t.cast(t.Callable[[], None], playbook.main)
 
 
