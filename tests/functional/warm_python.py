@@ -30,6 +30,7 @@ import fork_server
 
 ARCHIVES = "LIFEBOAT_MODULE_ARCHIVES"  # variable with the folder where all processes of a run keep them
 _LOOK_S = 0.01
+_SETTINGS = {"ANSIBLE_PIPELINING": "true"}  # a module takes one process instead of five
 _MODULE_UTILS = "ansible_collections.lifeboat.recovery.plugins.module_utils"
 
 
@@ -40,12 +41,11 @@ def _server(kind: str) -> Path:
     from ansible_collections.lifeboat.recovery.tests.functional.lock_folder import lock_folder
 
     folder = Path(tempfile.mkdtemp(prefix="lbw-", dir="/tmp"))
-    environment = {**os.environ, "ANSIBLE_PIPELINING": "true"}  # a module takes one process instead of four
     if kind == "command":
         from ansible_collections.lifeboat.recovery.tests.functional.command_file import command_for
 
         (folder / "lifeboat").write_bytes(command_for(sys.executable))
-    process = fork_server.start([__file__, kind, lock_folder()], folder, environment)
+    process = fork_server.start([__file__, kind, lock_folder()], folder, os.environ)
     atexit.register(process.communicate)  # closes its input
     return folder
 
@@ -67,11 +67,13 @@ def ansible_playbook(
 ) -> subprocess.CompletedProcess[str]:
     """Run it in a folder; standard output has all that it says.
 
-    Its settings are those of the environment of this process: what differs in `environment` reaches modules only.
+    Its settings are those of the environment of this process, but for those of connections: what else differs in
+    `environment` reaches modules only.
     """
     argv = ["ansible-playbook", *words]
     with tempfile.TemporaryFile() as said:
-        status = fork_server.ran(_server("ansible-playbook"), argv, folder, environment, said, said)
+        variables = {**environment, **_SETTINGS}
+        status = fork_server.ran(_server("ansible-playbook"), argv, folder, variables, said, said)
         return subprocess.CompletedProcess(argv, status, _text(said))
 
 
