@@ -118,8 +118,11 @@ _S = t.TypeVar("_S", bound=Server)
 class MinioServer(Server):
     """MinIO (or SILO) with one drive, or several, in `folder`. A restart keeps address, keys and data.
 
-    With `tls`, `endpoint` is https and `ca_file` verifies it; `environment` adds MINIO_… settings.
+    With `tls`, `endpoint` is https and `ca_file` verifies it; `environment` adds MINIO_… settings. `everywhere` adds to
+    those of all servers that this process starts.
     """
+
+    everywhere: t.ClassVar[dict[str, str]] = {}
 
     def __init__(
         self,
@@ -157,6 +160,7 @@ class MinioServer(Server):
             "MINIO_BROWSER": "off",
             "MINIO_UPDATE": "off",
             "MINIO_CI_CD": "1",  # lets several drives live on the root disk
+            **self.everywhere,
             **self._environment,
         }
         return GuardedProcess(

@@ -30,6 +30,7 @@ import fork_server
 
 ARCHIVES = "LIFEBOAT_MODULE_ARCHIVES"  # variable with the folder where all processes of a run keep them
 _LOOK_S = 0.01
+_SETTINGS = {"ANSIBLE_PIPELINING": "true"}  # a module takes one process instead of five
 _MODULE_UTILS = "ansible_collections.lifeboat.recovery.plugins.module_utils"
 
 
@@ -40,12 +41,11 @@ def _server(kind: str) -> Path:
     from ansible_collections.lifeboat.recovery.tests.functional.lock_folder import lock_folder
 
     folder = Path(tempfile.mkdtemp(prefix="lbw-", dir="/tmp"))
-    environment = {**os.environ, "ANSIBLE_PIPELINING": "true"}  # a module takes one process instead of four
     if kind == "command":
         from ansible_collections.lifeboat.recovery.tests.functional.command_file import command_for
 
         (folder / "lifeboat").write_bytes(command_for(sys.executable))
-    process = fork_server.start([__file__, kind, lock_folder()], folder, environment)
+    process = fork_server.start([__file__, kind, lock_folder()], folder, os.environ)
     atexit.register(process.communicate)  # closes its input
     return folder
 
@@ -67,11 +67,13 @@ def ansible_playbook(
 ) -> subprocess.CompletedProcess[str]:
     """Run it in a folder; standard output has all that it says.
 
-    Its settings are those of the environment of this process: what differs in `environment` reaches modules only.
+    Its settings are those of the environment of this process, but for those of connections: what else differs in
+    `environment` reaches modules only.
     """
     argv = ["ansible-playbook", *words]
     with tempfile.TemporaryFile() as said:
-        status = fork_server.ran(_server("ansible-playbook"), argv, folder, environment, said, said)
+        variables = {**environment, **_SETTINGS}
+        status = fork_server.ran(_server("ansible-playbook"), argv, folder, variables, said, said)
         return subprocess.CompletedProcess(argv, status, _text(said))
 
 
@@ -114,14 +116,15 @@ def _ansible_playbook() -> t.Callable[[], None]:
     for kind in ("connection", "shell", "become"):
         list(getattr(loader, f"{kind}_loader").all(class_only=True))  # with their options, as each run would read them
     filters = importlib.import_module("ansible_collections.lifeboat.recovery.plugins.filter")
-    for each in pkgutil.iter_modules(filters.__path__, f"{filters.__name__}."):
-        importlib.import_module(each.name)
+    templates = importlib.import_module("ansible_collections.lifeboat.recovery.tests.functional.warm_templates")
+    templates.load_filters("lifeboat.recovery", (each.name for each in pkgutil.iter_modules(filters.__path__)))
     importlib.import_module(f"{_MODULE_UTILS}._engine.host.config")  # which they import where they are used
     constants = importlib.import_module("ansible.constants")
     # How often it looks for the results of tasks: a thousand times a second takes more than many tasks do.
     vars(constants)["DEFAULT_INTERNAL_POLL_INTERVAL"] = _LOOK_S
     if os.environ.get(ARCHIVES):
         Path(constants.DEFAULT_LOCAL_TMP, "ansiballz_cache").symlink_to(os.environ[ARCHIVES])
+        templates.share_compiled(Path(os.environ[ARCHIVES], "templates"))
     return t.cast(t.Callable[[], None], playbook.main)
 
 
