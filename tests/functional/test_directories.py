@@ -9,7 +9,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import itertools
 import json
+import mmap
+import multiprocessing
 import os
 import pathlib
 import shutil
@@ -17,12 +20,14 @@ import signal
 import struct
 import tempfile
 import threading
+import time
 import tracemalloc
 import typing as t
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import steps
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import LifeboatError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects import directory_source
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.directory_source import DirectorySource
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.directory_target import DirectoryTarget
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.source import (
@@ -238,45 +243,76 @@ def test_another_file_system_is_not_entered_when_only_one_is_wanted() -> None:
     assert [key for key in all_of_them if key.startswith("pts/")]
 
 
-def test_every_file_that_is_read_while_others_write_is_of_one_state(place: pathlib.Path) -> None:
-    """Writers change files in place and by renaming, each state with its digest in it."""
-    ended = threading.Event()
+def test_every_file_that_is_read_while_others_write_is_of_one_state(
+    place: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writers change files in place and by renaming, each state with its digest in it, and each writer its own files.
 
-    def content(number: int) -> bytes:
-        body = os.urandom(3_000) * (number % 30 + 1)
-        return hashlib.sha256(body).digest() + body
+    What lies there between two calls of a writer, or during one, is a state of the file, too: what was read from its
+    beginning to its end in such a time is not judged. On a busy machine it can be long.
+    """
+    monkeypatch.setattr(directory_source, "_CHUNK", 4_096)  # many calls for a file: writers come in between
+    calls = mmap.mmap(-1, 2 * 3 * 8)  # of each file that is written in place the number of the latest call, else 0
 
-    def write(first: int) -> None:
-        number = first
-        while not ended.is_set():
+    def slot(key: str) -> slice:
+        at = 8 * (3 * int(key[-1]) + int(key[1]))
+        return slice(at, at + 8)
+
+    def write(writer: int) -> None:
+        number = 0
+        while True:
             number += 1
-            path = place / f"d{number % 3}" / f"f{number % 20}"
+            body = os.urandom(3_000) * (number % 30 + 1)
+            data = hashlib.sha256(body).digest() + body
+            key = f"d{number % 3}/{writer}"
+            path = place / key
             with contextlib.suppress(OSError):
                 if number % 4 == 0:
                     path.unlink()
                 elif number % 4 == 1:
-                    (place / f"new{first}").write_bytes(content(number))
-                    (place / f"new{first}").rename(path)
+                    (place / f"new{writer}").write_bytes(data)
+                    (place / f"new{writer}").rename(path)
                 else:
                     path.parent.mkdir(exist_ok=True)
-                    path.write_bytes(content(number))
+                    write_in_place(key, data, os.O_TRUNC if number % 4 == 2 else 0)
+            calls[slot(key)] = bytes(8)
+            time.sleep(0.005 * (number % 3))
 
-    writers = [threading.Thread(target=write, args=(first,)) for first in (0, 1_000)]
+    def write_in_place(key: str, data: bytes, flag: int) -> None:
+        numbers = itertools.count(time.monotonic_ns())
+        calls[slot(key)] = next(numbers).to_bytes(8, "big")
+        descriptor = os.open(place / key, os.O_WRONLY | os.O_CREAT | flag)
+        for begin in range(0, len(data), 8_192):
+            calls[slot(key)] = next(numbers).to_bytes(8, "big")
+            os.write(descriptor, data[begin : begin + 8_192])
+        calls[slot(key)] = next(numbers).to_bytes(8, "big")
+        os.ftruncate(descriptor, len(data))
+        os.close(descriptor)
+
+    writers = [multiprocessing.get_context("fork").Process(target=write, args=(each,)) for each in (0, 1)]
     for writer in writers:
         writer.start()
-    source, read = DirectorySource([str(place)]), 0
+    source, read, refused = DirectorySource([str(place)]), 0, 0
     try:
-        while read < 300:
+        while read < 300 or not refused:
             for item in source.items(str(place)):
-                with contextlib.suppress(VanishedError, ChangedError):
+                if item.key.endswith("/") or item.key.startswith("new"):
+                    continue
+                call = calls[slot(item.key)]
+                try:
                     found, data = source.read_whole(str(place), item)
-                    if found.has_bytes and data:
-                        assert len(data) == found.item.size
-                        assert hashlib.sha256(data[32:]).digest() == data[:32]
-                        read += 1
+                except VanishedError:
+                    continue
+                except ChangedError:
+                    refused += 1
+                    continue
+                if data and not (any(call) and calls[slot(item.key)] == call):
+                    assert len(data) == found.item.size
+                    assert hashlib.sha256(data[32:]).digest() == data[:32]
+                    read += 1
     finally:
-        ended.set()
         for writer in writers:
+            writer.kill()
             writer.join()
 
 
