@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import types
 import typing as t
 
@@ -15,26 +17,57 @@ from .stage import Stage
 
 _REMEDY = "use another copy of the backup"
 _WAITING = 2  # chunks of up to 1 MiB before each of the threads
+_LARGE = 128 * 1024 * 1024  # plain bytes; threads for less, which is read at once with others, only wait for each other
+_Framed = t.Generator[t.Tuple[int, bytes], None, None]  # noqa: UP006 - evaluated at run time on Python 3.9 as well
 
 
 def framed_chunks(
     stored: t.Iterable[bytes], facts: StreamFacts, borders: t.Sequence[int], stages: t.Sequence[Stage] = ()
-) -> t.Iterator[tuple[int, bytes]]:
+) -> _Framed:
     """Read a stored file of frames once from its beginning to its end, and yield all of its plain bytes.
 
     `borders` are offsets in compressed bytes at which frames begin, ascending; the last one may be the end. Each
     chunk of at most 1 MiB comes with the last border before it (0 before the first one); an empty chunk tells of each
     border. What was yielded is provisional until the end: only then the stored SHA-256 has been compared. Raises
-    DamagedError when anything differs, or when no frame begins at a border. Reading, hashing and decompressing have
-    threads of their own, which have ended with the iterator.
+    DamagedError when anything differs, or when no frame begins at a border. Reading, hashing and decompressing of a
+    large file have threads of their own, which have ended with the iterator.
     """
+    read = _by_threads if facts.plain_size > _LARGE else _at_once
+    return read(stored, facts, borders, stages)
+
+
+def _at_once(
+    stored: t.Iterable[bytes], facts: StreamFacts, borders: t.Sequence[int], stages: t.Sequence[Stage]
+) -> _Framed:
+    digest = hashlib.sha256()
+    with contextlib.closing(_arriving(stored, facts, digest.update)) as arriving:
+        yield from _leaving(arriving, facts, borders, stages)
+    _compare("its stored SHA-256", digest.hexdigest(), facts.stored_sha256)
+
+
+def _by_threads(
+    stored: t.Iterable[bytes], facts: StreamFacts, borders: t.Sequence[int], stages: t.Sequence[Stage]
+) -> _Framed:
     run = Run()
     fetched: Lane[bytes] = Lane(run, _WAITING)
     plain: Lane[tuple[int, bytes]] = Lane(run, _WAITING)
+
+    def fetch() -> None:
+        with contextlib.closing(_arriving(stored, facts, digest.feed)) as arriving:
+            for chunk in arriving:
+                fetched.put(chunk)
+        digest.close()
+        fetched.close()
+
+    def unpack() -> None:
+        for each in _leaving(fetched, facts, borders, stages):
+            plain.put(each)
+        plain.close()
+
     try:
         digest = Digest(run, "stored", _WAITING)
-        run.start("fetch", lambda: _fetch(stored, facts, digest, fetched))
-        run.start("unpack", lambda: _unpack(fetched, facts, borders, stages, plain))
+        run.start("fetch", fetch)
+        run.start("unpack", unpack)
         yield from plain
         run.wait()
         _compare("its stored SHA-256", digest.sha256, facts.stored_sha256)
@@ -46,43 +79,39 @@ def framed_chunks(
     run.raise_failure()
 
 
-def _fetch(stored: t.Iterable[bytes], facts: StreamFacts, digest: Digest, fetched: Lane[bytes]) -> None:
+def _arriving(
+    stored: t.Iterable[bytes], facts: StreamFacts, take: t.Callable[[bytes], None]
+) -> t.Generator[bytes, None, None]:
+    """Yield stored bytes, each after `take` has had it; compare their number before the decoder sees the end."""
     size = 0
     try:
         for chunk in stored:
             size += len(chunk)
             if size > facts.stored_size:
                 raise _differs(f"more than its {facts.stored_size} stored bytes arrive")
-            digest.feed(chunk)
-            fetched.put(chunk)
+            take(chunk)
+            yield chunk
     finally:
         if isinstance(stored, types.GeneratorType):  # it may hold a connection or a file
             stored.close()
-    _compare("its stored size", size, facts.stored_size)  # before the decoder sees the end: this is the better text
-    digest.close()
-    fetched.close()
+    _compare("its stored size", size, facts.stored_size)
 
 
-def _unpack(
-    fetched: t.Iterable[bytes],
-    facts: StreamFacts,
-    borders: t.Sequence[int],
-    stages: t.Sequence[Stage],
-    plain: Lane[tuple[int, bytes]],
-) -> None:
+def _leaving(
+    fetched: t.Iterable[bytes], facts: StreamFacts, borders: t.Sequence[int], stages: t.Sequence[Stage]
+) -> _Framed:
     size = 0
     for begin, chunk in _cut(fetched, facts, borders, stages):
         size += len(chunk)
         if size > facts.plain_size:
             raise _differs(f"more than its {facts.plain_size} plain bytes come out")
-        plain.put((begin, chunk))
+        yield begin, chunk
     _compare("its plain size", size, facts.plain_size)
-    plain.close()
 
 
 def _cut(
     fetched: t.Iterable[bytes], facts: StreamFacts, borders: t.Sequence[int], stages: t.Sequence[Stage]
-) -> t.Iterator[tuple[int, bytes]]:
+) -> _Framed:
     pieces: t.Iterator[bytes] = iter(fetched)
     for stage in stages:
         pieces = stage(pieces)

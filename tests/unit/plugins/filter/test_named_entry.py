@@ -10,13 +10,13 @@ from ansible_collections.lifeboat.recovery.plugins.filter.named_entry import Fil
 
 named_entry = FilterModule().filters()["named_entry"]
 JOBS = [
-    {"name": "appdb", "login_host": "", "login_port": None, "exact": False, "jobs": 0, "exclude": [], "database": "app"},
+    {"name": "appdb", "login_host": "", "login_port": None, "exact": False, "jobs": 0, "exclude": []},
     {"name": "media", "bucket": "media"},
 ]
 
 
 def test_what_is_empty_is_left_out_and_what_is_false_is_not():
-    assert named_entry(JOBS, "appdb") == {"name": "appdb", "exact": False, "jobs": 0, "exclude": [], "database": "app"}
+    assert named_entry(JOBS, "appdb") == {"name": "appdb", "exact": False, "jobs": 0, "exclude": []}
     assert named_entry(JOBS, "media") == JOBS[1]
 
 

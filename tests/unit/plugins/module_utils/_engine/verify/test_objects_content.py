@@ -18,6 +18,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.segments import Segment
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import layout
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.manifest import Manifest, TakenFile
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream import frame_reader
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify import row_spill
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.checksum import check_sums
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.objects_content import check_objects
@@ -54,8 +55,10 @@ class Store(MemoryStore):
         return super().read(key, offset, length, version_id)
 
 
-@pytest.fixture
-def store() -> t.Iterator[Store]:
+@pytest.fixture(params=["at once", "by threads"])
+def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Store]:
+    """Packs are read in both ways, whatever their sizes."""
+    monkeypatch.setattr(frame_reader, "_LARGE", 1 << 60 if request.param == "at once" else -1)
     with World() as world:
         yield Store(MemoryPlace(world, "A"))
 
