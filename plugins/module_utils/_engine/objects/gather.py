@@ -140,14 +140,18 @@ class _Gathering:
                     yield ready
                     continue
                 self._add(ready, _OF_A_STEP)
-            while self._pending and (self._cost >= _IN_FLIGHT or self._is_ready(self._pending[0])):
+            while self._pending and (self._cost >= _IN_FLIGHT or self._is_ready()):
                 yield from self._written()
         self._close_batch()
         while self._pending:
             yield from self._written()
 
-    def _is_ready(self, first: _Batch | _LargeJob) -> bool:
+    def _is_ready(self) -> bool:
+        """Say whether the first is read; it is looked at whenever a batch is full."""
+        if self._batch.steps:
+            return False
         self._workers.raise_failure()
+        first = self._pending[0]
         return isinstance(first, _Batch) and first.built.done()
 
     def _want(self, job: Job) -> None:

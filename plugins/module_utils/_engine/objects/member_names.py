@@ -21,6 +21,7 @@ _LONG = "%long"
 _LONGEST_COMPONENT = 200  # bytes; file systems take 255, and two marks may follow
 _LONGEST_NAME = 3000  # bytes; PATH_MAX is 4096, and people unpack below a folder of theirs
 _PLAIN = re.compile(r"[A-Za-z0-9_!#$&'()*+,:;<=>?@\[\]^`{|}~ \"-][A-Za-z0-9_!#$&'()*+,.:;<=>?@\[\]^`{|}~ \"-]*")
+_PLAIN_PATH = re.compile(f"{_PLAIN.pattern}(?:/{_PLAIN.pattern})*")
 # C0 and C1 controls, the escape sign, what separates names elsewhere, and bytes that are no UTF-8
 _UNSAFE = re.compile("[\0-\x1f\x7f-\x9f%\\\\\ud800-\udfff]")
 
@@ -50,14 +51,19 @@ class MemberNames:
         # Between an object and those "below" it come only keys that begin with it: none of these was forgotten.
         depths = {above.count("/") for above in self._above if key[len(above) : len(above) + 1] == "/"}
         self._above.append(key)
-        parts = [_component(part) for part in key.split("/")]
-        for depth in depths:
-            parts[depth] += _ABOVE_OTHERS
-        path = "/".join(parts)
-        if len(path.encode()) > _LONGEST_NAME:
-            path = f"{_LONG}/{_digest(key)}"
+        is_plain = not depths and len(key) <= _LONGEST_COMPONENT and _PLAIN_PATH.fullmatch(key)
+        path = key if is_plain else _path(key, depths)
         fields = self._fields if path == key else {**self._fields, KEY_FIELD: key}
         return MemberName(f"d/{self._folder}/{path}", fields)
+
+
+def _path(key: str, depths: t.Collection[int]) -> str:
+    """Return a name below the folder of the collection; `depths` are those of the folders that objects are above."""
+    parts = [_component(part) for part in key.split("/")]
+    for depth in depths:
+        parts[depth] += _ABOVE_OTHERS
+    path = "/".join(parts)
+    return path if len(path.encode()) <= _LONGEST_NAME else f"{_LONG}/{_digest(key)}"
 
 
 def _component(text: str, is_single: bool = False) -> str:

@@ -93,10 +93,11 @@ class _Same:
 def _in_order(steps: t.Iterable[Row | Taken]) -> t.Iterator[Row | Taken]:
     before: bytes | None = None
     for step in steps:
-        first = step.segment.first if isinstance(step, Taken) else step.key
-        if before is not None and order(first) <= before:
-            raise ValueError(f"the row of {first!r} is not in the order of keys")
-        before = order(step.segment.last if isinstance(step, Taken) else first)
+        key = step.segment.first if isinstance(step, Taken) else step.key
+        first = order(key)
+        if before is not None and first <= before:
+            raise ValueError(f"the row of {key!r} is not in the order of keys")
+        before = order(step.segment.last) if isinstance(step, Taken) else first
         yield step
 
 
