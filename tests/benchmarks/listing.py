@@ -82,6 +82,7 @@ class Bench:
         """Measure each case, and print what it needs for a million keys."""
         keys = self._options.keys
         for case in cases:
+            self._do("back_up")  # what the case before has changed is as it was
             before = self._files()
             found: list[tuple[Measured, Measured]] = []
             for _round in range(self._options.rounds):
