@@ -295,8 +295,9 @@ class Bench:
         for bucket in target.list_buckets():
             for found in target.list_objects(bucket):
                 target.delete(bucket, found.key)
-        for deleted in self.folder.glob("target/*/.minio.sys/tmp/.trash/*"):
-            shutil.rmtree(deleted)
+        for trash in self.folder.glob("target/*/.minio.sys/tmp/.trash"):
+            shutil.rmtree(trash)
+            trash.mkdir()
 
     def _lifeboat_files(self, repository: str) -> set[str]:
         return {each.key for each in _client(self.target).list_objects(repository)}
