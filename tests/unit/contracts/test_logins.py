@@ -12,8 +12,7 @@ import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._bridge.postgres_options import POSTGRES_LOGIN
 from ansible_collections.lifeboat.recovery.tests.unit.contracts import collection
 
-_FOUND_BY_NAME = re.compile(r"{{ \w+_(?:jobs|mirrors) \| selectattr\('name', 'equalto', .*\| first(.*)")
-_WITHOUT_EMPTY = "| dict2items | rejectattr('value', 'in', ['', none]) | items2dict }}"
+_FOUND_OTHERWISE = re.compile(r"\w+_(?:jobs|mirrors) \| selectattr\('name', 'equalto', [^|]*\| first\b.*")
 
 
 @pytest.mark.parametrize(("file", "module"), [("backup_databases", "pg_backup"), ("restore_databases", "pg_restore")])
@@ -33,18 +32,25 @@ def test_a_recovery_of_a_database_gives_the_whole_login_of_the_job_to_its_module
 
 
 def jobs_with_empty_keys(text: str) -> list[str]:
-    """Return the lines that find a job by its name, and keep what is empty in it."""
-    joined = re.sub(r"\n +(?=\| dict2items)", " ", text)
-    return [match[0] for match in _FOUND_BY_NAME.finditer(joined) if match[1].strip() != _WITHOUT_EMPTY]
+    """Return the places that find a job by its name without the filter, and so keep what is empty in it."""
+    return _FOUND_OTHERWISE.findall(text)
 
 
 def test_what_is_empty_in_a_job_is_left_out_wherever_it_is_found_by_its_name():
     files = [path for name in ("playbooks", "roles") for path in (collection.ROOT / name).rglob("*.yml")]
     texts = {collection.relative(path): path.read_text(encoding="utf-8") for path in files}
-    assert sum("selectattr('name', 'equalto'" in text for text in texts.values()) > 10
+    assert sum("_jobs | lifeboat.recovery.named_entry(" in text for text in texts.values()) > 10
     assert {name: found for name, text in texts.items() if (found := jobs_with_empty_keys(text))} == {}
 
 
-@pytest.mark.parametrize(("rest", "number"), [(" }}", 1), (f"\n  {_WITHOUT_EMPTY}", 0), (" | dict2items }}", 1)])
-def test_a_job_that_keeps_what_is_empty_is_found(rest, number):
-    assert len(jobs_with_empty_keys("{{ a_jobs | selectattr('name', 'equalto', item) | first" + rest)) == number
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("{{ a_jobs | selectattr('name', 'equalto', item) | first }}", 1),
+        ("{%- set job = (a_mirrors | selectattr('name', 'equalto', item) | first).bucket -%}", 1),
+        ("{{ a_jobs | selectattr('name', 'equalto', item) }}", 0),
+        ("{{ a_jobs | lifeboat.recovery.named_entry(item) }}", 0),
+    ],
+)
+def test_a_job_that_keeps_what_is_empty_is_found(text, number):
+    assert len(jobs_with_empty_keys(text)) == number

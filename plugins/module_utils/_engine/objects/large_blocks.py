@@ -9,7 +9,7 @@ import ctypes
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h of glibc
 _LARGE = 3 * 1024 * 1024  # bytes; frames of 2 MiB, which come and go by the thousand, are less
-_UNUSED = 4 * 1024 * 1024  # bytes at the end of the heap that are kept for what comes next
+_UNUSED = 16 * 1024 * 1024  # bytes at the end of the heap that are kept for what comes next: a few frames
 
 
 def give_back_large_blocks() -> None:

@@ -21,6 +21,7 @@ from .workers import Workers
 RANGE = 4 * 1024 * 1024  # plain bytes of the pack that one request reads
 _AHEAD = 4  # ranges of an object that are being read or wait to be written and hashed
 _EARLY = 2  # of these, while the object waits for its turn to be written
+_WAITING = 1  # of these, before the thread that hashes
 WINDOW = RANGE * _AHEAD  # plain bytes of one object in memory
 
 
@@ -84,7 +85,7 @@ class LargeObject:
         """Write all ranges in order, and return the SHA-256 of the object."""
         run = Run()
         try:
-            digest = Digest(run, "member", _AHEAD - 3, self._take_back)
+            digest = Digest(run, "member", _WAITING, self._take_back)
             self._read_on(_AHEAD - _EARLY)
             while self._reading:
                 data, frames = self._workers.result(self._reading.popleft())

@@ -17,7 +17,7 @@ from ..s3.download import Download, Stored
 from ..s3.endpoint import Endpoint
 from ..s3.failure import S3Error
 from ..s3.listing import Listed
-from ..s3.multipart import MultipartUpload
+from ..s3.multipart import MultipartUpload, Rooms
 from ..s3.object_properties import Lock
 from .retrieval import Retrieval
 from .store import (
@@ -55,6 +55,7 @@ class BucketStore(Store):
         self._client = client
         self._bucket = bucket
         self._root = _root(prefix)
+        self._rooms = Rooms()
         self.retrieval: Retrieval | None = None  # brings back what lies in an archive; None: that cannot be read
         self.name = f"s3://{bucket}/{self._root}".rstrip("/") + f" at {client.endpoint.url}"
 
@@ -178,7 +179,8 @@ class BucketStore(Store):
                     raise
 
     def upload(self, key: str, estimate_bytes: int, signed_at: t.Callable[[], dt.datetime] | None = None) -> Upload:
-        sending = MultipartUpload(self._client, self._bucket, self._root + key, estimate_bytes, signed_at)
+        rooms = self._rooms
+        sending = MultipartUpload(self._client, self._bucket, self._root + key, estimate_bytes, signed_at, rooms=rooms)
         return _BucketUpload(sending, key, signed_at is not None)
 
     def discard_unfinished(self, key: str) -> None:

@@ -43,12 +43,33 @@ def part_sizes(estimate_bytes: int) -> t.Iterator[int]:
         yield size if index < equal else size << ((index - equal) // _DOUBLED_AFTER + 1)
 
 
+class Rooms:
+    """Memory for parts that is used again, by one upload after the other: fresh pages cost as much as sending."""
+
+    def __init__(self) -> None:
+        self._free: list[memoryview] = []
+
+    def take(self, size: int) -> memoryview:
+        """Return room for `size` bytes; what is free in other sizes is given up."""
+        with contextlib.suppress(IndexError):
+            while True:
+                room = self._free.pop()
+                if len(room) == size:
+                    return room
+        return memoryview(bytearray(size))
+
+    def give_back(self, room: memoryview) -> None:
+        """Keep a room for the next part, while all that are free have no more than 64 MiB. Any thread may call it."""
+        if room and sum(map(len, self._free)) + len(room) <= IN_FLIGHT:
+            self._free.append(room)
+
+
 class MultipartUpload:
     """A stored file on its way to a bucket: one PUT if it fits the first part, else parts by a few threads.
 
     `signed_at`, where given, is asked for the time of each request's signature. Memory: 64 MiB, or one part where
-    parts are bigger. `headers` are those of the object; `sizes`, where given, are the sizes of its parts, and then the
-    caller calls `begin` first.
+    parts are bigger, which lie in `rooms`. `headers` are those of the object; `sizes`, where given, are the sizes of
+    its parts, and then the caller calls `begin` first.
     """
 
     def __init__(
@@ -61,6 +82,7 @@ class MultipartUpload:
         *,
         headers: Headers | None = None,
         sizes: t.Iterator[int] | None = None,
+        rooms: Rooms | None = None,
     ) -> None:
         self._client = client
         self._headers = headers
@@ -71,7 +93,7 @@ class MultipartUpload:
         self._budget = _Budget(IN_FLIGHT)
         self._buffer = memoryview(b"")
         self._filled = 0
-        self._free: list[memoryview] = []  # of parts that were sent: fresh pages of memory cost as much as sending
+        self._rooms = Rooms() if rooms is None else rooms
         self._size = 0
         self._upload_id = ""
         self._sent: list[concurrent.futures.Future[Part]] = []
@@ -133,8 +155,8 @@ class MultipartUpload:
         self._stopped.set()
         if self._workers is not None:
             self._workers.shutdown(wait=True, cancel_futures=True)
+        self._rooms.give_back(self._buffer)
         self._buffer = memoryview(b"")
-        self._free.clear()
 
     def _next_buffer(self) -> None:
         if self._filled:
@@ -148,9 +170,7 @@ class MultipartUpload:
             )
         self._budget.take(size)
         self._raise_failures()
-        while self._free and len(self._free[-1]) != size:
-            self._free.pop()
-        self._buffer, self._filled = self._free.pop() if self._free else memoryview(bytearray(size)), 0
+        self._buffer, self._filled = self._rooms.take(size), 0
 
     def _send_part(self) -> None:
         if not self._upload_id:
@@ -170,7 +190,7 @@ class MultipartUpload:
                 self._bucket, self._key, self._upload_id, number, (room[:filled],), signed_at=self._part_time
             )
         finally:
-            self._free.append(room)
+            self._rooms.give_back(room)
 
     def _part_time(self) -> dt.datetime | None:
         """Return the time to sign the next try of a part with; there is no next try after `abort`."""

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.multipart import MIB, part_sizes
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.multipart import MIB, Rooms, part_sizes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,3 +50,24 @@ def test_behind_a_wrong_estimate_the_size_doubles_every_2000_parts() -> None:
         256,
         256,
     ]
+
+
+def test_rooms_of_parts_are_used_again_and_are_no_more_than_an_upload_has() -> None:
+    rooms = Rooms()
+    first = rooms.take(16 * MIB)
+    rooms.give_back(first)
+    assert rooms.take(16 * MIB) is first
+    sent = [memoryview(bytearray(16 * MIB)) for _number in range(5)]
+    for room in sent:
+        rooms.give_back(room)
+    taken = [rooms.take(16 * MIB) for _number in range(5)]
+    assert [any(room is each for each in sent) for room in taken] == [True] * 4 + [False]
+
+
+def test_rooms_of_another_size_are_given_up() -> None:
+    rooms = Rooms()
+    rooms.give_back(memoryview(bytearray(16 * MIB)))
+    assert len(rooms.take(32 * MIB)) == 32 * MIB
+    room = memoryview(bytearray(32 * MIB))
+    rooms.give_back(room)
+    assert rooms.take(32 * MIB) is room
