@@ -15,6 +15,7 @@ import mmap
 import multiprocessing
 import os
 import pathlib
+import re
 import shutil
 import signal
 import struct
@@ -251,7 +252,7 @@ def test_every_file_that_is_read_while_others_write_is_of_one_state(
     What lies there between two calls of a writer, or during one, is a state of the file, too: what was read from its
     beginning to its end in such a time is not judged. On a busy machine it can be long.
     """
-    monkeypatch.setattr(directory_source, "_CHUNK", 4_096)  # many calls for a file: writers come in between
+    monkeypatch.setattr(directory_source, "_CHUNK", 1_024)  # many calls for a file: writers come in between
     calls = mmap.mmap(-1, 2 * 3 * 8)  # of each file that is written in place the number of the latest call, else 0
 
     def slot(key: str) -> slice:
@@ -262,29 +263,29 @@ def test_every_file_that_is_read_while_others_write_is_of_one_state(
         number = 0
         while True:
             number += 1
-            body = os.urandom(3_000) * (number % 30 + 1)
+            body = os.urandom(1_000_000)  # states cannot be told by their size
             data = hashlib.sha256(body).digest() + body
             key = f"d{number % 3}/{writer}"
             path = place / key
             with contextlib.suppress(OSError):
-                if number % 4 == 0:
+                if number % 8 == 0:
                     path.unlink()
-                elif number % 4 == 1:
+                elif number % 8 == 1:
                     (place / f"new{writer}").write_bytes(data)
                     (place / f"new{writer}").rename(path)
                 else:
                     path.parent.mkdir(exist_ok=True)
-                    write_in_place(key, data, os.O_TRUNC if number % 4 == 2 else 0)
+                    write_in_place(key, data, os.O_TRUNC if number % 8 == 2 else 0)
             calls[slot(key)] = bytes(8)
-            time.sleep(0.005 * (number % 3))
+            time.sleep(0.01)  # a file is read only when it has rested
 
     def write_in_place(key: str, data: bytes, flag: int) -> None:
         numbers = itertools.count(time.monotonic_ns())
         calls[slot(key)] = next(numbers).to_bytes(8, "big")
         descriptor = os.open(place / key, os.O_WRONLY | os.O_CREAT | flag)
-        for begin in range(0, len(data), 8_192):
+        for begin in range(0, len(data), 32_768):
             calls[slot(key)] = next(numbers).to_bytes(8, "big")
-            os.write(descriptor, data[begin : begin + 8_192])
+            os.write(descriptor, data[begin : begin + 32_768])
         calls[slot(key)] = next(numbers).to_bytes(8, "big")
         os.ftruncate(descriptor, len(data))
         os.close(descriptor)
@@ -294,9 +295,9 @@ def test_every_file_that_is_read_while_others_write_is_of_one_state(
         writer.start()
     source, read, refused = DirectorySource([str(place)]), 0, 0
     try:
-        while read < 300 or not refused:
+        while read < 1_000 or not refused:
             for item in source.items(str(place)):
-                if item.key.endswith("/") or item.key.startswith("new"):
+                if not re.fullmatch("d[0-2]/[01]", item.key):
                     continue
                 call = calls[slot(item.key)]
                 try:
