@@ -156,7 +156,7 @@ class MultipartUpload:
         if self._workers is not None:
             self._workers.shutdown(wait=True, cancel_futures=True)
         self._rooms.give_back(self._buffer)
-        self._buffer = memoryview(b"")
+        self._rooms, self._buffer = Rooms(), memoryview(b"")
 
     def _next_buffer(self) -> None:
         if self._filled:
