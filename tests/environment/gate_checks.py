@@ -108,7 +108,9 @@ def tooling(place: Workplace) -> str:
 
 def functional(place: Workplace) -> str:
     """The tests on real PostgreSQL and MinIO servers pass."""
-    return run_pytest(place, "tests/functional", "-n", str(min(4, usable_cores())), "--dist", "loadscope")
+    # Each waits for servers a third of its time.
+    workers = min(6, usable_cores() * 3 // 2)
+    return run_pytest(place, "tests/functional", "-n", str(workers), "--dist", "loadscope")
 
 
 def run_pytest(place: Workplace, *words: str, env: t.Mapping[str, str] | None = None) -> str:

@@ -31,12 +31,18 @@ _OLDEST_PYTHON = (3, 9)
 _DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can hold
 _READABLE = 0o644 << 16  # of members, for who unpacks the file
 _MAIN = f"""\
+import os
 import sys
 
 if sys.version_info < {_OLDEST_PYTHON}:
     sys.stderr.write("lifeboat needs Python {_OLDEST_PYTHON[0]}.{_OLDEST_PYTHON[1]} or later, and this is %s\\n"
                      "Remedy: install it, and set option interpreter of backup_command\\n" % sys.version.split()[0])
     raise SystemExit(2)
+
+# An upgrade may put another file in the place of this one; what is imported later comes from this one all the same.
+held = "/proc/self/fd/%d" % os.open(sys.path[0], os.O_RDONLY | os.O_CLOEXEC)
+if os.path.exists(held):
+    sys.path[0] = held
 
 from {PACKAGE}.{_ENTRY} import main
 

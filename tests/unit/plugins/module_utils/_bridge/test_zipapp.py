@@ -44,6 +44,24 @@ def test_the_file_runs_and_says_what_it_is(command, data):
     assert said == f"lifeboat {zipapp.current_version()} (sha256 {zipapp.digest(data)})\n"
 
 
+@pytest.mark.parametrize("other", [b"", b"#!/bin/sh\n" + bytes(1_000_000)])
+def test_a_run_goes_on_with_its_own_file_when_another_takes_its_place(data, tmp_path, other):
+    """An upgrade comes between what the command imports at its start and what it imports later."""
+    entry = "import os, sys\ndef main():\n os.replace(sys.argv[1], sys.argv[0])\n from . import late\n return late.CODE\n"
+    path = tmp_path / "lifeboat"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("__main__.py", members(data)["__main__.py"])
+        archive.writestr("lifeboat/__init__.py", b"")
+        archive.writestr("lifeboat/host/__init__.py", b"")
+        archive.writestr("lifeboat/host/cli.py", entry)
+        archive.writestr("lifeboat/host/late.py", b"CODE = 23")
+    (tmp_path / "new").write_bytes(other)
+    argv = [sys.executable, path, tmp_path / "new"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (23, "")
+    assert path.read_bytes() == other
+
+
 def test_the_version_is_that_of_the_collection(data):
     galaxy = (COLLECTION / "galaxy.yml").read_text()
     assert f"\nversion: {zipapp.version_in(data)}\n" in galaxy
