@@ -62,12 +62,17 @@ class Corpus:
         try:
             yield name
         finally:
-            server.sql("ALTER SUBSCRIPTION incoming SET (slot_name = NONE); DROP SUBSCRIPTION incoming", name)
-            server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+            drop(server, name)
+
+
+def drop(server: PostgresServer, name: str) -> None:
+    """Drop a database with all of the corpus in it."""
+    server.sql("ALTER SUBSCRIPTION incoming SET (slot_name = NONE); DROP SUBSCRIPTION incoming", name)
+    server.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="module")
-def corpus(postgres: Postgres, folder: Path) -> t.Callable[[int], Corpus]:
+def corpus(postgres: Postgres, folder: Path) -> t.Iterator[t.Callable[[int], Corpus]]:
     """Return a function that gives the corpus on a server of a major; each is made and backed up once."""
     made: dict[int, Corpus] = {}
 
@@ -82,7 +87,9 @@ def corpus(postgres: Postgres, folder: Path) -> t.Callable[[int], Corpus]:
             made[major] = Corpus(server, place)
         return made[major]
 
-    return of_major
+    yield of_major
+    for each in made.values():
+        drop(each.server, "corpus")
 
 
 def with_roles(server: PostgresServer) -> None:

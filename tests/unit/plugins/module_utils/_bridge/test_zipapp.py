@@ -47,7 +47,7 @@ def test_the_file_runs_and_says_what_it_is(command, data):
 @pytest.mark.parametrize("other", [b"", b"#!/bin/sh\n" + bytes(1_000_000)])
 def test_a_run_goes_on_with_its_own_file_when_another_takes_its_place(data, tmp_path, other):
     """An upgrade comes between what the command imports at its start and what it imports later."""
-    entry = "import os, sys\ndef main():\n os.replace(sys.argv[1], sys.argv[0])\n from . import late\n return late.CODE\n"
+    entry = "import os, sys\ndef main():\n os.replace(*sys.argv[1::-1])\n from . import late\n return late.CODE\n"
     path = tmp_path / "lifeboat"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("__main__.py", members(data)["__main__.py"])
