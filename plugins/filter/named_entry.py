@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.inventory_config import without_empty
 
 DOCUMENTATION = r"""
 name: named_entry
@@ -51,7 +52,7 @@ def named_entry(entries: t.Sequence[t.Mapping[str, t.Any]], name: str) -> dict[s
     """Return the entry of that name without what is empty in it. Raises AnsibleFilterError when there is none."""
     for entry in entries:
         if entry.get("name") == name:
-            return {key: value for key, value in entry.items() if value is not None and value != ""}
+            return without_empty(entry)
     known = ", ".join(str(entry.get("name")) for entry in entries) or "nothing"
     raise AnsibleFilterError(f"Cannot find {name}: these names are known: {known}")
 

@@ -279,8 +279,12 @@ def _refusal(what: str, cause: str, remedy: str) -> UsageError:
 
 def _plain(entry: Entry) -> dict[str, t.Any]:
     """Return an entry as JSON knows it, without what is not set."""
-    found = {str(key): _plain_value(str(key), value) for key, value in entry.items()}
-    return {key: value for key, value in found.items() if value is not None and value != ""}
+    return without_empty({str(key): _plain_value(str(key), value) for key, value in entry.items()})
+
+
+def without_empty(entry: Entry) -> dict[str, t.Any]:
+    """Return an entry of the inventory without what is empty in it: that is as if it were not there."""
+    return {key: value for key, value in entry.items() if value is not None and value != ""}
 
 
 def _plain_value(key: str, value: t.Any) -> t.Any:

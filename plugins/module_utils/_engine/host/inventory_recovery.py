@@ -7,10 +7,9 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .inventory_config import Entry, full_name
-from .job_kinds import MINIO, SET
+from .inventory_config import Entry, full_name, without_empty
+from .job_kinds import DATABASE, MINIO, SET
 
-DATABASE = "pg_database"
 RECOVERED = (DATABASE, "bucket", "files")  # kinds of jobs that a recovery of everything brings back
 # What a job for one database has no use for.
 _OF_SERVERS = ("databases", "exclude", "parallel", "on_gone")
@@ -54,8 +53,7 @@ def host_recovery(
     known: Known = _NOTHING,
 ) -> HostRecovery:
     """Return what a recovery is about. `names` are those of jobs, or of one set. Raises UsageError."""
-    # What is empty in a job is as if it were not there.
-    jobs = [{key: value for key, value in job.items() if value is not None and value != ""} for job in jobs]
+    jobs = [without_empty(job) for job in jobs]
     the_set: Entry = next((job for job in jobs if job.get("kind") == SET and [job["name"]] == list(names)), {})
     named = [str(each) for each in the_set.get("members", ())] if the_set else list(names)
     servers = tuple(str(job["name"]) for job in jobs if "databases" in job and (not named or job["name"] in named))

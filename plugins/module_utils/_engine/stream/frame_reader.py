@@ -6,16 +6,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import types
 import typing as t
 
-from ..errors import DamagedError
 from .compression import decompressed
 from .lanes import Digest, Lane, Run, Stopped
-from .pipeline import StreamFacts
+from .pipeline import StreamFacts, arriving, compare, differs, fetch
 from .stage import Stage
 
-_REMEDY = "use another copy of the backup"
 _WAITING = 2  # chunks of up to 1 MiB before each of the threads
 _LARGE = 128 * 1024 * 1024  # plain bytes; threads for less, which is read at once with others, only wait for each other
 _Framed = t.Generator[t.Tuple[int, bytes], None, None]  # noqa: UP006 - evaluated at run time on Python 3.9 as well
@@ -40,9 +37,9 @@ def _at_once(
     stored: t.Iterable[bytes], facts: StreamFacts, borders: t.Sequence[int], stages: t.Sequence[Stage]
 ) -> _Framed:
     digest = hashlib.sha256()
-    with contextlib.closing(_arriving(stored, facts, digest.update)) as arriving:
-        yield from _leaving(arriving, facts, borders, stages)
-    _compare("its stored SHA-256", digest.hexdigest(), facts.stored_sha256)
+    with contextlib.closing(arriving(stored, facts, digest.update)) as chunks:
+        yield from _leaving(chunks, facts, borders, stages)
+    compare("its stored SHA-256", digest.hexdigest(), facts.stored_sha256)
 
 
 def _by_threads(
@@ -52,13 +49,6 @@ def _by_threads(
     fetched: Lane[bytes] = Lane(run, _WAITING)
     plain: Lane[tuple[int, bytes]] = Lane(run, _WAITING)
 
-    def fetch() -> None:
-        with contextlib.closing(_arriving(stored, facts, digest.feed)) as arriving:
-            for chunk in arriving:
-                fetched.put(chunk)
-        digest.close()
-        fetched.close()
-
     def unpack() -> None:
         for each in _leaving(fetched, facts, borders, stages):
             plain.put(each)
@@ -66,35 +56,17 @@ def _by_threads(
 
     try:
         digest = Digest(run, "stored", _WAITING)
-        run.start("fetch", fetch)
+        run.start("fetch", lambda: fetch(stored, facts, digest, fetched))
         run.start("unpack", unpack)
         yield from plain
         run.wait()
-        _compare("its stored SHA-256", digest.sha256, facts.stored_sha256)
+        compare("its stored SHA-256", digest.sha256, facts.stored_sha256)
     except Stopped:
         pass
     finally:
         run.stop()
         run.join()
     run.raise_failure()
-
-
-def _arriving(
-    stored: t.Iterable[bytes], facts: StreamFacts, take: t.Callable[[bytes], None]
-) -> t.Generator[bytes, None, None]:
-    """Yield stored bytes, each after `take` has had it; compare their number before the decoder sees the end."""
-    size = 0
-    try:
-        for chunk in stored:
-            size += len(chunk)
-            if size > facts.stored_size:
-                raise _differs(f"more than its {facts.stored_size} stored bytes arrive")
-            take(chunk)
-            yield chunk
-    finally:
-        if isinstance(stored, types.GeneratorType):  # it may hold a connection or a file
-            stored.close()
-    _compare("its stored size", size, facts.stored_size)
 
 
 def _leaving(
@@ -104,9 +76,9 @@ def _leaving(
     for begin, chunk in _cut(fetched, facts, borders, stages):
         size += len(chunk)
         if size > facts.plain_size:
-            raise _differs(f"more than its {facts.plain_size} plain bytes come out")
+            raise differs(f"more than its {facts.plain_size} plain bytes come out")
         yield begin, chunk
-    _compare("its plain size", size, facts.plain_size)
+    compare("its plain size", size, facts.plain_size)
 
 
 def _cut(
@@ -124,7 +96,7 @@ def _cut(
         for chunk in decompressed(source.until(end), facts.compression):
             yield begin, chunk
         if end is not None and source.at != end:
-            raise _differs(f"it ends at byte {source.at}, before the frame at {end}")
+            raise differs(f"it ends at byte {source.at}, before the frame at {end}")
 
 
 class _Source:
@@ -154,12 +126,3 @@ class _Source:
             self._rest = chunk[room:]
             self.at += min(room, len(chunk))
             yield chunk[:room]
-
-
-def _compare(what: str, found: object, wanted: object) -> None:
-    if found != wanted:
-        raise _differs(f"{what} is {found}, not {wanted}")
-
-
-def _differs(cause: str) -> DamagedError:
-    return DamagedError("Stored bytes are not what was written", cause, _REMEDY)

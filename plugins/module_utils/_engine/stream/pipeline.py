@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import io
 import os
@@ -134,13 +135,13 @@ def plain_stream(stored: t.Iterable[bytes], facts: StreamFacts, stages: t.Sequen
     try:
         stored_digest = Digest(run, "stored", 4)
         plain_digest = Digest(run, "plain", 4) if facts.plain_sha256 else None
-        run.start("fetch", lambda: _fetch(stored, facts, stored_digest, fetched))
+        run.start("fetch", lambda: fetch(stored, facts, stored_digest, fetched))
         run.start("unpack", lambda: _unpack(fetched, facts, stages, plain_digest, plain))
         yield from plain
         run.wait()
-        _compare("its stored SHA-256", stored_digest.sha256, facts.stored_sha256)
+        compare("its stored SHA-256", stored_digest.sha256, facts.stored_sha256)
         if plain_digest is not None:
-            _compare("its plain SHA-256", plain_digest.sha256, facts.plain_sha256)
+            compare("its plain SHA-256", plain_digest.sha256, facts.plain_sha256)
     except Stopped:
         pass
     finally:
@@ -149,21 +150,35 @@ def plain_stream(stored: t.Iterable[bytes], facts: StreamFacts, stages: t.Sequen
     run.raise_failure()
 
 
-def _fetch(stored: t.Iterable[bytes], facts: StreamFacts, digest: Digest, fetched: Lane[bytes]) -> None:
+def fetch(stored: t.Iterable[bytes], facts: StreamFacts, digest: Digest, fetched: Lane[bytes]) -> None:
+    """Be the thread that reads a stored file for those that hash and decompress it. Raises DamagedError."""
+    with contextlib.closing(arriving(stored, facts, digest.feed)) as chunks:
+        for chunk in chunks:
+            fetched.put(chunk)
+    digest.close()
+    fetched.close()
+
+
+def arriving(
+    stored: t.Iterable[bytes], facts: StreamFacts, take: t.Callable[[bytes], None]
+) -> t.Generator[bytes, None, None]:
+    """Yield stored bytes, each after `take` has had it.
+
+    Raises DamagedError when there are more or fewer than there should be, before a decoder sees the end: this is the
+    better text.
+    """
     size = 0
     try:
         for chunk in stored:
             size += len(chunk)
             if size > facts.stored_size:
-                raise _differs(f"more than its {facts.stored_size} stored bytes arrive")
-            digest.feed(chunk)
-            fetched.put(chunk)
+                raise differs(f"more than its {facts.stored_size} stored bytes arrive")
+            take(chunk)
+            yield chunk
     finally:
         if isinstance(stored, types.GeneratorType):  # it may hold a connection or a file
             stored.close()
-    _compare("its stored size", size, facts.stored_size)  # before the decoder sees the end: this is the better text
-    digest.close()
-    fetched.close()
+    compare("its stored size", size, facts.stored_size)
 
 
 def _unpack(
@@ -176,11 +191,11 @@ def _unpack(
     for chunk in decompressed(pieces, facts.compression):
         size += len(chunk)
         if size > facts.plain_size:
-            raise _differs(f"more than its {facts.plain_size} plain bytes come out")
+            raise differs(f"more than its {facts.plain_size} plain bytes come out")
         if digest is not None:
             digest.feed(chunk)
         plain.put(chunk)
-    _compare("its plain size", size, facts.plain_size)
+    compare("its plain size", size, facts.plain_size)
     if digest is not None:
         digest.close()
     plain.close()
@@ -204,10 +219,12 @@ def stored_digest(stored: t.Iterable[bytes]) -> tuple[int, str]:
     return digest.size, digest.sha256
 
 
-def _compare(what: str, found: object, wanted: object) -> None:
+def compare(what: str, found: object, wanted: object) -> None:
+    """Raise DamagedError unless what was found of stored bytes is what is wanted."""
     if found != wanted:
-        raise _differs(f"{what} is {found}, not {wanted}")
+        raise differs(f"{what} is {found}, not {wanted}")
 
 
-def _differs(cause: str) -> DamagedError:
+def differs(cause: str) -> DamagedError:
+    """Return the error of stored bytes that are not what was written."""
     return DamagedError("Stored bytes are not what was written", cause, _REMEDY)
