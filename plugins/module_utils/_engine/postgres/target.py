@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import re
 import typing as t
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ from .description import Description
 from .extensions import extension_problems
 from .fingerprint import Fingerprint
 from .quoting import NAME_LIMIT, shorten
-from .tools import ClientTools, find_tool, version_text
+from .tools import ClientTools, find_tool, major_of, version_text
 
 _SPARE = 1.1  # a restored database may be a little larger than its source was
 
@@ -49,8 +48,7 @@ def restore_tools(server: Server, dumped_by: str, database: str) -> ClientTools:
     purpose = f"Cannot restore database {database}"
     with connect(server, server.maintenance_database) as session:
         version = session.version_number
-    written_by = re.match(r"\d+", dumped_by)  # 18beta1 has no dot, and an archive may say anything
-    major = max(version // 10000, int(written_by.group()) if written_by else 0)
+    major = max(version // 10000, major_of(dumped_by))
     inside = entered(server, purpose)
     names = ("pg_dump", "pg_dumpall", "pg_restore")
     tools = [find_tool(name, major, server.bin_dir, purpose, inside) for name in names]

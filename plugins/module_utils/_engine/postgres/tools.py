@@ -131,6 +131,12 @@ def client_tools(server_version: int, bin_dir: str, purpose: str, inside: Inside
     return ClientTools(found[0], found[1], found[2], newer)
 
 
+def major_of(version: str) -> int:
+    """Return the major of a program's version, 0 where there is none: 18beta1 has no dot, and archives say anything."""
+    found = re.match(r"\d+", version)
+    return int(found.group()) if found else 0
+
+
 def find_tool(name: str, major: int, bin_dir: str, purpose: str, inside: Inside | None = None) -> Tool:
     """Find one program: in `bin_dir` if given, else that of `major` where packages put it, else on PATH, else the next
     newer one. `inside` a container, its own folder counts instead.

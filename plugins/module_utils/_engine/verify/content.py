@@ -13,7 +13,7 @@ from ..errors import DamagedError, MissingPartError
 from ..minio import server_export
 from ..postgres.container import Container
 from ..postgres.fingerprint import fingerprint_of_chunks
-from ..postgres.tools import Inside, Tool, find_tool
+from ..postgres.tools import Inside, Tool, find_tool, major_of
 from ..repository.manifest import Manifest
 from ..repository.store import Store
 from ..repository.stored_files import NeededFile, plain_chunks
@@ -61,8 +61,8 @@ def _reader(manifest: Manifest, bin_dir: str, container: Container | None) -> To
     """Return the pg_restore that can read the archives of a backup; None when it has none."""
     if all(file.role != DUMP for file in manifest.files):
         return None
-    dumped_by = str(manifest.versions.get("pg_dump", "")).partition(".")[0]
-    major = max(int(manifest.source["server_version_number"]) // 10000, int(dumped_by or 0))
+    dumped_by = major_of(str(manifest.versions.get("pg_dump", "")))
+    major = max(int(manifest.source["server_version_number"]) // 10000, dumped_by)
     purpose = f"Cannot verify backup {manifest.id} of {manifest.job}"
     tool = _nearest(major, bin_dir, container, purpose)
     if tool.major < major:  # it would refuse the archive, and a good backup would be recorded as a bad one

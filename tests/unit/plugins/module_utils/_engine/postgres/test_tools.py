@@ -82,3 +82,10 @@ def test_a_program_that_is_something_else_is_refused(places: Path) -> None:
     (places / "b" / "pg_dump").write_text("#!/bin/sh\necho hello\n")
     with pytest.raises(LifeboatError, match="it calls itself 'hello'"):
         tools.find_tool("pg_dump", 15, str(places / "b"), "Cannot test")
+
+
+@pytest.mark.parametrize(
+    ("version", "major"), [("16.4", 16), ("18beta1", 18), ("9.6.24", 9), ("17", 17), ("", 0), ("of mine", 0)]
+)
+def test_the_major_of_a_version_is_its_first_number_also_before_the_release(version: str, major: int) -> None:
+    assert tools.major_of(version) == major
