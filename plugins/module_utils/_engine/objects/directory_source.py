@@ -13,7 +13,6 @@ import stat
 import threading
 import typing as t
 
-from .. import clock
 from ..errors import GuardRefusal, LifeboatError, UsageError
 from . import file_properties as fp
 from .hard_links import HardLinks, link_mark
@@ -28,8 +27,6 @@ from .tree_walk import LISTING, directory_of, open_root, walk
 Report = t.Callable[[str, str, str, str], None]  # collection, key, what (`skipped`), why
 
 _CHUNK = 1024 * 1024  # bytes
-_TICK_S = 0.02  # the clock of file times goes on in steps (time(7), jiffies): 10 ms at most
-_COARSE_TICK_S = 2.0  # on file systems that keep whole seconds (FAT: two)
 _OPENING = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY  # a FIFO put in the way must not hold us up
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
 _AWAY = (errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -304,7 +301,9 @@ class _Tree:
         descriptor = self._open(key)
         try:
             facts = os.fstat(descriptor)
-            yield descriptor, _settled(descriptor, facts) if stat.S_ISREG(facts.st_mode) else facts
+            if stat.S_ISREG(facts.st_mode):
+                fp.let_settle(facts)
+            yield descriptor, facts
         finally:
             os.close(descriptor)
 
@@ -335,16 +334,6 @@ def _open_file(at: int, name: bytes) -> int:
     with contextlib.suppress(PermissionError):  # only the owner may read without a trace
         return os.open(name, os.O_RDONLY | os.O_NOATIME | _OPENING, dir_fd=at)
     return os.open(name, os.O_RDONLY | _OPENING, dir_fd=at)
-
-
-def _settled(descriptor: int, facts: os.stat_result) -> os.stat_result:
-    """Wait until the clock of file times has gone on since the last change: a later one must show."""
-    tick = _TICK_S if facts.st_ctime_ns % 1_000_000_000 else _COARSE_TICK_S
-    age = clock.now().timestamp() - facts.st_ctime_ns / 1e9
-    if not 0 <= age < tick:
-        return facts
-    clock.sleep(tick - age)
-    return os.fstat(descriptor)
 
 
 def _chunks(descriptor: int, offset: int, length: int) -> t.Iterator[bytes]:

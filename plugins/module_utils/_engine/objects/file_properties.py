@@ -17,6 +17,7 @@ import pwd
 import stat
 import typing as t
 
+from .. import clock
 from .rows import Properties, Row
 
 FILE, DIRECTORY, SYMLINK, HARDLINK = "file", "directory", "symlink", "hardlink"
@@ -40,6 +41,19 @@ _BLOCK_BYTES = 512  # the unit of st_blocks (inode(7))
 _SMALLEST_HOLE = 64 * 1024  # bytes; smaller ones win nothing
 _MOST_HOLES = 1_000  # the largest are kept: the list lies in the row
 _NO_ATTRIBUTES = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+_TICK_S = 0.02  # the clock of file times goes on in steps (time(7), jiffies): 10 ms at most
+_COARSE_TICK_S = 2.0  # on file systems that keep whole seconds (FAT: two)
+
+
+def let_settle(facts: os.stat_result) -> None:
+    """Wait until the clock of file times has gone on since the last change: a later one must show against `facts`.
+
+    What changes meanwhile must not be looked at anew: it could change once more by the same time.
+    """
+    tick = _TICK_S if facts.st_ctime_ns % 1_000_000_000 else _COARSE_TICK_S
+    age = clock.now().timestamp() - facts.st_ctime_ns / 1e9
+    if 0 <= age < tick:
+        clock.sleep(tick - age)
 
 
 def is_file_row(properties: Properties) -> bool:

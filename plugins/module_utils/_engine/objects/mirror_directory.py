@@ -120,6 +120,7 @@ class DirectorySide:
             facts = os.fstat(descriptor)
             if not stat.S_ISREG(facts.st_mode):
                 raise VanishedError(problem, "it is no regular file any more")
+            fp.let_settle(facts)
             with explained(problem):
                 yield descriptor, facts
         finally:

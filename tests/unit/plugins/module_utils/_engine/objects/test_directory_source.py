@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import pathlib
 import socket
@@ -12,7 +11,6 @@ import stat
 import typing as t
 
 import pytest
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import (
     GuardRefusal,
     LifeboatError,
@@ -296,21 +294,6 @@ def test_a_range_of_a_file_that_changed_since_it_was_listed_is_not_read(tmp_path
     with pytest.raises(ChangedError):
         list(source.read_range(str(tmp_path), item, 0, 3))
     assert source.read_whole(str(tmp_path), item)[1] == b"two"
-
-
-def test_a_file_is_read_only_when_the_next_change_of_it_must_show(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "f").write_bytes(b"x")
-    changed = dt.datetime.fromtimestamp((tmp_path / "f").stat().st_ctime_ns / 1e9, clock.UTC)
-    source, slept = DirectorySource([str(tmp_path)]), []
-    item = item_of(source, tmp_path, "f")
-    monkeypatch.setattr(clock, "sleep", slept.append)
-    for age_s in (-1.0, 0.005, 0.5, 3.0):
-        monkeypatch.setattr(clock, "now", lambda age_s=age_s: changed + dt.timedelta(seconds=age_s))
-        assert source.read_whole(str(tmp_path), item)[1] == b"x"
-        list(source.read_range(str(tmp_path), item, 0, 1))
-    assert slept == [pytest.approx(0.015, abs=1e-3)] * 2
 
 
 def test_a_file_that_grew_much_is_not_read_at_once(tmp_path: pathlib.Path) -> None:
