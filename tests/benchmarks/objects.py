@@ -414,45 +414,59 @@ def _engine_client(login: t.Mapping[str, str]) -> t.Any:
 
 
 def _work(order: t.Mapping[str, t.Any]) -> None:
-    """Be a client: do one piece of work with the engine."""
+    """Be a client: do one piece of work with the engine, of which it loads what a command for that would."""
+    if order["use_case"] == "start":  # so that there is bytecode of all
+        from _engine.host import objects_backup, objects_restore, verify_run  # noqa: F401
+
+        return
     source, target = _engine_client(order["source"]), _engine_client(order["target"])
-    from _engine.host import (
-        objects_backup,
-        objects_restore,
-        verify_run,
-    )
-    from _engine.host.object_sources import BucketSelection
-    from _engine.host.objects_choice import Choice
-    from _engine.host.objects_destination import Server
-    from _engine.host.objects_job import ObjectsJob
     from _engine.host.place import Place
     from _engine.repository.bucket import BucketStore
-    from _engine.repository.keys import Keys
-    from _engine.stream.encryption import EpochKey
 
-    if order["use_case"] == "start":
-        return
     place = Place("site", BucketStore(target, order["repository"]))
     if order["is_encrypted"]:
+        from _engine.repository.keys import Keys
+        from _engine.stream.encryption import EpochKey
+
         place.store.keys = Keys("bench", (EpochKey("bench", "1", bytes(range(32))),))
     use_case, job = order["use_case"], order["job"]
     if use_case == "back_up":
-        opened = BucketSelection(("data",)).opened
-        objects_backup.back_up(ObjectsJob(job, "bucket", lambda remark: opened(source, remark), (place,), proof="none"))
+        _back_up(source, place, job)
     elif use_case == "verify":
-        request = verify_run.VerifyRequest(job, "latest", (place,), "content")
-        (verdict,) = verify_run.verify(verify_run.plan(request))
-        if not verdict.is_good:
-            raise SystemExit("; ".join(verdict.problems))
+        _verify(place, job)
     elif use_case == "read_each":
         _read_each(place, job)
     elif use_case == "read_copies":
         _read_copies(target, order["repository"])
     else:
-        request = objects_restore.RestoreRequest(
-            Choice(job, "latest"), (place,), Server(source), map={"data": order["to"]}
-        )
-        objects_restore.restore(objects_restore.plan(request))
+        _restore(source, place, job, order["to"])
+
+
+def _back_up(source: t.Any, place: t.Any, job: str) -> None:
+    from _engine.host import objects_backup
+    from _engine.host.object_sources import BucketSelection
+    from _engine.host.objects_job import ObjectsJob
+
+    opened = BucketSelection(("data",)).opened
+    objects_backup.back_up(ObjectsJob(job, "bucket", lambda remark: opened(source, remark), (place,), proof="none"))
+
+
+def _verify(place: t.Any, job: str) -> None:
+    from _engine.host import verify_run
+
+    (verdict,) = verify_run.verify(verify_run.plan(verify_run.VerifyRequest(job, "latest", (place,), "content")))
+    if not verdict.is_good:
+        raise SystemExit("; ".join(verdict.problems))
+
+
+def _restore(server: t.Any, place: t.Any, job: str, bucket: str) -> None:
+    from _engine.host import objects_restore
+    from _engine.host.objects_choice import Choice
+    from _engine.host.objects_destination import Server
+
+    choice = Choice(job, "latest")
+    request = objects_restore.RestoreRequest(choice, (place,), Server(server), map={"data": bucket})
+    objects_restore.restore(objects_restore.plan(request))
 
 
 def _read_copies(client: t.Any, bucket: str) -> None:

@@ -16,7 +16,6 @@ from ..repository.manifest import Manifest
 from ..repository.store import ArchivedError, Store
 from ..repository.stored_files import files_of_need, needs_of
 from ..verify.checksum import check_sums
-from ..verify.content import check_content
 from ..verify.drill_place import DrillPlace
 from ..verify.objects_content import check_objects
 from ..verify.outcome import Outcome
@@ -137,6 +136,8 @@ def _outcome(
     if level == "content" and manifest.kind in OBJECT_KINDS:
         return check_objects(store, manifest, own_only=own_only, sample=sample, folder=place.folder)
     if level == "content":
+        from ..verify.content import check_content  # here: objects do not need it, and it brings all of PostgreSQL
+
         return check_content(store, manifest, place.bin_dir, place.container)
     if level == "restore":
         raise UsageError(f"Cannot try out a restore of {manifest.id}", "it is not done here", "verify at level restore")

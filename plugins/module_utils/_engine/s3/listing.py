@@ -19,6 +19,7 @@ Fetch = t.Callable[[Query], bytes]  # sends GET /bucket?query and returns the pa
 _Element = xml.etree.ElementTree.Element
 
 PAGE_KEYS = 1000  # MinIO echoes more, but gives no more
+_FIRST_KEYS = 100  # of the first page: what waits for it can begin; many only want to see whether there is a key
 
 
 class Listed(t.NamedTuple):
@@ -294,7 +295,7 @@ def object_pages(
     """List objects page by page, each read by `parse` and asked for with more `words`; in order and below `prefix`, or
     refused. Raises S3Error.
     """
-    query = [("list-type", "2"), ("encoding-type", "url"), ("max-keys", str(PAGE_KEYS)), ("prefix", prefix), *words]
+    query = [("list-type", "2"), ("encoding-type", "url"), ("prefix", prefix), *words]
     if start_after:
         query.append(("start-after", start_after))
     last = ""
@@ -321,7 +322,7 @@ def versions(fetch: Fetch, problem: str, prefix: str = "") -> t.Iterator[Listed]
     """List all versions and delete markers below `prefix`: keys in order, of each key the newest first. Raises
     S3Error.
     """
-    query = [("versions", ""), ("encoding-type", "url"), ("max-keys", str(PAGE_KEYS)), ("prefix", prefix)]
+    query = [("versions", ""), ("encoding-type", "url"), ("prefix", prefix)]
     last, seen = "", set[str]()
     for page in _pages(fetch, problem, parse_versions, query, ("key-marker", "version-id-marker")):
         for entry in page.entries:
@@ -343,10 +344,11 @@ def _pages(
     markers: tuple[str, ...],
 ) -> t.Iterator[_AnyPage]:
     place: list[tuple[str, str]] = []
+    keys = min(_FIRST_KEYS, PAGE_KEYS)
     used = set[tuple[str, ...]]()
     while True:
         try:
-            page = parse(fetch([*query, *place]))
+            page = parse(fetch([*query, ("max-keys", str(keys)), *place]))
         except MalformedPage as error:
             raise _bad(problem, f"a page of the listing cannot be read: {error}") from error
         yield page
@@ -355,6 +357,7 @@ def _pages(
         if not page.marker or page.marker in used:
             raise _bad(problem, "a page does not say where the next one begins, or says it twice")
         used.add(page.marker)
+        keys = PAGE_KEYS
         place = [(name, value) for name, value in zip(markers, page.marker) if value]
 
 
