@@ -35,6 +35,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.obj
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_job import ObjectsJob
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_restore import RestoreRequest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.bucket_source import BucketSource
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.index_reader import IndexReader
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.rows import Row
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import catalog, layout
@@ -152,6 +153,23 @@ def test_a_backup_without_changes_reads_nothing_and_writes_no_pack_and_no_index(
     }
     assert second.statistics["read_objects"] == 0 and second.base == first.id
     assert rows_of(site, second) == rows_of(site, first)
+
+
+def test_the_first_backup_knows_of_all_objects_what_a_later_listing_shows(shop: Shop, site: Place) -> None:
+    """Behind its first page the first listing shows no tags: what is read with the objects must be the same."""
+    tagged = {"f0001": {"page": "first"}, "f0200": {"page": "a later one"}}
+    for key, tags in tagged.items():
+        shop.client.set_tags(shop.name, key, tags)
+    first = rows_of(site, shop.back_up(site))
+    assert {key: row.properties["tags"] for key, row in first.items() if "tags" in row.properties} == {
+        f"{shop.name}/{key}": tags for key, tags in tagged.items()
+    }
+    listed = {f"{shop.name}/{item.key}": item for item in BucketSource(shop.client, [shop.name]).items(shop.name)}
+    assert {key: row[:5] for key, row in first.items()} == {key: tuple(item) for key, item in listed.items()}
+    shop.client.set_tags(shop.name, "f0250", {"page": "changed"})
+    second = shop.back_up(site)
+    assert (second.statistics["rewritten"], second.statistics["read_objects"]) == (0, 0)
+    assert rows_of(site, second)[f"{shop.name}/f0250"].properties["tags"] == {"page": "changed"}
 
 
 POLICY = {

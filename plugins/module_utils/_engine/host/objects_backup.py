@@ -23,9 +23,9 @@ from ..objects.patient_source import patient
 from ..objects.reading_processes import ReadingProcesses, Report
 from ..objects.remarks import SKIPPED, Remarks
 from ..objects.reread import Round
-from ..objects.rows import Row
+from ..objects.rows import Item, Row
 from ..objects.scope import Scope, Scoped
-from ..objects.source import ReadsSeveral, Source, unseen_by
+from ..objects.source import ListsNew, ReadsSeveral, Source, unseen_by
 from ..objects.tally import Tally
 from ..objects.worker_processes import processes_for
 from ..repository import catalog
@@ -233,7 +233,7 @@ class _Writing:
     ) -> None:
         base, tally = self._base, self._tally.collection(name)
         found = changes(
-            source.items(name),
+            self._items(name),
             tally.base(base.segments(name)) if base else (),
             base.rows_of if base else _nothing,
             reread=self._round.has_row if self._round else never,
@@ -243,6 +243,10 @@ class _Writing:
         )
         rows = gather(source, name, tally.steps(found), packs, self._remarks.add, self._job.concurrency, readers)
         index.add(name, tally.rows(rows))
+
+    def _items(self, name: str) -> t.Iterator[Item]:
+        source = self._found.source
+        return source.new_items(name) if self._base is None and isinstance(source, ListsNew) else source.items(name)
 
     def documents(self) -> None:
         """Write the settings of the source, its scope and the remarks, where there are any."""

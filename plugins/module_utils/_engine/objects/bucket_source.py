@@ -16,6 +16,7 @@ from ..errors import GuardRefusal, LifeboatError
 from ..minio.bucket_api import BucketApi
 from ..s3 import failure, flight, object_properties
 from ..s3.client import S3Client
+from ..s3.detailed_listing import DetailedPage, Shown
 from ..s3.download import Stored
 from ..s3.failure import S3Error
 from ..s3.object_properties import NO_LOCK, ObjectProperties
@@ -30,6 +31,7 @@ Report = t.Callable[[str, str, str, str], None]  # collection, key (empty: all),
 
 _PATTERN = frozenset("*?[")
 _KEPT = 1024  # sets of properties: most objects of a bucket have the same few
+_OPEN = Shown(ObjectProperties(), "?")  # of an object that will be read, and shows then what it has
 _GROWN = 1024 * 1024  # bytes that a small object may have grown by since it was listed, beside 4 times its size
 
 
@@ -82,12 +84,27 @@ class BucketSource:
 
     def items(self, collection: str) -> t.Iterator[Item]:
         """List the objects, with a digest of what else the listing shows of them."""
-        return itertools.chain.from_iterable(self._pages(collection))
+        return itertools.chain.from_iterable(self._pages(collection, self._client.list_detailed))
 
-    def _pages(self, collection: str) -> t.Iterator[t.Iterable[Item]]:
+    def new_items(self, collection: str) -> t.Iterator[Item]:
+        """List the objects of a bucket of which no backup knows any: digests are found out when they are read."""
+        return itertools.chain.from_iterable(self._pages(collection, self._listed_once))
+
+    def _listed_once(self, collection: str, prefix: str) -> t.Iterator[DetailedPage]:
+        """List the first page with what is shown; the others without, where it is: that costs MinIO half as much."""
+        for page in self._client.list_detailed(collection, prefix):
+            yield page
+            if page.is_truncated and page.keys and None not in page.shown:
+                for other in self._client.list_plain(collection, prefix, page.keys[-1]):
+                    yield other._replace(shown=[_OPEN] * len(other.keys))
+                return
+
+    def _pages(
+        self, collection: str, listed: t.Callable[[str, str], t.Iterator[DetailedPage]]
+    ) -> t.Iterator[t.Iterable[Item]]:
         last, is_hidden = "", False
         try:
-            for page in self._client.list_detailed(collection, self._prefix):
+            for page in listed(collection, self._prefix):
                 if not is_hidden and None in page.shown:
                     is_hidden = True
                     self._tell_hidden(collection)

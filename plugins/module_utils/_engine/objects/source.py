@@ -105,6 +105,14 @@ class ReadsSeveral(Source, t.Protocol):
 
 
 @t.runtime_checkable
+class ListsNew(t.Protocol):
+    """A source that can list at less cost what will be read in any case."""
+
+    def new_items(self, collection: str) -> t.Iterator[Item]:
+        """List a collection of which no backup knows anything; what only reading shows of an item is left open."""
+
+
+@t.runtime_checkable
 class HasUnseen(t.Protocol):
     """A source of which a listing may not show everything, and that says what it did not look at."""
 

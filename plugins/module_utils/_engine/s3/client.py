@@ -181,6 +181,11 @@ class S3Client(UploadCalls, BucketCalls, PropertyCalls, ArchiveCalls):
         problem = self.problem("list", bucket, prefix)
         return detailed_listing.pages(self.fetch(problem, bucket), problem, prefix, start_after)
 
+    def list_plain(self, bucket: str, prefix: str = "", start_after: str = "") -> t.Iterator[DetailedPage]:
+        """List objects, page by page, without metadata, tags and locks."""
+        problem = self.problem("list", bucket, prefix)
+        return detailed_listing.pages(self.fetch(problem, bucket), problem, prefix, start_after, is_plain=True)
+
     def list_versions(self, bucket: str, prefix: str = "") -> t.Iterator[listing.Listed]:
         """List versions and delete markers by ListObjectVersions: keys in order, of each key the newest first."""
         problem = self.problem("list versions of", bucket, prefix)
