@@ -19,7 +19,7 @@ class Item(t.NamedTuple):
     size: int  # bytes
     etag: str  # bucket: without quotes, opaque; directory: inode and change time; empty where there is none
     modified: str  # bucket: the server's clock, 2026-11-21T02:36:20.639906Z; directory: nanoseconds since 1970
-    attributes: str = ""  # digest of the metadata, tags and lock that the listing shows; empty: none; `?`: when it is read
+    attributes: str = ""  # digest of what else the listing shows; empty: nothing; `?`: it is found out when it is read
 
 
 class Location(t.NamedTuple):
