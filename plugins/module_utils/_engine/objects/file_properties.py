@@ -43,6 +43,7 @@ _MOST_HOLES = 1_000  # the largest are kept: the list lies in the row
 _NO_ATTRIBUTES = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _TICK_S = 0.02  # the clock of file times goes on in steps (time(7), jiffies): 10 ms at most
 _COARSE_TICK_S = 2.0  # on file systems that keep whole seconds (FAT: two)
+_AHEAD_S = 60.0  # that the clock of a file server may be before ours, or ours was set back
 
 
 def let_settle(facts: os.stat_result) -> None:
@@ -52,8 +53,8 @@ def let_settle(facts: os.stat_result) -> None:
     """
     tick = _TICK_S if facts.st_ctime_ns % 1_000_000_000 else _COARSE_TICK_S
     age = clock.now().timestamp() - facts.st_ctime_ns / 1e9
-    if 0 <= age < tick:
-        clock.sleep(tick - age)
+    if -_AHEAD_S < age < tick:
+        clock.sleep(min(tick - age, tick))
 
 
 def is_file_row(properties: Properties) -> bool:
