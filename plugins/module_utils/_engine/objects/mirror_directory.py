@@ -112,7 +112,10 @@ class DirectorySide:
 
     @contextlib.contextmanager
     def opened(self, key: str) -> t.Iterator[tuple[int, os.stat_result]]:
-        """Open a regular file, and yield the descriptor with what `fstat` says of it. Raises VanishedError."""
+        """Open a regular file, and yield the descriptor with what `fstat` says of it, when a later change must show.
+
+        Raises VanishedError.
+        """
         problem = f"Cannot read {shown(key)}"
         with explained(problem), directory_of(self.root, parts_of(key)) as (at, name):
             descriptor = os.open(name, _OPENING, dir_fd=at)

@@ -24,6 +24,12 @@ def read_for_a_backup(path: pathlib.Path) -> bytes:
     return source.read_whole(str(path), item)[1]
 
 
+def read_a_range_for_a_backup(path: pathlib.Path) -> bytes:
+    source = DirectorySource([str(path)])
+    (item,) = (item for item in source.items(str(path)) if item.key == "f")
+    return b"".join(source.read_range(str(path), item, 0, 1))
+
+
 def read_for_a_mirror(path: pathlib.Path) -> bytes:
     source = MirroredDirectory(Location("there", path=str(path)))
     (item,) = source.items()
@@ -36,7 +42,9 @@ def read_in_chunks_for_a_mirror(path: pathlib.Path) -> bytes:
     return b"".join(source.chunks(item))
 
 
-readers = pytest.mark.parametrize("read", [read_for_a_backup, read_for_a_mirror, read_in_chunks_for_a_mirror])
+readers = pytest.mark.parametrize(
+    "read", [read_for_a_backup, read_a_range_for_a_backup, read_for_a_mirror, read_in_chunks_for_a_mirror]
+)
 
 
 def set_age(file: pathlib.Path, age_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
