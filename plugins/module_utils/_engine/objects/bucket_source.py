@@ -21,7 +21,7 @@ from ..s3.download import Stored
 from ..s3.failure import S3Error
 from ..s3.object_properties import NO_LOCK, ObjectProperties
 from . import bucket_documents
-from .listed_items import items_of, plain_item
+from .listed_items import items_of
 from .object_errors import of_object
 from .remarks import SKIPPED
 from .rows import Item, Properties, order
@@ -115,7 +115,7 @@ class BucketSource:
             if error.code != failure.BAD_ANSWER:
                 raise
             self._tell(collection, SKIPPED, f"changes of metadata and tags are not noticed: {error.message}")
-            yield map(plain_item, self._client.list_objects(collection, self._prefix, last))
+            yield from map(items_of, self._client.list_plain(collection, self._prefix, last))
 
     def describe(self, collection: str, item: Item) -> Described:
         """Look at an object again."""

@@ -6,9 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .. import clock
 from ..s3.detailed_listing import DetailedPage
-from ..s3.listing import Listed
 from .rows import Item
 
 
@@ -16,8 +14,3 @@ def items_of(page: DetailedPage) -> t.Iterator[Item]:
     """Return the entries of a page of a listing."""
     digests = [shown.digest if shown else "" for shown in page.shown]
     return map(Item, page.keys, page.sizes, page.etags, page.times, digests)
-
-
-def plain_item(listed: Listed) -> Item:
-    """Return an entry of a listing that shows no properties."""
-    return Item(listed.key, listed.size, listed.etag, clock.to_text(listed.modified))

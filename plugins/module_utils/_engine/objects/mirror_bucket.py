@@ -16,7 +16,7 @@ from ..s3.client import S3Client
 from ..s3.download import Stored
 from ..s3.failure import S3Error
 from ..s3.object_properties import CONTENT_HEADERS, METADATA, ObjectProperties
-from .listed_items import items_of, plain_item
+from .listed_items import items_of
 from .mirror_guards import Location
 from .mirror_sides import QUARANTINE, Subject
 from .object_errors import for_one_object, of_object
@@ -74,10 +74,8 @@ class BucketSide:
                 return
 
     def _listed(self, after: str, is_compared: bool) -> t.Iterator[Item]:
-        if not is_compared:
-            return map(plain_item, self.client.list_objects(self.bucket, self.location.path, after))
-        pages = self.client.list_detailed(self.bucket, self.location.path, after)
-        return itertools.chain.from_iterable(map(items_of, pages))
+        listed = self.client.list_detailed if is_compared else self.client.list_plain
+        return itertools.chain.from_iterable(map(items_of, listed(self.bucket, self.location.path, after)))
 
     def subject(self, key: str, found: Stored) -> Subject:
         """Return an object by the headers of a HEAD or GET; tags take one more request where there are any."""
