@@ -59,6 +59,7 @@ class FaultProxy:
         self.faults: list[Fault] = []
         self.before: t.Callable[[str], None] = lambda _line: None  # is told of each request before it goes on
         self.rewrite: t.Callable[[str, bytes], bytes] = lambda _line, body: body  # of answers, by line of the request
+        self.change: t.Callable[[str, bytes], bytes] = lambda _line, body: body  # of requests: as many bytes
         self.slow_s = slow_s
         self._lock = threading.Lock()
         proxy = self
@@ -99,7 +100,7 @@ class FaultProxy:
         if kind == "expired":
             client.sendall(_EXPIRED)
             return False
-        server.sendall(head + body)
+        server.sendall(head + self.change(line, body))
         answer = _answer(server, is_bare=line.startswith("HEAD "))
         if kind == "lose_answer" or not answer:
             return False

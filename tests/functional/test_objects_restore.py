@@ -470,9 +470,11 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host imp
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_choice import Choice
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_destination import Server
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects import archived_puts
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.endpoint import Endpoint
+archived_puts._MOST_MEMBERS = 4  # else all objects are written before the first ones are counted
 url, access_key, secret_key, folder, job, bucket, to = sys.argv[1:]
 count = 0
 def watch(step):

@@ -12,6 +12,7 @@ import threading
 import typing as t
 
 from .. import clock
+from ..minio.bucket_api import BucketApi
 from ..s3 import flight
 from ..s3.calls import Part, PartLayout, Put, composite_etag
 from ..s3.client import S3Client
@@ -19,6 +20,7 @@ from ..s3.failure import S3Error
 from ..s3.multipart import MultipartUpload, part_sizes
 from ..s3.object_properties import NO_LOCK, Lock, ObjectProperties
 from . import bucket_documents, file_properties, mangling
+from .archived_puts import ArchivedPuts, Member, has_simple
 from .bucket_source import BucketSource, for_one_object, properties_of
 from .file_properties import DIRECTORY
 from .rows import Item, Properties, Row
@@ -56,6 +58,7 @@ class BucketTarget:
         self._on_aws = client.endpoint.is_aws
         self._shadows = mangling.Shadows()
         self._has_lock: dict[str, bool] = {}
+        self._may_unpack: dict[str, bool] = {}
         self._guard = threading.Lock()
 
     def prepare(self, collection: str) -> None:
@@ -119,8 +122,8 @@ class BucketTarget:
         return BucketTarget(self._client.another())
 
     def write_through(self, take: Take, at_once: int) -> t.Iterator[tuple[Bring, Written | ObjectError]]:
-        """Write objects that had no parts, with one request each and several on their way at once."""
-        return flight.through(take, self._put_task, at_once)
+        """Write objects that had no parts, with several requests on their way at once; MinIO takes many with each."""
+        return ArchivedPuts(self._client, self._member, self._put_task).through(take, at_once)
 
     def write_properties(self, collection: str, row: Row) -> Written:
         """Copy an object onto itself with the properties of the row: servers change them in no other way."""
@@ -174,6 +177,27 @@ class BucketTarget:
         except ObjectError as error:
             return order, error
         return order, Written(form.key, (*form.remarks, *notes))
+
+    def _member(self, order: Bring) -> Member | None:
+        """Return an object as it can travel with others, None where it must go alone."""
+        if not self._unpacks(order.collection):
+            return None
+        properties, notes = self._possible(order.collection, order.row)
+        fields = self._client.property_fields(properties)
+        if not has_simple(fields):
+            return None
+        form = _first_form(order.row, order.key, properties)
+        return Member(order, fields, Written(form.key, (*form.remarks, *notes)))
+
+    def _unpacks(self, collection: str) -> bool:
+        """Say whether the server may unpack archives into a bucket; not where each version is to be locked."""
+        known = self._may_unpack.get(collection)
+        if known is None:
+            known = False
+            with contextlib.suppress(S3Error):  # the objects themselves tell better what is wrong
+                known = BucketApi(self._client).presence(collection).is_minio and not self._locks(collection)
+            self._may_unpack[collection] = known
+        return known
 
     def _possible(self, collection: str, row: Row) -> tuple[ObjectProperties, tuple[str, ...]]:
         """Return the properties that the bucket can take, and what it cannot."""

@@ -10,9 +10,10 @@ import functools
 import typing as t
 
 from ..stream.lanes import Chunk, Digest, Run
+from . import tar_headers
 from .member_names import MemberName
 from .object_fetch import changed, row_of
-from .pack_frames import Frame, header, large_frames, padding
+from .pack_frames import Frame, header, large_frames
 from .pack_writer import Pack, PackWriter
 from .rows import Item, Row
 from .source import Source
@@ -47,7 +48,7 @@ class LargeObject:
         self._item = item
         self._packs = packs
         self._header = header(name, item, item.size)
-        self._total = len(self._header) + item.size + len(padding(item.size))  # plain bytes of the member
+        self._total = len(self._header) + item.size + len(tar_headers.padding(item.size))  # plain bytes of the member
         self._is_given_up = False
         self._described = workers.submit(lambda: source.describe(collection, item))
         self._starts = iter(range(0, self._total, RANGE))

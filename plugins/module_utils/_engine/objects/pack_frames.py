@@ -10,21 +10,14 @@ import typing as t
 
 from .. import clock
 from ..stream.zstd import Block
+from . import tar_headers
 from .member_names import MemberName
 from .rows import Item
 
 FRAME = 1024 * 1024  # plain bytes; groups of small members are cut when they reach it
 LARGE_FRAME = 2 * 1024 * 1024  # plain bytes of each frame of a member that is bigger than `FRAME`
 END = bytes(2 * tarfile.BLOCKSIZE)  # POSIX.1-2017, pax, "ustar Interchange Format": two blocks of zeros end an archive
-_MODE = 0o600  # of unpacked members: whoever unpacks decides who may read them
 _KEPT = 1024  # times: many objects were written in the same second
-_LARGEST_NUMBER = 8**11 - 1  # what fits the fields of a header for size and time
-
-_USTAR_OWNER = b"%07o\0%07o\0%07o\0" % (_MODE, 0, 0)
-# behind the checksum: a file, without link, owners' names, device, and folder
-_USTAR_END = b" 0" + bytes(tarfile.LENGTH_LINK) + b"ustar\x0000" + bytes(247)
-_USTAR_SUM = sum(_USTAR_OWNER) + sum(_USTAR_END[1:]) + 8 * ord(" ")  # its own field counts as blanks
-
 
 Compress = t.Callable[[Block], bytes]  # as `compression.block_compressor` returns
 
@@ -49,26 +42,15 @@ def header(name: MemberName, item: Item, size: int) -> bytes:
     path = name.name.encode("utf-8", "surrogateescape")
     seconds = _seconds(item.modified)
     # Without extended records a pax header is that of ustar, and one of these is quickly made.
-    if not name.fields and len(path) <= tarfile.LENGTH_NAME and name.name.isascii() and size <= _LARGEST_NUMBER:
-        return _ustar_header(path, size, seconds)
+    is_short = len(path) <= tarfile.LENGTH_NAME and name.name.isascii()
+    if not name.fields and is_short and size <= tar_headers.LARGEST_NUMBER:
+        return tar_headers.of_file(path, size, seconds)
     info = tarfile.TarInfo(name.name)
     info.size = size
-    info.mode = _MODE
+    info.mode = tar_headers.MODE
     info.mtime = seconds
     info.pax_headers = name.fields
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-
-
-def _ustar_header(path: bytes, size: int, seconds: int) -> bytes:
-    """Return the header of a file (POSIX.1-2017, pax, "ustar Interchange Format")."""
-    numbers = b"%011o\0%011o\0" % (size, seconds)
-    checksum = sum(path) + sum(numbers) + _USTAR_SUM
-    return b"%b%b%b%06o\0%b" % (path.ljust(tarfile.LENGTH_NAME, b"\0"), _USTAR_OWNER, numbers, checksum, _USTAR_END)
-
-
-def padding(size: int) -> bytes:
-    """Return the zeros behind the data of a member: whole blocks follow each other."""
-    return bytes(-size % tarfile.BLOCKSIZE)
 
 
 def build(members: t.Sequence[tuple[bytes, bytes]], compress: Compress) -> tuple[list[Frame], list[Span]]:
@@ -93,12 +75,12 @@ def build(members: t.Sequence[tuple[bytes, bytes]], compress: Compress) -> tuple
         if is_large or size >= FRAME:
             cut()
         if is_large:
-            own = list(large_frames([start, data, padding(len(data))], compress))
+            own = list(large_frames([start, data, tar_headers.padding(len(data))], compress))
             spans.append(Span(len(frames), len(frames) + len(own), len(start)))
             frames += own
             continue
         spans.append(Span(len(frames), len(frames) + 1, size + len(start)))
-        pad = padding(len(data))
+        pad = tar_headers.padding(len(data))
         held += (start, data, pad)
         size += len(start) + len(data) + len(pad)
     cut()
@@ -133,7 +115,7 @@ def _seconds(modified: str) -> int:
         seconds = _whole_second(f"{modified[:19]}Z") if "T" in modified else int(modified) // 10**9
     except ValueError:
         return 0
-    return min(max(seconds, 0), _LARGEST_NUMBER)
+    return min(max(seconds, 0), tar_headers.LARGEST_NUMBER)
 
 
 @functools.lru_cache(maxsize=_KEPT)

@@ -20,15 +20,21 @@ class Lanes:
     """
 
     def __init__(
-        self, threads: int, most_bytes: int = 64 * 1024 * 1024, before_waiting: t.Callable[[], None] | None = None
+        self,
+        threads: int,
+        most: int = 0,
+        most_bytes: int = 64 * 1024 * 1024,
+        before_waiting: t.Callable[[], None] | None = None,
     ) -> None:
-        """`before_waiting` is called before who brings work waits for any of it."""
+        """`most` pieces of work are taken before they are done, or what suits the threads; `before_waiting` is called
+        before who brings work waits for any of it.
+        """
         self._before_waiting = before_waiting or _nothing
         self._pool = concurrent.futures.ThreadPoolExecutor(threads, "lifeboat-restore")
         self._changed = threading.Condition()
-        self._most = 4 * threads  # pieces of work that were taken and are not done
+        self._most = most or 4 * threads  # pieces of work that were taken and are not done
         # Who waits for room is woken up when there is some for several: waking up costs more than a small object.
-        self._enough = 3 * threads
+        self._enough = 3 * self._most // 4
         self._most_bytes = most_bytes  # that they hold in memory
         self._count = 0
         self._bytes = 0

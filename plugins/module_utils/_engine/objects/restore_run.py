@@ -28,6 +28,7 @@ from .target import Bring, WritesSeveral, Written
 # Bytes of an object that is held whole, so that the next one can be read while it is written.
 _HELD = 4 * 1024 * 1024
 _SMALL = 256 * 1024  # bytes of an object that shares a thread with others on their way
+_WITH_WRITERS = 400  # objects on their way where many can go with one request
 _REMEMBERED = 4096  # directories that are known to be there
 
 
@@ -80,11 +81,12 @@ class Restoration:
         the target fails, or this copy (StoreError; DamagedError for its index).
         """
         with contextlib.ExitStack() as stack:
-            send = None
             if isinstance(self._work.target, WritesSeveral):
                 self._writers = stack.enter_context(writers(self._work.target, self._work.threads))
-                send = self._writers.send
-            lanes = stack.enter_context(Lanes(self._work.threads, before_waiting=send))
+                lanes = Lanes(self._work.threads, _WITH_WRITERS, before_waiting=self._writers.send)
+            else:
+                lanes = Lanes(self._work.threads)
+            stack.enter_context(lanes)
             for collection, name in self._work.names.items():
                 self._work.target.prepare(name)
                 self._collection(lanes, collection, name)
