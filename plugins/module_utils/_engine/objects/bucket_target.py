@@ -11,35 +11,25 @@ import itertools
 import threading
 import typing as t
 
-from .. import clock
 from ..minio.bucket_api import BucketApi
 from ..s3 import flight
 from ..s3.calls import Part, PartLayout, Put, composite_etag
 from ..s3.client import S3Client
 from ..s3.failure import S3Error
+from ..s3.integrity import etag_is_no_md5
 from ..s3.multipart import MultipartUpload, part_sizes
-from ..s3.object_properties import NO_LOCK, Lock, ObjectProperties
+from ..s3.object_properties import NO_LOCK, ObjectProperties
 from . import bucket_documents, file_properties, mangling
 from .archived_puts import ArchivedPuts, Member, has_simple
 from .bucket_source import BucketSource, for_one_object, properties_of
-from .file_properties import DIRECTORY
-from .rows import Item, Properties, Row
+from .object_forms import as_object, first_form, lost_of_file, other_form, own_key, without_past
+from .rows import Item, Row
 from .source import ObjectError
-from .target import Bring, Take, Written
+from .target import OTHER, SAME, UNKNOWN, Bring, Take, Written
 
 _WHOLE = 16 * 1024 * 1024  # bytes: what is larger, or had parts, goes in parts
 _MOST_COPIED = 5 * 1024**3  # bytes that one CopyObject takes (Amazon S3 API, CopyObject)
-_FILE_CONTENT = "application/octet-stream"
 _MOST_PART = 128 * 1024 * 1024  # bytes: a part is held in memory, so that larger ones are not written again
-_NAME_REFUSED = (
-    "XMinioInvalidObjectName",
-    "XMinioInvalidResourceName",
-    "KeyTooLongError",
-    "ObjectParentIsFile",
-    "ExistingObjectIsDirectory",
-    "DirectoryObjectContainsData",
-)
-_STORAGE_CLASS = "x-amz-storage-class"
 _T = t.TypeVar("_T")
 
 
@@ -82,7 +72,7 @@ class BucketTarget:
         that another one would hide.
         """
         if not self._on_aws:
-            self._shadows.see(_own_key(row))
+            self._shadows.see(own_key(row))
         return self.place(row)
 
     def key_beside(self, collection: str, row: Row) -> str:
@@ -97,6 +87,31 @@ class BucketTarget:
             return False
         return not item.attributes or item.attributes in self._digests(row)
 
+    def is_unsure(self, row: Row, item: Item) -> bool:
+        """Say whether a closer look may help: at files where a listing shows no metadata, else where only ETags differ,
+        which servers that encrypt with KMS keys give anew to each object.
+        """
+        if row.size != item.size:
+            return False
+        if file_properties.is_file_row(row.properties):
+            return not item.attributes
+        is_like = not item.attributes or item.attributes in self._digests(row)
+        return is_like and row.etag != item.etag and "-" not in row.etag and "-" not in item.etag
+
+    def look(self, collection: str, row: Row, item: Item) -> str:
+        """Ask for the properties of an object that `is_unsure`."""
+        try:
+            if file_properties.is_file_row(row.properties):
+                there = properties_of(self._source.describe(collection, item).properties)
+                return SAME if self._is_file(row, there) else OTHER
+            with for_one_object():
+                found = self._client.head(collection, item.key)
+        except ObjectError:
+            return OTHER
+        if found is None or (found.size, found.etag) != (item.size, item.etag):
+            return OTHER
+        return UNKNOWN if etag_is_no_md5(found.fields) else OTHER
+
     def write(self, collection: str, row: Row, chunks: t.Iterator[bytes]) -> Written:
         """Write an object; one request up to 16 MiB, unless its ETag shows that it had parts."""
         properties, notes = self._possible(collection, row)
@@ -108,12 +123,12 @@ class BucketTarget:
                 _send(sending, chunks)
                 return written._replace(remarks=(*written.remarks, *notes, *more))
             data = b"".join(chunks)
-            _put, written = self._accepted(row, properties, functools.partial(self._put, collection, data))
-        return written._replace(remarks=(*written.remarks, *notes))
+            put, written = self._accepted(row, properties, functools.partial(self._put, collection, data))
+        return written._replace(remarks=(*written.remarks, *notes), etag=put.etag)
 
     def place(self, row: Row) -> str:
         """Return the key of a row, or the mangled one where the server refuses that or would hide it."""
-        key = _own_key(row)
+        key = own_key(row)
         is_other = mangling.is_refused(key, self._on_aws) or self._shadows.hides(key)
         return mangling.mangled(key) if is_other else key
 
@@ -155,28 +170,28 @@ class BucketTarget:
         self, row: Row, properties: ObjectProperties, attempt: t.Callable[[str, ObjectProperties], _T]
     ) -> tuple[_T, Written]:
         """Do something that names an object and gives it properties; once more without what the server refuses."""
-        form = _first_form(row, self.place(row), properties)
+        form = first_form(row, self.place(row), properties)
         while True:
             try:
                 return attempt(form.key, form.properties), form.written
             except S3Error as error:
-                form = _other_form(row, form, error)
+                form = other_form(row, form, error)
 
     def _put_task(self, order: Bring) -> flight.Task[tuple[Bring, Written | ObjectError]]:
         try:
             with for_one_object():
                 properties, notes = self._possible(order.collection, order.row)
-                form = _first_form(order.row, order.key, properties)
+                form = first_form(order.row, order.key, properties)
                 while True:
                     fields = self._client.property_fields(form.properties)
                     try:
-                        yield from self._client.put_task(order.collection, form.key, order.data, fields)
+                        put = yield from self._client.put_task(order.collection, form.key, order.data, fields)
                         break
                     except S3Error as error:
-                        form = _other_form(order.row, form, error)
+                        form = other_form(order.row, form, error)
         except ObjectError as error:
             return order, error
-        return order, Written(form.key, (*form.remarks, *notes))
+        return order, Written(form.key, (*form.remarks, *notes), put.etag)
 
     def _member(self, order: Bring) -> Member | None:
         """Return an object as it can travel with others, None where it must go alone."""
@@ -186,7 +201,7 @@ class BucketTarget:
         fields = self._client.property_fields(properties)
         if not has_simple(fields):
             return None
-        form = _first_form(order.row, order.key, properties)
+        form = first_form(order.row, order.key, properties)
         return Member(order, fields, Written(form.key, (*form.remarks, *notes)))
 
     def _unpacks(self, collection: str) -> bool:
@@ -201,20 +216,26 @@ class BucketTarget:
 
     def _possible(self, collection: str, row: Row) -> tuple[ObjectProperties, tuple[str, ...]]:
         """Return the properties that the bucket can take, and what it cannot."""
-        properties, lost = properties_of(_as_object(row)), _lost_of_file(row)
+        properties, lost = properties_of(as_object(row)), lost_of_file(row)
         if properties.lock != NO_LOCK and not self._locks(collection):
             lost = (*lost, "without its lock: the bucket has no object lock")
             return dataclasses.replace(properties, lock=NO_LOCK), lost
-        return _without_past(properties), lost
+        return without_past(properties), lost
 
     def _digests(self, row: Row) -> tuple[str, ...]:
         """Return what MinIO's listing may show of a row that was restored: with its lock where that is possible."""
-        properties = _without_past(properties_of(_as_object(row)))
+        properties = without_past(properties_of(as_object(row)))
         with self._guard:
             keeps_no_locks = not all(self._has_lock.values())
         if properties.lock == NO_LOCK or not keeps_no_locks:
             return (properties.digest(),)
         return (properties.digest(), dataclasses.replace(properties, lock=NO_LOCK).digest())
+
+    def _is_file(self, row: Row, there: ObjectProperties) -> bool:
+        """Say whether an object has what is kept of a file; for folders servers may have a type of their own."""
+        if file_properties.file_type(row.properties) == file_properties.DIRECTORY:
+            return there.metadata == properties_of(as_object(row)).metadata
+        return there.digest() in self._digests(row)
 
     def _put(self, collection: str, data: bytes, key: str, properties: ObjectProperties) -> Put:
         return self._client.put_object(collection, key, data, self._client.property_fields(properties))
@@ -272,72 +293,6 @@ class BucketTarget:
             found = self._client.head(collection, key)
             if found is None or found.size != row.size or found.etag != composite_etag(parts):
                 raise
-
-
-@dataclasses.dataclass(frozen=True)
-class _Form:
-    """How an object is written."""
-
-    key: str
-    properties: ObjectProperties
-    remarks: tuple[str, ...]  # what is not as it was
-
-    @property
-    def written(self) -> Written:
-        return Written(self.key, self.remarks)
-
-
-def _first_form(row: Row, key: str, properties: ObjectProperties) -> _Form:
-    """Return how an object is written to its place `key`."""
-    why = () if key == _own_key(row) else ("the server refuses its name, or would hide it",)
-    return _Form(key, properties, why)
-
-
-def _other_form(row: Row, form: _Form, error: S3Error) -> _Form:
-    """Return a form without what the server has refused. Raises `error` where there is none."""
-    own, properties = _own_key(row), form.properties
-    if error.code in _NAME_REFUSED and form.key == own:
-        why = f"the server refuses its name: {error.code}"
-        return dataclasses.replace(form, key=mangling.mangled(own), remarks=(*form.remarks, why))
-    if error.code == "InvalidTag" and properties.tags:
-        properties = dataclasses.replace(properties, tags={})
-        why = f"without its tags: {error.message}"
-    elif error.code == "InvalidStorageClass" and _STORAGE_CLASS in properties.headers:
-        headers = {name: value for name, value in properties.headers.items() if name != _STORAGE_CLASS}
-        properties = dataclasses.replace(properties, headers=headers)
-        why = "in the usual storage class: the server does not have its own"
-    else:
-        raise error
-    return dataclasses.replace(form, properties=properties, remarks=(*form.remarks, why))
-
-
-def _as_object(row: Row) -> Properties:
-    """Return the members that an object has; a file's own travel in its metadata, unless it once was an object."""
-    members = row.properties
-    if not file_properties.is_file_row(members) or any(name in members for name in file_properties.OBJECT_MEMBERS):
-        return members
-    text, _lost = file_properties.as_metadata(members)
-    return {"headers": {"content-type": _FILE_CONTENT}, "metadata": {file_properties.METADATA_NAME: text}}
-
-
-def _lost_of_file(row: Row) -> tuple[str, ...]:
-    if not file_properties.is_file_row(row.properties):
-        return ()
-    return tuple(file_properties.as_metadata(row.properties)[1])
-
-
-def _own_key(row: Row) -> str:
-    """Return the key that a row has as an object."""
-    is_folder = file_properties.is_file_row(row.properties) and file_properties.file_type(row.properties) == DIRECTORY
-    return row.key + "/" if is_folder else row.key  # an object `d` would hide `d/file`
-
-
-def _without_past(properties: ObjectProperties) -> ObjectProperties:
-    """Leave out a retention that is over: servers refuse times in the past."""
-    lock = properties.lock
-    if lock.retains and lock.until <= clock.to_text(clock.now()):
-        return dataclasses.replace(properties, lock=Lock(hold=lock.hold))
-    return properties
 
 
 @dataclasses.dataclass(frozen=True)

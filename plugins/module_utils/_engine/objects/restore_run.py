@@ -175,7 +175,7 @@ class Restoration:
 
     def _written(self, name: str, row: Row, written: Written) -> None:
         reached("restore:written")
-        self._work.note_written(name, row)
+        self._work.note_written(name, row, written)
         self._count(written=1, written_bytes=row.size)
         self._note(name, row, written)
 

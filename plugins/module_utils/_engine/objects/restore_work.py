@@ -17,13 +17,14 @@ from .restore_plan import Policy, Selected, Step
 from .rows import Item, Row
 from .scope import Boundary, Scope
 from .source import ObjectError, Source
-from .target import HasBoundary, Target
+from .target import OTHER, SAME, UNKNOWN, HasBoundary, LooksCloser, Target, Written
 
 THREADS = 24  # requests or files at once
 _HELD = 4 * 1024 * 1024  # bytes of an object that is read at once
 _IN_PARTS = 16 * 1024 * 1024  # bytes from which on objects may be written in parts
 _MOUNTS_SHOWN = 5  # file systems that a plan names
-_LOOK_AHEAD = 512  # objects whose content is compared at once
+_LOOK_AHEAD = 512  # objects that are compared at once
+_MOST_WRITTEN = 100_000  # objects that are remembered, not to be looked at again
 
 
 class Copy(t.Protocol):
@@ -59,8 +60,9 @@ class Work:
     scope: Scope = dataclasses.field(default_factory=Scope)  # what the backup was to have: no more than that goes
     # Collection of the backup → keys of what it cannot know, with all below → why: that stays.
     unknown: t.Mapping[str, t.Mapping[str, str]] = dataclasses.field(default_factory=dict)
-    # Collection and key of what this run has written, where the ETag does not tell afterwards that it is the same.
-    written: set[tuple[str, str]] = dataclasses.field(default_factory=set)
+    # Collection and key of what this run has written, where the row's ETag does not tell afterwards that it is the same
+    # → the ETag that it got, if that is known.
+    written: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
     # Collection and key where other file systems are mounted, which an exact restore leaves alone.
     mounts: set[tuple[str, str]] = dataclasses.field(default_factory=set)
 
@@ -78,9 +80,11 @@ class Work:
             present = self.target.items_within(name, self.prefix, boundary)
         else:
             present = self.target.items(name, self.prefix)
-        judge = functools.partial(self._is_same_by_content, name)
+        unsure: set[str] = set()  # keys of rows that are to be looked at more closely
+        judge = functools.partial(self._may_be_same, name, unsure)
         found = plan.steps(rows, present, self.target, name, self.policy, self.selected, judge, boundary.why_left)
-        return self._compared(name, found) if self.by_content else found
+        looks = self.by_content or isinstance(self.target, LooksCloser)
+        return self._compared(name, found, unsure) if looks else found
 
     @property
     def notes(self) -> list[str]:
@@ -97,10 +101,24 @@ class Work:
                 counter.add(name, step)
         return counter.tally()
 
-    def note_written(self, name: str, row: Row) -> None:
+    def note_written(self, name: str, row: Row, written: Written) -> None:
         """Remember an object that was just written, if its listing may not tell that."""
-        if row.size >= _IN_PARTS or "-" in row.etag:
-            self.written.add((name, row.key))
+        is_told = row.size < _IN_PARTS and "-" not in row.etag and written.etag in ("", row.etag)
+        if not is_told and len(self.written) < _MOST_WRITTEN:
+            self.written[name, row.key] = written.etag
+
+    def _may_be_same(self, name: str, unsure: set[str], row: Row, item: Item) -> bool:
+        """Say whether an object may be the same although the listing does not tell: `unsure` gets what is not sure."""
+        if self._is_own(name, row, item) or self._is_same_by_content(name, row, item):
+            return True
+        if isinstance(self.target, LooksCloser) and self.reader is not None and self.target.is_unsure(row, item):
+            unsure.add(row.key)
+            return True
+        return False
+
+    def _is_own(self, name: str, row: Row, item: Item) -> bool:
+        """Say whether this run wrote just what is there."""
+        return not self.by_content and bool(item.etag) and self.written.get((name, row.key)) == item.etag
 
     def _is_same_by_content(self, name: str, row: Row, item: Item) -> bool:
         """Say whether an object is the same but for an ETag that tells nothing: it may be made of other parts."""
@@ -110,23 +128,31 @@ class Work:
             return False
         if not self.target.is_same(row._replace(etag=item.etag), item):
             return False
-        if not self.by_content and (name, row.key) in self.written:
-            return True
+        if self.by_content or (name, row.key) in self.written:
+            return True  # it is read with many others (`_decided`), or was written just now
         return digest_of(self.reader, name, item) == row.sha256
 
-    def _compared(self, name: str, found: t.Iterator[Step]) -> t.Iterator[Step]:
+    def _compared(self, name: str, found: t.Iterator[Step], unsure: set[str]) -> t.Iterator[Step]:
+        """Yield the steps when those are decided that the listing left open, many of them at once."""
         with Lanes(self.threads) as lanes:
             for group in _groups(found, _LOOK_AHEAD):
-                yield from lanes.map(lambda step: self._by_content(name, step), group)
+                if self.by_content or unsure:
+                    yield from lanes.map(lambda step: self._decided(name, step, unsure), group)
+                    unsure.clear()
+                else:
+                    yield from group
 
-    def _by_content(self, name: str, step: Step) -> Step:
-        """Return what is to be done once the bytes at the target are known."""
+    def _decided(self, name: str, step: Step, unsure: t.Collection[str]) -> Step:
+        """Return what is to be done once more is known of what is at the target."""
         row, item = step.row, step.item
         if step.action not in (plan.KEEP, plan.PROPERTIES) or row is None or item is None or self.reader is None:
             return step
-        if not row.sha256 or digest_of(self.reader, name, item) == row.sha256:
-            return step
-        return plan.differing(row, step.key, item, self.target, name, self.policy)
+        verdict = SAME
+        if row.key in unsure and isinstance(self.target, LooksCloser):
+            verdict = self.target.look(name, row, item)
+        if row.sha256 and (verdict == UNKNOWN or (verdict == SAME and self.by_content)):
+            verdict = SAME if digest_of(self.reader, name, item) == row.sha256 else OTHER
+        return step if verdict != OTHER else plan.differing(row, step.key, item, self.target, name, self.policy)
 
 
 def digest_of(reader: Source, collection: str, item: Item) -> str:

@@ -16,6 +16,7 @@ class Written(t.NamedTuple):
 
     key: str  # under which it lies: another than the row's where the target refuses that one
     remarks: tuple[str, ...] = ()  # what the target could not take over: a header, an owner, a lock …
+    etag: str = ""  # that the target's listing will show, where it is known
 
 
 class Bring(t.NamedTuple):
@@ -80,6 +81,20 @@ class HasBoundary(t.Protocol):
 
     def items_within(self, collection: str, prefix: str, boundary: Boundary) -> t.Iterator[Item]:
         """List what is there as `Target.items`, without what lies below directories that `boundary` does not enter."""
+
+
+SAME, OTHER, UNKNOWN = "same", "other", "unknown"
+
+
+@t.runtime_checkable
+class LooksCloser(t.Protocol):
+    """A target whose listing does not always tell whether an object is the same. Several threads may look."""
+
+    def is_unsure(self, row: Row, item: Item) -> bool:
+        """Say whether what is listed, and is not the same by that (`Target.is_same`), may be it all the same."""
+
+    def look(self, collection: str, row: Row, item: Item) -> str:
+        """Look at such an object: SAME, OTHER, or UNKNOWN where only its bytes can tell."""
 
 
 @t.runtime_checkable

@@ -53,7 +53,7 @@ def confirm_stored(problem: str, fields: t.Mapping[str, str], body: Body, checks
     etag = fields.get("etag", "").strip('"')
     if stored is not None:
         is_equal = stored == checksum
-    elif _MD5.fullmatch(etag) and not _etag_is_no_md5(fields):
+    elif _MD5.fullmatch(etag) and not etag_is_no_md5(fields):
         is_equal = etag == md5(body)
     else:
         is_equal = True
@@ -71,7 +71,10 @@ def confirm_received(problem: str, fields: t.Mapping[str, str], data: bytes) -> 
         raise S3Error(problem, 200, failure.ALTERED, "other bytes arrived than the server stored", fields)
 
 
-def _etag_is_no_md5(fields: t.Mapping[str, str]) -> bool:
+def etag_is_no_md5(fields: t.Mapping[str, str]) -> bool:
+    """Say whether the headers of an answer tell that the ETag does not follow from the bytes: the server encrypts with
+    keys of KMS or of the customer.
+    """
     return (
         "kms" in fields.get("x-amz-server-side-encryption", "")
         or "x-amz-server-side-encryption-customer-algorithm" in fields
