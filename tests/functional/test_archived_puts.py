@@ -200,6 +200,16 @@ def test_a_key_that_may_write_below_one_prefix_only_writes_there(
     assert sorted(sent.alone) == sorted(row.key for row in [*inside, *outside])
 
 
+def test_a_key_that_may_write_in_the_whole_bucket_sends_objects_together(
+    s3: S3Client, bucket: str, rows: list[Row], sent: Sent
+) -> None:
+    client = below(s3, f"{bucket}/")
+    bring(client, bucket, rows[:50])
+    client.close()
+    assert_same(s3, bucket, rows[:50])
+    assert len(sent.archives) == 1 and sent.alone == []
+
+
 def test_nothing_travels_to_a_bucket_that_can_lock(s3: S3Client, bucket: str, rows: list[Row], sent: Sent) -> None:
     name = f"{bucket}-locked"
     s3.create_bucket(name, object_lock=True)
