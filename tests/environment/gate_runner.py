@@ -18,6 +18,7 @@ import time
 import typing as t
 from pathlib import Path
 
+import memory
 from cache import CHECKOUT, STATE, SetupError
 from processes import GuardedProcess
 
@@ -161,7 +162,8 @@ class Runner:
 
     def _work(self, gate: Gate) -> Result:
         begun = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix=f"lifeboat-{gate.name}-", ignore_cleanup_errors=True) as scratch:
+        prefix, parent = f"lifeboat-{gate.name}-", memory.quick_parent()
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as scratch:
             os.chmod(scratch, 0o755)
             workplace = Workplace(gate.name, Path(scratch))
             workplace.log.write_bytes(b"")
