@@ -18,7 +18,7 @@ import interpreters
 import sent_modules
 import virtualenvs
 from cache import SetupError, cache_folder, lock
-from gate_checks import development
+from gate_checks import TESTS_OF_ANSIBLE, development
 from gate_package import smoke
 from gate_runner import GateFailure, Workplace
 from import_roots import import_roots
@@ -27,7 +27,6 @@ from servers import MinioServer, PostgresServer
 
 INTEGRATION_SHARES = 3  # the targets run one after the other: in one go they would outlast all other gates
 HOST_MINORS = (9, 10, 12, 13)  # Python 3.x of hosts that have sanity's compile and import tests to themselves
-_UNITS_OF_ANSIBLE = ("tests/unit/plugins/modules/", "tests/unit/plugins/module_utils/_bridge/")
 _PIP_BOOTSTRAPS = ("20_3_4", "23_1_2", "24_2", "25_2")  # the get-pip scripts that ansible-core 2.16 to 2.21 ask for
 _GET_PIP = Path(__file__).resolve().with_name("get_pip.py")
 _COMPILE_ONCE = Path(__file__).resolve().with_name("compile_once.py")
@@ -155,7 +154,7 @@ def units(place: Workplace) -> str:
     """
     tester = _development_test(place, "units")
     collected = _counted(r"(\d+) tests collected", tester.run("units", "--collect-only", "--num-workers", "1"))
-    passed = _counted(r"(\d+) passed", tester.run("units", "--num-workers", "2", *_UNITS_OF_ANSIBLE))
+    passed = _counted(r"(\d+) passed", tester.run("units", "--num-workers", "2", *TESTS_OF_ANSIBLE))
     return f"{passed} passed of {collected} that were imported"
 
 
