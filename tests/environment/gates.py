@@ -59,8 +59,9 @@ def every_gate() -> list[Gate]:
         Gate("types", "mypy, strict on the engine", checks.types, "lint"),
         Gate("minio", "a MinIO server to test with", _script("minio_binary.py"), cores=half, is_step=True),
         Gate("postgresql", "PostgreSQL servers to test with", _script("postgres_binaries.py"), is_step=True),
-        Gate("versitygw", "another S3 server to test with", _script("versitygw_binary.py"), cores=half, is_step=True),
-        Gate("rclone", "a program to test with", _script("peers.py", "rclone"), cores=half, is_step=True),
+        # One after the other: what Go has built for one need not be built for the next.
+        Gate("versitygw", "an S3 server, too", _script("versitygw_binary.py"), "", ("minio",), half, is_step=True),
+        Gate("rclone", "rclone to test with", _script("peers.py", "rclone"), "", ("versitygw",), half, is_step=True),
         Gate(
             "functional",
             "tests on real servers",

@@ -16,8 +16,8 @@ NOT_FOR_PIP = ("--no-setuptools", "--no-wheel")  # options of get-pip only
 
 words = [word for word in sys.argv[1:] if word not in NOT_FOR_PIP]
 bundled = glob.glob(os.path.join(os.path.dirname(ensurepip.__file__), "_bundled", "pip-*.whl"))
-if bundled and "--no-setuptools" in sys.argv:
-    # It runs as it lies there: to install it first would take longer than all else here.
+if bundled and any(word.startswith(("--no-setuptools", "setuptools==")) for word in sys.argv):
+    # It runs from where it lies: to install it, and setuptools, would take longer than all else here.
     os.environ["PYTHONPATH"] = bundled[0]
 else:
     subprocess.run([sys.executable, "-m", "ensurepip", "--upgrade"], check=True)
