@@ -118,6 +118,7 @@ class Runner:
         self._cores = cores
         self._results: dict[str, Result] = {}
         self._workplaces: list[Workplace] = []
+        self._is_over = False
         self._is_terminal = sys.stdout.isatty()
 
     def run(self) -> list[Result]:
@@ -134,6 +135,7 @@ class Runner:
                         del running[future]
                         self._report(future.result())
             finally:
+                self._is_over = True
                 for workplace in self._workplaces:
                     workplace.end()
         return list(self._results.values())
@@ -168,6 +170,8 @@ class Runner:
             workplace = Workplace(gate.name, Path(scratch))
             workplace.log.write_bytes(b"")
             self._workplaces.append(workplace)
+            if self._is_over:
+                workplace.end()  # it came too late to be ended with the others
             try:
                 remark, is_passed = gate.work(workplace), True
             except (GateFailure, SetupError, OSError) as error:

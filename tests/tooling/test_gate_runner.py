@@ -94,3 +94,9 @@ def test_a_workplace_that_has_ended_starts_nothing(tmp_path: Path) -> None:
     place.end()
     with pytest.raises(GateFailure, match="interrupted"):
         place.run("true")
+
+
+def test_a_gate_that_begins_when_the_others_were_ended_starts_nothing() -> None:
+    runner = Runner([], cores=1)
+    runner.run()
+    assert runner._work(Gate("late", "", passes)).remark == "interrupted"
