@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import interpreters
 import sent_modules
 import virtualenvs
 from cache import SetupError, cache_folder, lock
-from gate_checks import development
+from gate_checks import TESTS_OF_ANSIBLE, development
 from gate_package import smoke
 from gate_runner import GateFailure, Workplace
 from import_roots import import_roots
@@ -26,9 +27,9 @@ from servers import MinioServer, PostgresServer
 
 INTEGRATION_SHARES = 3  # the targets run one after the other: in one go they would outlast all other gates
 HOST_MINORS = (9, 10, 12, 13)  # Python 3.x of hosts that have sanity's compile and import tests to themselves
-_UNITS_OF_ANSIBLE = ("tests/unit/plugins/modules/", "tests/unit/plugins/module_utils/_bridge/")
 _PIP_BOOTSTRAPS = ("20_3_4", "23_1_2", "24_2", "25_2")  # the get-pip scripts that ansible-core 2.16 to 2.21 ask for
-_GET_PIP = Path(__file__).resolve().parent / "get_pip.py"
+_GET_PIP = Path(__file__).resolve().with_name("get_pip.py")
+_COMPILE_ONCE = Path(__file__).resolve().with_name("compile_once.py")
 
 
 class AnsibleTest:
@@ -64,15 +65,30 @@ class AnsibleTest:
         settings.touch(mode=0o600)  # an index may have a password in its address
         settings.write_text(_pip_settings(environment), encoding="utf-8")
 
-    def run(self, *words: str) -> str:
-        """Run a subcommand with the chosen Python and return what it said. Raises GateFailure."""
+    def run(self, *words: str, core: int | None = None) -> str:
+        """Run a subcommand with the chosen Python and return what it said. Raises GateFailure.
+
+        It may be kept on one core, counted as in a list: pylint starts a process for each that it may use, and each of
+        them analyses for itself what its share of the files imports. Two take a third more of their time than one.
+        """
         command, *options = words
+        argv = ["ansible-test", command, "--local", "--color", "no", "--python", self._version, *options]
+        if core is not None and hasattr(os, "sched_getaffinity"):
+            argv = ["taskset", "--cpu-list", str(sorted(os.sched_getaffinity(0))[core]), *argv]
         with lock(self.home):
-            return self._place.run(
-                *("ansible-test", command, "--local", "--color", "no", "--python", self._version, *options),
-                cwd=self.collection,
-                env=self._variables,
-            )
+            return self._place.run(*argv, cwd=self.collection, env=self._variables)
+
+    def import_from_roots(self) -> None:
+        """Have every plugin imported by another one, if not by itself. Raises GateFailure."""
+        environments = self.home / ".ansible" / "test" / "venv"
+        if not any(environments.glob("sanity.import*")):
+            self.run("sanity", "--test", "import", "--prime-venvs")
+        used = (*environments.glob("sanity"), *environments.glob("sanity.import*"))
+        for packages in (each for folder in used for each in folder.glob("*/*/lib/python*/site-packages/")):
+            shutil.copyfile(_COMPILE_ONCE, packages / f"lifeboat_{_COMPILE_ONCE.name}")
+            (packages / "lifeboat.pth").write_text(f"import lifeboat_{_COMPILE_ONCE.stem}\n", encoding="utf-8")
+        roots = import_roots(self.collection / "plugins")
+        self.run("sanity", "--test", "import", *(f"plugins/{name}" for name in roots))
 
 
 def _version_of(python: Path) -> str:
@@ -99,8 +115,8 @@ def sanity(place: Workplace) -> str:
     """Every sanity test passes, and nothing is ignored."""
     tester = _development_test(place, "sanity")
     _refuse_ignores(tester.collection)
-    tester.run("sanity", "--skip-test", "import")
-    _import_from_roots(tester)
+    tester.run("sanity", "--skip-test", "import", core=0)
+    tester.import_from_roots()
     return ""
 
 
@@ -120,19 +136,13 @@ def sanity_on_hosts(place: Workplace) -> str:
             continue
         tester = AnsibleTest(place, development(), python, f"3.{minor}", place.scratch / f"3.{minor}")
         tester.run("sanity", "--test", "compile")
-        _import_from_roots(tester)
+        tester.import_from_roots()
     if missing:
         note = f"NOT CHECKED, no interpreter: {', '.join(missing)}"
         if len(missing) == len(HOST_MINORS):
             raise SetupError(f"{note}. Remedy: install some of them, by pyenv for example.")
         return note
     return ", ".join(f"3.{minor}" for minor in HOST_MINORS)
-
-
-def _import_from_roots(tester: AnsibleTest) -> None:
-    """Have every plugin imported by another one, if not by itself."""
-    roots = import_roots(tester.collection / "plugins")
-    tester.run("sanity", "--test", "import", *(f"plugins/{name}" for name in roots))
 
 
 def units(place: Workplace) -> str:
@@ -144,7 +154,7 @@ def units(place: Workplace) -> str:
     """
     tester = _development_test(place, "units")
     collected = _counted(r"(\d+) tests collected", tester.run("units", "--collect-only", "--num-workers", "1"))
-    passed = _counted(r"(\d+) passed", tester.run("units", "--num-workers", "2", *_UNITS_OF_ANSIBLE))
+    passed = _counted(r"(\d+) passed", tester.run("units", "--num-workers", "2", *TESTS_OF_ANSIBLE))
     return f"{passed} passed of {collected} that were imported"
 
 
@@ -164,8 +174,9 @@ def oldest_core(place: Workplace) -> str:
     environment = virtualenvs.ensure(virtualenvs.OLDEST_CORE)
     tester = AnsibleTest(place, environment, environment / "bin" / "python", "sanity", place.scratch)
     folders = (path.name for path in (tester.collection / "tests").iterdir() if path.is_dir())
-    tester.run("sanity", "--skip-test", "import", *(f"--exclude=tests/{name}/" for name in sorted(folders)))
-    _import_from_roots(tester)
+    excluded = (f"--exclude=tests/{name}/" for name in sorted(folders))
+    tester.run("sanity", "--skip-test", "import", *excluded, core=-1)
+    tester.import_from_roots()
     smoke(place, environment, place.scratch)
     version = place.run(environment / "bin" / "ansible", "--version", env=virtualenvs.variables(environment))
     return version.splitlines()[0]

@@ -17,6 +17,8 @@ from gate_runner import GateFailure, Workplace, usable_cores
 from run import variables
 
 _PACKAGE = "ansible_collections.lifeboat.recovery.plugins"
+# The tests of what uses Ansible, which ansible-test runs.
+TESTS_OF_ANSIBLE = ("tests/unit/plugins/modules/", "tests/unit/plugins/module_utils/_bridge/")
 _PYTEST_SUMMARY = re.compile(r"^=*\s*((?:\d+ [a-z]+(?:, )?)+) in [0-9.]+s.*$", re.MULTILINE)
 
 
@@ -96,9 +98,9 @@ def changelog(place: Workplace) -> str:
 
 
 def unit(place: Workplace) -> str:
-    """The unit tests pass: no server, no network."""
-    # Every worker collects all tests, which costs as much as a tenth of them: more workers would win little.
-    return run_pytest(place, "tests/unit", "-n", str(min(2, usable_cores())))
+    """The unit tests pass: no server, no network. Those of what uses Ansible run in the gate `units`."""
+    # Every worker collects all tests for itself, which costs as much as a tenth of them; other gates use other cores.
+    return run_pytest(place, "tests/unit", *(f"--ignore={folder}" for folder in TESTS_OF_ANSIBLE))
 
 
 def tooling(place: Workplace) -> str:
@@ -108,8 +110,8 @@ def tooling(place: Workplace) -> str:
 
 def functional(place: Workplace) -> str:
     """The tests on real PostgreSQL and MinIO servers pass."""
-    # Each waits for servers a third of its time.
-    workers = min(6, usable_cores() * 3 // 2)
+    # Each waits for servers a third of its time, and other gates want half of the cores.
+    workers = max(2, min(6, usable_cores() * 3 // 4))
     return run_pytest(place, "tests/functional", "-n", str(workers), "--dist", "loadscope")
 
 

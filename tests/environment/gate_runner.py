@@ -18,6 +18,7 @@ import time
 import typing as t
 from pathlib import Path
 
+import memory
 from cache import CHECKOUT, STATE, SetupError
 from processes import GuardedProcess
 
@@ -29,6 +30,8 @@ _ERROR_LINES = 20
 _ERROR = re.compile(r"E  |FAILED |ERROR[ :]")
 _SILENCE_S = 60.0  # after so long without a result, say what is running
 _COMMAND_TIMEOUT_S = 75 * 60.0  # a hanging test shall not outlive the patience of a build machine
+# Every gate waits now and then, for a disk, a server, or a clock: somebody else can use its core.
+_CROWDING = 1.25
 
 
 class GateFailure(Exception):
@@ -44,7 +47,7 @@ class Gate:
     work: t.Callable[[Workplace], str]  # returns a remark for the result line; raises GateFailure or SetupError
     group: str = ""  # the target of make that it belongs to
     needs: tuple[str, ...] = ()  # names of steps that must have ended well
-    cores: int = 1  # how many it keeps busy
+    cores: float = 1.0  # how many it keeps busy; fewer than one where it waits for others most of the time
     is_step: bool = False  # sets something up: reported, but not counted as a check
     is_long: bool = False  # runs only where it is named: what it adds to shorter gates is worth its time now and then
 
@@ -108,40 +111,41 @@ def _shown(command: list[str]) -> str:
 
 
 class Runner:
-    """Runs gates and their steps in the order of the list, in parallel up to the number of cores."""
+    """Runs gates and their steps in the order of the list, in parallel as long as the cores have room for them."""
 
     def __init__(self, gates: t.Sequence[Gate], cores: int) -> None:
         self._waiting = list(gates)
-        self._free_cores = self._cores = cores
+        self._cores = cores
         self._results: dict[str, Result] = {}
         self._workplaces: list[Workplace] = []
+        self._is_over = False
         self._is_terminal = sys.stdout.isatty()
 
     def run(self) -> list[Result]:
         """Run all and return the results; whatever ends this early ends every process that the gates started."""
         running: dict[concurrent.futures.Future[Result], Gate] = {}
-        with concurrent.futures.ThreadPoolExecutor(max_workers=max(self._cores, len(self._waiting))) as pool:
+        with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(self._waiting))) as pool:
             try:
                 while self._waiting or running:
                     self._fail_what_lacks_a_step()
-                    for gate in self._startable():
+                    for gate in self._startable(running.values()):
                         self._waiting.remove(gate)
-                        self._free_cores -= min(gate.cores, self._cores)
                         running[pool.submit(self._work, gate)] = gate
                     for future in self._ended(running):
-                        self._free_cores += min(running.pop(future).cores, self._cores)
+                        del running[future]
                         self._report(future.result())
             finally:
+                self._is_over = True
                 for workplace in self._workplaces:
                     workplace.end()
         return list(self._results.values())
 
-    def _startable(self) -> t.Iterator[Gate]:
-        for gate in list(self._waiting):
-            if all(need in self._results and self._results[need].is_passed for need in gate.needs):
-                if min(gate.cores, self._cores) > self._free_cores:
-                    return  # nobody overtakes: else a gate that wants several cores would come last
-                yield gate
+    def _startable(self, running: t.Iterable[Gate]) -> list[Gate]:
+        ready = [gate for gate in self._waiting if all(self._is_passed(need) for need in gate.needs)]
+        return startable(ready, running, self._cores)
+
+    def _is_passed(self, name: str) -> bool:
+        return name in self._results and self._results[name].is_passed
 
     def _fail_what_lacks_a_step(self) -> None:
         for gate in list(self._waiting):
@@ -160,11 +164,14 @@ class Runner:
 
     def _work(self, gate: Gate) -> Result:
         begun = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix=f"lifeboat-{gate.name}-", ignore_cleanup_errors=True) as scratch:
+        prefix, parent = f"lifeboat-{gate.name}-", memory.quick_parent()
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as scratch:
             os.chmod(scratch, 0o755)
             workplace = Workplace(gate.name, Path(scratch))
             workplace.log.write_bytes(b"")
             self._workplaces.append(workplace)
+            if self._is_over:
+                workplace.end()  # it came too late to be ended with the others
             try:
                 remark, is_passed = gate.work(workplace), True
             except (GateFailure, SetupError, OSError) as error:
@@ -181,6 +188,18 @@ class Runner:
             log = LOGS / f"{gate.name}.log"
             lines = worth_showing(log.read_text(encoding="utf-8", errors="replace").splitlines())
             print("".join(f"      | {line}\n" for line in lines) + f"      whole log: {log}", flush=True)
+
+
+def startable(ready: t.Iterable[Gate], running: t.Iterable[Gate], cores: int) -> list[Gate]:
+    """Return the gates to start now: the first of those that are ready, as many as find room, but one in any case."""
+    busy = [gate.cores for gate in running]
+    found = []
+    for gate in ready:
+        if busy and sum(busy) + gate.cores > cores * _CROWDING:
+            break  # nobody overtakes: else a gate that wants several cores would come last
+        busy.append(gate.cores)
+        found.append(gate)
+    return found
 
 
 def worth_showing(lines: t.Sequence[str]) -> list[str]:

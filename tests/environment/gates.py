@@ -38,32 +38,45 @@ def _script(name: str, *words: str) -> t.Callable[[Workplace], str]:
 
 
 def every_gate() -> list[Gate]:
-    """Return all gates in the order in which they start: what answers fast, and what others wait for, comes first."""
+    """Return all gates in the order in which they start.
+
+    What tells most in little time comes first, and what others wait for. Then the longest: it takes half of the cores,
+    and beside it run all others, so that no core waits for the last of a few big ones. The short ones fill the end.
+    """
     import gate_ansible_test as ansible_test
     import gate_checks as checks
     import gate_containers
     import gate_demo
     import gate_molecule as hosts
     import gate_package as packages
-    from gate_runner import Gate
+    from gate_runner import Gate, usable_cores
 
+    half = max(1.0, usable_cores() / 2)
     importer, oldest = virtualenvs.IMPORTER, virtualenvs.OLDEST_CORE
     on_servers = ("minio", "postgresql")
     return [
         Gate("style", "ruff: rules and format", checks.style, "lint"),
         Gate("types", "mypy, strict on the engine", checks.types, "lint"),
-        Gate("minio", "a MinIO server to test with", _script("minio_binary.py"), cores=2, is_step=True),
+        Gate("minio", "a MinIO server to test with", _script("minio_binary.py"), cores=half, is_step=True),
         Gate("postgresql", "PostgreSQL servers to test with", _script("postgres_binaries.py"), is_step=True),
-        Gate("unit", "unit tests", checks.unit, "unit"),
-        Gate("tooling", "tests of this tooling", checks.tooling, "unit"),
-        Gate("changelog", "antsibull-changelog", checks.changelog, "lint"),
-        Gate("rules", "promtool: alerts on the metrics", checks.rules, "lint"),
-        Gate("containers", "PostgreSQL in containers", gate_containers.containers, "molecule"),
-        Gate("molecule", "hosts with systemd in containers", hosts.molecule, "molecule", needs=("minio",)),
-        Gate("molecule-all", "all scenarios", hosts.molecule_all, "molecule-all", needs=("minio",), is_long=True),
+        # One after the other: what Go has built for one need not be built for the next.
+        Gate("versitygw", "an S3 server, too", _script("versitygw_binary.py"), "", ("minio",), half, is_step=True),
+        Gate("rclone", "rclone to test with", _script("peers.py", "rclone"), "", ("versitygw",), half, is_step=True),
+        Gate(
+            "functional",
+            "tests on real servers",
+            checks.functional,
+            "functional",
+            (*on_servers, "versitygw", "rclone"),
+            cores=half,
+        ),
+        Gate("molecule", "hosts with systemd in containers", hosts.molecule, "molecule", ("minio",), cores=0.75),
+        Gate("molecule-all", "all scenarios", hosts.molecule_all, "molecule-all", ("minio",), cores=0.75, is_long=True),
+        Gate("unit", "unit tests of what does not use Ansible", checks.unit, "unit"),
         Gate("sanity", "ansible-test sanity", ansible_test.sanity, "sanity"),
-        Gate("functional", "tests on real servers", checks.functional, "functional", on_servers, cores=2),
-        Gate("demo", "make demo, to its end and interrupted", gate_demo.demo, "functional", on_servers, cores=2),
+        Gate("containers", "PostgreSQL in containers", gate_containers.containers, "molecule", cores=0.75),
+        Gate("sanity-hosts", "compile, import: older and newer Python", ansible_test.sanity_on_hosts, "sanity"),
+        Gate("demo", "make demo, to its end and interrupted", gate_demo.demo, "functional", on_servers),
         *(
             Gate(
                 f"integration-{number}",
@@ -76,14 +89,16 @@ def every_gate() -> list[Gate]:
         ),
         Gate(oldest, "an environment", _script("virtualenvs.py", oldest), is_step=True),
         Gate("oldest", "the oldest ansible-core", ansible_test.oldest_core, "sanity", (oldest,)),
-        Gate("units", "ansible-test units", ansible_test.units, "unit"),
-        Gate("sanity-hosts", "compile, import: older and newer Python", ansible_test.sanity_on_hosts, "sanity"),
-        Gate("docs", "antsibull-docs", checks.docs, "docs"),
-        Gate("site", "the documentation site", checks.site, "docs"),
-        Gate("package", "build, install, use the archive", packages.package, "package"),
         Gate("ansible-lint", "ansible-lint, production, strict", checks.lint, "lint"),
+        Gate("units", "ansible-test units", ansible_test.units, "unit", cores=0.5),
+        Gate("tooling", "tests of this tooling", checks.tooling, "unit"),
+        Gate("site", "the documentation site", checks.site, "docs"),
+        Gate("docs", "antsibull-docs", checks.docs, "docs"),
         Gate(importer, "an environment", _script("virtualenvs.py", importer), is_step=True),
         Gate("galaxy", "galaxy-importer", packages.importer, "package", (importer,)),
+        Gate("package", "build, install, use the archive", packages.package, "package"),
+        Gate("rules", "promtool: alerts on the metrics", checks.rules, "lint"),
+        Gate("changelog", "antsibull-changelog", checks.changelog, "lint"),
     ]
 
 

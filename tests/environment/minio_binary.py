@@ -8,7 +8,6 @@ import hashlib
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tarfile
 import typing as t
@@ -16,6 +15,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import go_build
 from cache import SetupError, build_once, cache_folder
 
 # SILO is the maintained fork of MinIO: same protocol, same options, same variables (MINIO_…).
@@ -144,20 +144,7 @@ def _from_source() -> Path | str:
 def _build(go: str, target: Path) -> None:
     package = "github.com/minio/minio/cmd"
     values = {"Version": MINIO_VERSION, "ReleaseTag": MINIO_RELEASE, "CommitID": MINIO_COMMIT}
-    flags = " ".join(["-s", "-w", *(f"-X {package}.{name}={value}" for name, value in values.items())])
-    folder = target.parent / "bin"
-    done = subprocess.run(
-        [go, "install", "-ldflags", flags, MINIO_MODULE],
-        env={**os.environ, "GOBIN": str(folder), "GOFLAGS": "", "CGO_ENABLED": "0"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise SetupError(f"ended with {done.returncode}: {' / '.join(done.stdout.strip().splitlines()[-3:])}")
-    (folder / "minio").rename(target)
+    go_build.install(go, MINIO_MODULE, target, " ".join(f"-X {package}.{name}={values[name]}" for name in values))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+import go_build
 from cache import SetupError, build_once, cache_folder
 
 # A second make of S3 server, with other limits: keys are paths of a file system.
@@ -36,24 +36,7 @@ def find() -> Path:
             "Remedy: install Go and let it be built, or name a binary in LIFEBOAT_VERSITYGW_BIN."
         )
     print(f"Building {VERSITYGW_MODULE}: this takes a minute or two, once.", file=sys.stderr, flush=True)
-    return build_once(path, lambda part: _build(go, part))
-
-
-def _build(go: str, target: Path) -> None:
-    folder = target.parent / "bin"
-    done = subprocess.run(
-        [go, "install", "-ldflags", "-s -w", VERSITYGW_MODULE],
-        env={**os.environ, "GOBIN": str(folder), "GOFLAGS": "", "CGO_ENABLED": "0"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        said = " / ".join(done.stdout.strip().splitlines()[-3:])
-        raise SetupError(f"go install {VERSITYGW_MODULE} ended with {done.returncode}: {said}")
-    (folder / "versitygw").rename(target)
+    return build_once(path, lambda part: go_build.install(go, VERSITYGW_MODULE, part))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gate_runner
 import pytest
-from gate_runner import Gate, GateFailure, Runner, Workplace, summary, with_steps, worth_showing
+from gate_runner import Gate, GateFailure, Runner, Workplace, startable, summary, with_steps, worth_showing
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +58,25 @@ def test_a_chosen_gate_brings_the_steps_that_it_needs() -> None:
     assert [gate.name for gate in with_steps([known[2]], known)] == ["b", "c"]
 
 
+@pytest.mark.parametrize(
+    ("running", "ready", "started"),
+    [
+        ([], [1.0, 1.0, 0.5], 3),
+        ([], [1.0, 1.0, 0.75], 2),
+        ([1.0], [0.75, 0.75, 0.75], 2),
+        ([1.0, 1.0], [1.0, 0.5], 0),
+        ([1.0], [2.0, 0.5], 0),
+        ([], [8.0, 0.5], 1),
+    ],
+)
+def test_gates_start_in_their_order_as_long_as_two_cores_have_room(
+    running: list[float], ready: list[float], started: int
+) -> None:
+    gates = [Gate(str(number), "", passes, cores=busy) for number, busy in enumerate(ready)]
+    others = [Gate("other", "", passes, cores=busy) for busy in running]
+    assert startable(gates, others, 2) == gates[:started]
+
+
 def test_a_defect_of_a_gate_ends_the_others_and_is_not_hidden() -> None:
     def breaks(_place: Workplace) -> str:
         raise ZeroDivisionError
@@ -75,3 +94,9 @@ def test_a_workplace_that_has_ended_starts_nothing(tmp_path: Path) -> None:
     place.end()
     with pytest.raises(GateFailure, match="interrupted"):
         place.run("true")
+
+
+def test_a_gate_that_begins_when_the_others_were_ended_starts_nothing() -> None:
+    runner = Runner([], cores=1)
+    runner.run()
+    assert runner._work(Gate("late", "", passes)).remark == "interrupted"
