@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import gc
 import os
+import re
 import shutil
 import tempfile
 import typing as t
@@ -34,6 +35,10 @@ _SPREAD = (
     "test_object_faults_of_storage.py",
     "test_stalled_runs.py",
 )
+
+
+# But for those of one layout: what one of them has made ready and proved, the others need not (`crash_states.py`).
+_LAYOUT = re.compile(r"\[(directory to bucket|bucket to directory)\b")
 
 
 # What takes a worker longest begins first: else the others would wait for it in the end.
@@ -96,7 +101,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: t.Any) -> LoadScopeS
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
+            file, layout = nodeid.partition("::")[0], _LAYOUT.search(nodeid)
+            if layout and file.endswith("test_crash_at_every_step.py"):
+                return f"{file} {layout[1]}"
             return nodeid if file.endswith(_SPREAD) else file
 
     return ByFile(config, log)

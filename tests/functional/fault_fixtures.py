@@ -167,6 +167,7 @@ class Site:
     facts: t.Mapping[str, t.Any]  # as orders have it
     store: Store
     _read: dict[Entry, bytes] = dataclasses.field(default_factory=dict)  # so that what is as it was is read once
+    _searched: set[Entry] = dataclasses.field(default_factory=set)
     _shown: dict[bytes, str] = dataclasses.field(default_factory=dict)  # what was searched for and found → under a key
 
     @property
@@ -207,8 +208,14 @@ class Site:
         for entry in entries:
             if entry not in self._read:
                 self._read[entry] = b"".join(self.store.read(entry.key))
+            if entry not in self._searched:
+                self._searched.add(entry)
                 self._search(entry.key, self._read[entry])
         return {entry.key: self._read[entry] for entry in entries}
+
+    def remember(self, written: t.Mapping[str, bytes]) -> None:
+        """Take what was just written as what was read, so that it is read only once somebody else has changed it."""
+        self._read.update({entry: written[entry.key] for entry in self.store.entries("")})
 
     def faults(self, job: str) -> list[str]:
         """Say what is wrong with what the manifests of a job promise, and what can be read there and should not.
