@@ -222,11 +222,10 @@ class Site:
 
         Reads every byte of every backup.
         """
-        self.documents(f"data/{job}/")  # also what killed runs have left
+        there = self.documents(f"data/{job}/")  # also what killed runs have left
         found = self.leaks()
         for key, text in self.documents(f"manifests/{job}/").items():
             manifest = json.loads(text)
-            there = self.documents(f"data/{job}/{manifest['id']}/")
             for file in manifest["files"]:
                 data = there.get(f"data/{job}/{manifest['id']}/{file['name']}")
                 if data is None:
@@ -241,12 +240,17 @@ class Site:
     def good_ids(self, job: str) -> list[str]:
         return [backup.id for backup in catalog.backups(self.store, job) if backup.is_good]
 
-    def good_without_proof(self, job: str) -> list[str]:
-        """Return the backups that the catalog calls good though no record says that every file was read back."""
-        found = []
-        for backup_id in self.good_ids(job):
-            manifest = json.loads(self.documents(f"manifests/{job}/{backup_id}.json").popitem()[1])
-            read = [json.loads(text) for text in self.documents(f"verified/{job}/{backup_id}/").values()]
+    def good_without_proof(self, job: str, good_ids: t.Iterable[str] | None = None) -> list[str]:
+        """Return the backups that the catalog calls good though no record says that every file was read back.
+
+        `good_ids` is what the catalog has just said, if it was asked.
+        """
+        found, good = [], self.good_ids(job) if good_ids is None else good_ids
+        manifests, verified = (self.documents(f"{folder}/{job}/") for folder in ("manifests", "verified"))
+        for backup_id in good:
+            manifest = json.loads(manifests[f"manifests/{job}/{backup_id}.json"])
+            records = f"verified/{job}/{backup_id}/"
+            read = [json.loads(text) for key, text in verified.items() if key.startswith(records)]
             proved = {
                 (verdict["name"], verdict["stored_sha256"])
                 for record in read

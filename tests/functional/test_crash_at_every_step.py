@@ -139,9 +139,10 @@ class Backups:
         self.look_at(job, step)
 
     def look_at(self, job: str, step: str) -> None:
-        for site in self.sites:
+        """Look at what lies in the repositories, after `good` was asked for."""
+        for site, good in zip(self.sites, self.good):
             assert site.faults(job) == [], step
-            assert site.good_without_proof(job) == [], step
+            assert site.good_without_proof(job, good) == [], step
 
     def leftovers(self, job: str) -> list[str]:
         """Return what only runs that are under way may have in a repository."""
@@ -249,11 +250,13 @@ def test_a_copy_killed_at_any_step_is_made_good_by_the_next(backups: Backups, sh
             backups.sites = (source, new_target(backups))
             ended = copied(backups, job, step, "kill")
             assert ended.status == STATUS["kill"], f"{step}: {ended}"
+            backups.good = backups.good_ids(job)
             backups.look_at(job, step)
             if recovered.is_new(state_of(job, backups.sites[1])) or options is _LONG:
                 assert copied(backups, job, "", "").is_good, step
                 assert backups.sites[1].good_ids(job) == source.good_ids(job), step
                 assert backups.leftovers(job) == [], step
+                backups.good = backups.good_ids(job)
                 backups.look_at(job, step)
                 assert backups.sites[1].is_readable_by_all is not backups.is_encrypted
 
