@@ -33,8 +33,10 @@ def copy_of(lab: Lab, site: Site) -> Site:
         shutil.copytree(site.facts["directory"], root)
     else:
         fresh = lab.bucket()
-        for key, data in site.documents("").items():
+        written = site.documents("")
+        for key, data in written.items():
             fresh.store.put(key, data)
+        fresh.remember(written)
     return fresh.opened_like(site)
 
 

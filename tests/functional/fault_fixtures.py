@@ -167,6 +167,7 @@ class Site:
     facts: t.Mapping[str, t.Any]  # as orders have it
     store: Store
     _read: dict[Entry, bytes] = dataclasses.field(default_factory=dict)  # so that what is as it was is read once
+    _searched: set[Entry] = dataclasses.field(default_factory=set)
     _shown: dict[bytes, str] = dataclasses.field(default_factory=dict)  # what was searched for and found → under a key
 
     @property
@@ -207,19 +208,24 @@ class Site:
         for entry in entries:
             if entry not in self._read:
                 self._read[entry] = b"".join(self.store.read(entry.key))
+            if entry not in self._searched:
+                self._searched.add(entry)
                 self._search(entry.key, self._read[entry])
         return {entry.key: self._read[entry] for entry in entries}
+
+    def remember(self, written: t.Mapping[str, bytes]) -> None:
+        """Take what was just written as what was read, so that it is read only once somebody else has changed it."""
+        self._read.update({entry: written[entry.key] for entry in self.store.entries("")})
 
     def faults(self, job: str) -> list[str]:
         """Say what is wrong with what the manifests of a job promise, and what can be read there and should not.
 
         Reads every byte of every backup.
         """
-        self.documents(f"data/{job}/")  # also what killed runs have left
+        there = self.documents(f"data/{job}/")  # also what killed runs have left
         found = self.leaks()
         for key, text in self.documents(f"manifests/{job}/").items():
             manifest = json.loads(text)
-            there = self.documents(f"data/{job}/{manifest['id']}/")
             for file in manifest["files"]:
                 data = there.get(f"data/{job}/{manifest['id']}/{file['name']}")
                 if data is None:
@@ -234,12 +240,17 @@ class Site:
     def good_ids(self, job: str) -> list[str]:
         return [backup.id for backup in catalog.backups(self.store, job) if backup.is_good]
 
-    def good_without_proof(self, job: str) -> list[str]:
-        """Return the backups that the catalog calls good though no record says that every file was read back."""
-        found = []
-        for backup_id in self.good_ids(job):
-            manifest = json.loads(self.documents(f"manifests/{job}/{backup_id}.json").popitem()[1])
-            read = [json.loads(text) for text in self.documents(f"verified/{job}/{backup_id}/").values()]
+    def good_without_proof(self, job: str, good_ids: t.Iterable[str] | None = None) -> list[str]:
+        """Return the backups that the catalog calls good though no record says that every file was read back.
+
+        `good_ids` is what the catalog has just said, if it was asked.
+        """
+        found, good = [], self.good_ids(job) if good_ids is None else good_ids
+        manifests, verified = (self.documents(f"{folder}/{job}/") for folder in ("manifests", "verified"))
+        for backup_id in good:
+            manifest = json.loads(manifests[f"manifests/{job}/{backup_id}.json"])
+            records = f"verified/{job}/{backup_id}/"
+            read = [json.loads(text) for key, text in verified.items() if key.startswith(records)]
             proved = {
                 (verdict["name"], verdict["stored_sha256"])
                 for record in read

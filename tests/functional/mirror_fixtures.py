@@ -20,7 +20,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_sides import QUARANTINE
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3 import object_properties
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
-from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import VERSIONED, endpoint_of
+from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import VERSIONED, endpoint_of, quick_server
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "environment"))
 
@@ -99,14 +99,14 @@ def _maker(server: MinioServer) -> t.Iterator[Makes]:
 
 
 @pytest.fixture(scope="module")
-def here_server(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[MinioServer]:
-    with MinioServer(tmp_path_factory.mktemp("here")) as running:
+def here_server() -> t.Iterator[MinioServer]:
+    with quick_server("lbm-") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def there_server(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[MinioServer]:
-    with MinioServer(tmp_path_factory.mktemp("there")) as running:
+def there_server() -> t.Iterator[MinioServer]:
+    with quick_server("lbm-") as running:
         yield running
 
 

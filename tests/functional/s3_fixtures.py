@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import shutil
@@ -36,17 +37,26 @@ def endpoint_of(server: servers.MinioServer | servers.VersityServer, **changes: 
     return dataclasses.replace(given, **changes)
 
 
+@contextlib.contextmanager
+def quick_server(prefix: str, **options: t.Any) -> t.Iterator[servers.MinioServer]:
+    """Start a server in a folder of its own, and remove both in the end."""
+    folder = quick_folder(prefix)
+    try:
+        with servers.MinioServer(folder, **options) as running:
+            yield running
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="module")
 def s3_server() -> t.Iterator[servers.MinioServer]:
-    folder = quick_folder("lbs-")
-    with servers.MinioServer(folder) as running:
+    with quick_server("lbs-") as running:
         yield running
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
-def s3_tls_server(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[servers.MinioServer]:
-    with servers.MinioServer(tmp_path_factory.mktemp("minio-tls"), tls=True) as running:
+def s3_tls_server() -> t.Iterator[servers.MinioServer]:
+    with quick_server("lbs-", tls=True) as running:
         yield running
 
 

@@ -81,7 +81,8 @@ class Backups:
         self.good: list[set[str]] = []  # ids in each of them, as of the last look
         self.recovered = Recovered()
         self._begun: dict[str, tuple[str, tuple[Site, ...], list[set[str]]]] = {}  # by database: job, sites, good ids
-        self._steps: dict[str, tuple[t.Sequence[str], t.Sequence[str]]] = {}  # by database: of a first and a later run
+        self._first: dict[str, t.Sequence[str]] = {}  # by database: steps of a first run
+        self._later: dict[str, t.Sequence[str]] = {}  # and of one after it
 
     def _made(self) -> tuple[Site, ...]:
         local, site = self.lab.directory(), self.lab.bucket()
@@ -101,7 +102,7 @@ class Backups:
         name = str(options["database"])
         if name not in self._begun:
             job, self.sites, self.good = self.lab.job(), self._made(), []
-            self.recover(job, options, "the first run")
+            self._first[name] = self.recover(job, options, "the first run").steps
             self._begun[name] = (job, self.sites, self.good)
         job, sites, self.good = self._begun[name]
         self.sites = tuple(copy_of(self.lab, site) for site in sites)
@@ -110,13 +111,11 @@ class Backups:
     def steps(self, options: t.Mapping[str, t.Any]) -> tuple[t.Sequence[str], t.Sequence[str]]:
         """Return the steps of the first run of a job, and those of later ones."""
         name = str(options["database"])
-        if name not in self._steps:
-            self.sites = self._made()
-            order = self.order(self.lab.job(), options)
-            first, later = self.driver.run(order), self.driver.run(order)
-            assert first.is_good and later.is_good, (first.error, later.error)
-            self._steps[name] = first.steps, later.steps
-        return self._steps[name]
+        if name not in self._later:
+            later = self.driver.run(self.order(self.begin(options), options))
+            assert later.is_good, later.error
+            self._later[name] = later.steps
+        return self._first[name], self._later[name]
 
     def all_steps(self) -> list[tuple[dict[str, t.Any], str]]:
         """Return all steps of a run, each with the options of a run that has it."""
@@ -140,9 +139,10 @@ class Backups:
         self.look_at(job, step)
 
     def look_at(self, job: str, step: str) -> None:
-        for site in self.sites:
+        """Look at what lies in the repositories, after `good` was asked for."""
+        for site, good in zip(self.sites, self.good):
             assert site.faults(job) == [], step
-            assert site.good_without_proof(job) == [], step
+            assert site.good_without_proof(job, good) == [], step
 
     def leftovers(self, job: str) -> list[str]:
         """Return what only runs that are under way may have in a repository."""
@@ -150,7 +150,7 @@ class Backups:
         found += [f"temporary file {path}" for site in self.sites for path in site.temporary_files()]
         return found + [f"upload {each}" for each in self.lab.unfinished_uploads()]
 
-    def recover(self, job: str, options: t.Mapping[str, t.Any], step: str) -> None:
+    def recover(self, job: str, options: t.Mapping[str, t.Any], step: str) -> Ended:
         """Run the job again, after the time of a lease that was left behind: it succeeds, and nothing is left."""
         ended = self.driver.run(self.order(job, options))
         assert ended.is_good, f"{step}: {ended.error}"
@@ -159,6 +159,7 @@ class Backups:
         assert self.leftovers(job) == [], step
         self.look_at(job, step)
         assert all(site.is_readable_by_all is not self.is_encrypted for site in self.sites), step
+        return ended
 
     def is_new_state(self, job: str, options: t.Mapping[str, t.Any]) -> bool:
         """Say whether no crash left the repositories so before; then the job is to recover."""
@@ -249,11 +250,13 @@ def test_a_copy_killed_at_any_step_is_made_good_by_the_next(backups: Backups, sh
             backups.sites = (source, new_target(backups))
             ended = copied(backups, job, step, "kill")
             assert ended.status == STATUS["kill"], f"{step}: {ended}"
+            backups.good = backups.good_ids(job)
             backups.look_at(job, step)
             if recovered.is_new(state_of(job, backups.sites[1])) or options is _LONG:
                 assert copied(backups, job, "", "").is_good, step
                 assert backups.sites[1].good_ids(job) == source.good_ids(job), step
                 assert backups.leftovers(job) == [], step
+                backups.good = backups.good_ids(job)
                 backups.look_at(job, step)
                 assert backups.sites[1].is_readable_by_all is not backups.is_encrypted
 

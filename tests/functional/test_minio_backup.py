@@ -48,7 +48,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.clien
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.steps import watch
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream.encryption import EpochKey
 from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import directory_place, own_locks
-from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import VERSIONED, endpoint_of
+from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import VERSIONED, endpoint_of, quick_server
 from servers import MinioServer
 
 __all__ = ["own_locks"]
@@ -81,15 +81,15 @@ class Pair(t.NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def old(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[MinioServer]:
-    with MinioServer(tmp_path_factory.mktemp("old")) as server:
+def old() -> t.Iterator[MinioServer]:
+    with quick_server("lbs-") as server:
         _furnish(server)
         yield server
 
 
 @pytest.fixture
-def pair(old: MinioServer, tmp_path: Path) -> t.Iterator[Pair]:
-    with MinioServer(tmp_path / "new") as new:
+def pair(old: MinioServer) -> t.Iterator[Pair]:
+    with quick_server("lbs-") as new:
         yield Pair(old, new)
 
 

@@ -31,6 +31,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.minio.bu
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.minio.lifecycle import LifecycleRule
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.endpoint import Endpoint
+from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import quick_server
 from servers import MinioServer
 
 _numbers = itertools.count()
@@ -48,8 +49,8 @@ def endpoint_of(server, **changes):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with MinioServer(tmp_path_factory.mktemp("minio")) as running:
+def server():
+    with quick_server("lbs-") as running:
         yield running
 
 
