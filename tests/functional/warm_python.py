@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import gc
 import importlib
 import os
 import pkgutil
@@ -30,8 +29,7 @@ from pathlib import Path
 import fork_server
 
 ARCHIVES = "LIFEBOAT_MODULE_ARCHIVES"  # variable with the folder where all processes of a run keep them
-_LOOK_S = 0.02
-_SEARCH_AFTER = 20_000  # objects that a fork makes; as rarely as this, because each search copies what forks share
+_LOOK_S = 0.01
 _SETTINGS = {"ANSIBLE_PIPELINING": "true"}  # a module takes one process instead of five
 _MODULE_UTILS = "ansible_collections.lifeboat.recovery.plugins.module_utils"
 
@@ -153,7 +151,6 @@ def main(kind: str, locks: str, listening: int, folder: Path) -> None:
         execute = _command(folder / "lifeboat", locks)
     else:
         execute = _modules(locks) if kind == "modules" else _ansible_playbook()
-        gc.set_threshold(_SEARCH_AFTER)
     fork_server.serve(listening, folder, execute)
 
 
