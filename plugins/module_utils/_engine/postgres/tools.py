@@ -146,7 +146,13 @@ def find_tool(name: str, major: int, bin_dir: str, purpose: str, inside: Inside 
     if inside is not None:
         return _find_inside(name, major, purpose, inside)
     candidates = [os.path.join(bin_dir, name)] if bin_dir else list(_usual_places(name, major))
-    tools = [_inspect(name, path) for path in candidates if os.access(path, os.X_OK) and os.path.isfile(path)]
+    tools = []
+    for path in candidates:
+        if os.access(path, os.X_OK) and os.path.isfile(path):
+            tool = _inspect(name, path)
+            if tool.major == major:
+                return tool
+            tools.append(tool)
     if not tools:
         where = bin_dir or "the usual folders and on PATH"
         raise MissingPartError(
@@ -154,9 +160,8 @@ def find_tool(name: str, major: int, bin_dir: str, purpose: str, inside: Inside 
             f"{name} was not found in {where}",
             f"install {_package(name, major)} or say with bin_dir in which folder the programs lie",
         )
-    matching = [tool for tool in tools if tool.major == major]
     newer = sorted((tool for tool in tools if tool.major > major), key=lambda tool: tool.major)
-    return (matching or newer or tools)[0]
+    return (newer or tools)[0]
 
 
 def _usual_places(name: str, major: int) -> t.Iterator[str]:

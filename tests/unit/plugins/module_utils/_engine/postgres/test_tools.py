@@ -35,6 +35,14 @@ def test_the_server_s_own_major_is_preferred(places: Path) -> None:
     assert (found.pg_dump.path, found.pg_dump.version, found.warnings) == (f"{places}/pg/15/bin/pg_dump", "15.4", ())
 
 
+def test_no_other_program_is_asked_once_the_right_one_is_found(places: Path) -> None:
+    install(places / "pg" / "15" / "bin", "15.4")
+    for folder in (places / "pg" / "16" / "bin", places / "path"):
+        install(folder, "")
+        (folder / "pg_dump").write_text("#!/bin/sh\nexit 1\n")
+    assert tools.find_tool("pg_dump", 15, "", "Cannot test").version == "15.4"
+
+
 def test_path_comes_before_a_newer_major(places: Path) -> None:
     install(places / "pg" / "18" / "bin", "18.4")
     install(places / "path", "15.2")
