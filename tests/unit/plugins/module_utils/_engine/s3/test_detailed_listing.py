@@ -13,7 +13,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3 impor
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.detailed_listing import Shown
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.failure import S3Error
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.listing import MalformedPage
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 # Entries as MinIO RELEASE.2026-02-12T20-18-48Z sent them.
@@ -153,6 +153,7 @@ def test_a_page_reads_the_same_by_expression_and_by_xml(details: list[str], time
 
 
 @given(st.binary(max_size=60), st.integers(0, 2000), st.integers(0, 40))
+@example(b"\xc2\x80\r", 919, 0)
 @settings(max_examples=300)
 def test_a_damaged_page_is_left_to_the_xml_parser_or_equals_what_that_reads(
     noise: bytes, position: int, cut: int
