@@ -67,11 +67,9 @@ def locks_of_this_process() -> t.Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def thrifty_servers() -> t.Iterator[None]:
-    """Let each MinIO server use one core at a time: to wake up threads on others takes a fifth of what it does; and
-    look for memory that it can use again a quarter as often, which takes as much."""
+    """Let each MinIO server use one core at a time: to wake up threads on others takes a fifth of what it does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(MinioServer.everywhere, "GOMAXPROCS", "1")
-        patch.setitem(MinioServer.everywhere, "GOGC", "400")
         yield
 
 
