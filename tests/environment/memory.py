@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-_MEMORY = Path("/dev/shm")
+FOLDER = Path("/dev/shm")
 _MEMINFO = Path("/proc/meminfo")
 _ROOM = 4 * 1024**3  # bytes
 
@@ -20,16 +20,18 @@ def quick_parent() -> str:
 
     What is tested writes through to the disk all the time: a core would wait for the disk three quarters of the time.
     """
-    if "TMPDIR" in os.environ or not os.access(_MEMORY, os.W_OK | os.X_OK):
+    if "TMPDIR" in os.environ or not has_room():
         return tempfile.gettempdir()
-    is_for_programs = not os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC
-    return str(_MEMORY) if is_for_programs and _room() > _ROOM else tempfile.gettempdir()
+    is_for_programs = not os.statvfs(FOLDER).f_flag & os.ST_NOEXEC
+    return str(FOLDER) if is_for_programs else tempfile.gettempdir()
 
 
-def _room() -> int:
-    """Return how many bytes the folder takes that memory has too.
+def has_room() -> bool:
+    """Say whether the folder in memory is there and takes enough that memory has too.
 
     It may be allowed to hold more than there is, and then some process would be killed that needs memory.
     """
+    if not os.access(FOLDER, os.W_OK | os.X_OK):
+        return False
     available = re.search(r"^MemAvailable: +([0-9]+) kB$", _MEMINFO.read_text(encoding="ascii"), re.MULTILINE)
-    return min(shutil.disk_usage(_MEMORY).free, int(available[1]) * 1024 if available else 0)
+    return min(shutil.disk_usage(FOLDER).free, int(available[1]) * 1024 if available else 0) > _ROOM

@@ -7,11 +7,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import json
 import shutil
 import sys
 import typing as t
 from pathlib import Path
 
+import boto3
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.endpoint import Endpoint
@@ -22,6 +24,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "environment"))
 import servers
 
 _numbers = itertools.count(1)
+KMS = {"MINIO_KMS_SECRET_KEY": "my-key:bEJf9dCnQzrfkUVkFzcrXEuL3UIKdTsWk3gvfCQ6Bjo="}  # variables of a server
+KMS_ENCRYPTION = (
+    b"<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>aws:kms"
+    b"</SSEAlgorithm><KMSMasterKeyID>my-key</KMSMasterKeyID></ApplyServerSideEncryptionByDefault></Rule>"
+    b"</ServerSideEncryptionConfiguration>"
+)
 VERSIONED = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
 
 
@@ -35,6 +43,20 @@ def endpoint_of(server: servers.MinioServer | servers.VersityServer, **changes: 
         max_attempts=3,
     )
     return dataclasses.replace(given, **changes)
+
+
+def limited(s3: S3Client, *statements: t.Mapping[str, t.Any]) -> S3Client:
+    """Return a client whose key has the rights of these statements of a policy alone: those of a session, which any S3
+    server of this kind grants.
+    """
+    given = s3.endpoint
+    keys = {"aws_access_key_id": given.access_key, "aws_secret_access_key": given.secret_key}
+    sts = boto3.client("sts", endpoint_url=given.url, region_name=given.region, **keys)
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    role = {"RoleArn": "arn:aws:iam::123456789012:role/any", "RoleSessionName": "test"}
+    found = sts.assume_role(**role, Policy=policy)["Credentials"]
+    own = {"access_key": found["AccessKeyId"], "secret_key": found["SecretAccessKey"]}
+    return S3Client(dataclasses.replace(given, **own, session_token=found["SessionToken"]))
 
 
 @contextlib.contextmanager

@@ -7,10 +7,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import typing as t
 
-import boto3
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects import archived_puts
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.bucket_source import BucketSource
@@ -25,6 +23,7 @@ from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import (
     VERSIONED,
     bucket,
     endpoint_of,
+    limited,
     s3,
     s3_server,
     servers,
@@ -173,18 +172,11 @@ def test_a_server_that_takes_an_archive_for_an_object_gets_each_alone(
 
 def below(s3: S3Client, prefix: str) -> S3Client:
     """Return a client that may read all and write below a prefix."""
-    given = s3.endpoint
-    keys = {"aws_access_key_id": given.access_key, "aws_secret_access_key": given.secret_key}
-    sts = boto3.client("sts", endpoint_url=given.url, region_name=given.region, **keys)
-    statements = [
+    return limited(
+        s3,
         {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetObject"], "Resource": ["arn:aws:s3:::*"]},
         {"Effect": "Allow", "Action": ["s3:PutObject", "s3:PutObjectTagging"], "Resource": [f"arn:aws:s3:::{prefix}*"]},
-    ]
-    policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
-    role = {"RoleArn": "arn:aws:iam::123456789012:role/any", "RoleSessionName": "restore"}
-    found = sts.assume_role(**role, Policy=policy)["Credentials"]
-    own = {"access_key": found["AccessKeyId"], "secret_key": found["SecretAccessKey"]}
-    return S3Client(dataclasses.replace(given, **own, session_token=found["SessionToken"]))
+    )
 
 
 def test_a_key_that_may_write_below_one_prefix_only_writes_there(

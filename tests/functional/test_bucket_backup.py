@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
@@ -18,7 +17,6 @@ import threading
 import typing as t
 from pathlib import Path
 
-import boto3
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import (
     FlaggedError,
@@ -53,6 +51,7 @@ from ansible_collections.lifeboat.recovery.tests.functional.command_file import 
 from ansible_collections.lifeboat.recovery.tests.functional.job_fixtures import away, local, own_locks, site
 from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import (
     bucket,
+    limited,
     s3,
     s3_server,
     versioned_bucket,
@@ -225,22 +224,8 @@ def test_a_base_whose_settings_are_damaged_is_not_built_on(shop: Shop, local: Pl
     assert settings_owner(local, third) == third.id
 
 
-def limited(s3: S3Client, *actions: str) -> S3Client:
-    """Return a client whose key has these rights alone: those of a session, which any S3 server of this kind grants."""
-    given = s3.endpoint
-    sts = boto3.client(
-        "sts",
-        endpoint_url=given.url,
-        aws_access_key_id=given.access_key,
-        aws_secret_access_key=given.secret_key,
-        region_name=given.region,
-    )
-    rights = {"Effect": "Allow", "Action": actions, "Resource": ["arn:aws:s3:::*"]}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [rights]})
-    role = {"RoleArn": "arn:aws:iam::123456789012:role/any", "RoleSessionName": "backup"}
-    found = sts.assume_role(**role, Policy=policy)["Credentials"]
-    keys = {"access_key": found["AccessKeyId"], "secret_key": found["SecretAccessKey"]}
-    return S3Client(dataclasses.replace(given, **keys, session_token=found["SessionToken"]))
+def with_actions(s3: S3Client, *actions: str) -> S3Client:
+    return limited(s3, {"Effect": "Allow", "Action": actions, "Resource": ["arn:aws:s3:::*"]})
 
 
 OF_OBJECTS = (
@@ -266,7 +251,7 @@ def test_settings_that_the_key_may_not_read_make_the_backup_incomplete_and_are_n
 ) -> None:
     shop.client.document("PUT", shop.name, "policy", json.dumps(POLICY).replace("BUCKET", shop.name).encode())
     owner = shop.client
-    shop.client = limited(owner, *OF_OBJECTS)
+    shop.client = with_actions(owner, *OF_OBJECTS)
     with contextlib.closing(shop.client), pytest.raises(IncompleteError) as error:
         shop.back_up(local)
     result = error.value.result
@@ -284,10 +269,10 @@ def test_settings_that_the_key_may_not_read_make_the_backup_incomplete_and_are_n
     assert [f"lacks of the settings of {shop.name}" in note and "policy" in note for note in planned.notes] == [True]
     assert not planned.changed  # what the backup does not know is left alone
 
-    shop.client = limited(owner, *OF_OBJECTS)
+    shop.client = with_actions(owner, *OF_OBJECTS)
     with contextlib.closing(shop.client):
         assert shop.back_up(local, allow_partial=True).statistics["remarks"] == {"unseen": 1, "skipped": 1}
-    shop.client = limited(owner, *OF_OBJECTS, *OF_SETTINGS)
+    shop.client = with_actions(owner, *OF_OBJECTS, *OF_SETTINGS)
     with contextlib.closing(shop.client):
         complete = shop.back_up(local)
     assert complete.statistics["remarks"] == {"skipped": 1}

@@ -34,7 +34,12 @@ from ansible_collections.lifeboat.recovery.tests.functional.mirror_fixtures impo
     there,
     there_server,
 )
-from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import VERSIONED, endpoint_of
+from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import (
+    KMS,
+    KMS_ENCRYPTION,
+    VERSIONED,
+    endpoint_of,
+)
 from servers import MinioServer
 
 __all__ = ["here", "here_server", "there", "there_server"]
@@ -195,19 +200,11 @@ def test_where_the_server_encrypts_with_kms_keys_a_second_run_changes_nothing(
 ) -> None:
     from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
 
-    kms = {
-        "MINIO_KMS_SECRET_KEY": "my-key:bEJf9dCnQzrfkUVkFzcrXEuL3UIKdTsWk3gvfCQ6Bjo=",
-    }
-    encryption = (
-        b"<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>aws:kms"
-        b"</SSEAlgorithm><KMSMasterKeyID>my-key</KMSMasterKeyID></ApplyServerSideEncryptionByDefault></Rule>"
-        b"</ServerSideEncryptionConfiguration>"
-    )
     source = filled(here())
-    with MinioServer(tmp_path_factory.mktemp("kms"), environment=kms) as server:
+    with MinioServer(tmp_path_factory.mktemp("kms"), environment=KMS) as server:
         client = S3Client(endpoint_of(server))
         client.create_bucket("secret")
-        client.document("PUT", "secret", "encryption", encryption)
+        client.document("PUT", "secret", "encryption", KMS_ENCRYPTION)
         client.document("PUT", "secret", "versioning", VERSIONED)
         target = Bucket(client, "secret", True)
         mirrored(source.side(), target.side(), threads=1)

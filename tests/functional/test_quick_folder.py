@@ -10,6 +10,7 @@ import shutil
 import types
 from pathlib import Path
 
+import memory
 import pytest
 from ansible_collections.lifeboat.recovery.tests.functional import quick_folder
 
@@ -25,12 +26,12 @@ from ansible_collections.lifeboat.recovery.tests.functional import quick_folder
 def test_a_folder_is_in_memory_only_where_memory_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, is_in_memory: bool
 ) -> None:
-    memory, meminfo = tmp_path / "memory", tmp_path / "meminfo"
-    memory.mkdir()
+    folder_in_memory, meminfo = tmp_path / "memory", tmp_path / "meminfo"
+    folder_in_memory.mkdir()
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: types.SimpleNamespace(free=1 << 40))
     meminfo.write_text(said)
-    monkeypatch.setattr(quick_folder, "_MEMORY", memory)
-    monkeypatch.setattr(quick_folder, "_MEMINFO", meminfo)
+    monkeypatch.setattr(memory, "FOLDER", folder_in_memory)
+    monkeypatch.setattr(memory, "_MEMINFO", meminfo)
     folder = quick_folder.quick_folder("lbq-")
     folder.rmdir()
-    assert (folder.parent == memory) is is_in_memory
+    assert (folder.parent == folder_in_memory) is is_in_memory

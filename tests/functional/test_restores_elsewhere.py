@@ -20,23 +20,17 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.obj
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_job import ObjectsJob
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_restore import RestoreRequest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
-from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import endpoint_of
+from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import KMS, KMS_ENCRYPTION, endpoint_of
 from ansible_collections.lifeboat.recovery.tests.functional.test_bucket_makes import versity
 from ansible_collections.lifeboat.recovery.tests.functional.test_objects_restore import CONTENTS, World
 from servers import MinioServer
 
 __all__ = ["versity"]
-_KMS = {"MINIO_KMS_SECRET_KEY": "my-key:bEJf9dCnQzrfkUVkFzcrXEuL3UIKdTsWk3gvfCQ6Bjo="}
-_ENCRYPTION = (
-    b"<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>aws:kms"
-    b"</SSEAlgorithm><KMSMasterKeyID>my-key</KMSMasterKeyID></ApplyServerSideEncryptionByDefault></Rule>"
-    b"</ServerSideEncryptionConfiguration>"
-)
 
 
 @pytest.fixture(scope="module")
 def kms(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[S3Client]:
-    with MinioServer(tmp_path_factory.mktemp("kms"), environment=_KMS) as server:
+    with MinioServer(tmp_path_factory.mktemp("kms"), environment=KMS) as server:
         client = S3Client(endpoint_of(server))
         yield client
         client.close()
@@ -50,7 +44,7 @@ def test_a_bucket_that_is_encrypted_with_kms_keys_comes_back_and_a_second_run_wr
     kms: S3Client, tmp_path: Path
 ) -> None:
     world = World(kms, tmp_path)
-    kms.document("PUT", world.bucket, "encryption", _ENCRYPTION)
+    kms.document("PUT", world.bucket, "encryption", KMS_ENCRYPTION)
     world.put(CONTENTS)
     world.back_up()
     keys = sorted(CONTENTS)
@@ -66,7 +60,7 @@ def test_a_bucket_that_is_encrypted_with_kms_keys_comes_back_and_a_second_run_wr
     assert world.contents() == CONTENTS
     assert not world.plan().changed
     to = world.new_bucket()
-    kms.document("PUT", to, "encryption", _ENCRYPTION)
+    kms.document("PUT", to, "encryption", KMS_ENCRYPTION)
     assert world.restore(to).differences == 0
     assert world.contents(to) == CONTENTS
     assert not world.plan(to).changed

@@ -44,11 +44,11 @@ def test_what_comes_and_goes_is_in_memory_only_where_it_has_room_and_nobody_chos
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: types.SimpleNamespace(free=free))
     monkeypatch.setattr(os, "statvfs", lambda _path: types.SimpleNamespace(f_flag=flags))
-    monkeypatch.setattr(memory, "_MEMORY", tmp_path)
+    monkeypatch.setattr(memory, "FOLDER", tmp_path)
     monkeypatch.setattr(memory, "_MEMINFO", meminfo)
     assert memory.quick_parent() == (str(tmp_path) if is_in_memory else tempfile.gettempdir())
 
 
 def test_where_memory_is_no_folder_the_usual_one_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_MEMORY", tmp_path / "absent")
+    monkeypatch.setattr(memory, "FOLDER", tmp_path / "absent")
     assert memory.quick_parent() == tempfile.gettempdir()

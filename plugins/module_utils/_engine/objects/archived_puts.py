@@ -15,10 +15,11 @@ import typing as t
 
 from ..s3 import flight, object_properties
 from ..s3.client import S3Client
+from ..s3.integrity import MD5
 from . import tar_headers
 from .object_errors import for_one_object
 from .source import ObjectError
-from .target import Bring, Take, Written
+from .target import Bring, Outcome, Take, Written
 
 _UNPACK = {"x-amz-meta-snowball-auto-extract": "true"}  # PutObjectExtractHandler in MinIO's object-handlers.go
 _PROPERTY = "minio.metadata."  # begins the pax records that become headers of the object
@@ -45,11 +46,8 @@ _MOST_BYTES = 1024 * 1024  # of the members of one archive
 _ON_THEIR_WAY = 3  # archives: objects that come meanwhile make the next ones
 _MOST_REFUSED = 3  # archives: then no more are sent
 _KEPT = 256  # sets of headers, which many objects share
-_MD5 = re.compile(r"[0-9a-f]{32}")
 # The server cleans names as paths, and writes what it finds then: none may become another one.
 _CLEAN = re.compile("(?!/)(?!(?:.*/)?\\.{0,2}(?:/|$))[^\0-\x1f\x7f\ud800-\udfff]+")
-
-Outcome = t.Union[Written, ObjectError]
 
 
 class Member(t.NamedTuple):
@@ -71,7 +69,7 @@ def may_travel(order: Bring) -> bool:
     return (
         len(order.data) <= _LARGEST
         and not row.properties.get("parts")
-        and _MD5.fullmatch(row.etag) is not None
+        and MD5.fullmatch(row.etag) is not None
         and _CLEAN.fullmatch(order.key) is not None
     )
 

@@ -25,7 +25,7 @@ from .bucket_source import BucketSource, for_one_object, properties_of
 from .object_forms import as_object, first_form, lost_of_file, other_form, own_key, without_past
 from .rows import Item, Row
 from .source import ObjectError
-from .target import OTHER, SAME, UNKNOWN, Bring, Take, Written
+from .target import OTHER, SAME, UNKNOWN, Bring, Outcome, Take, Written
 
 _WHOLE = 16 * 1024 * 1024  # bytes: what is larger, or had parts, goes in parts
 _MOST_COPIED = 5 * 1024**3  # bytes that one CopyObject takes (Amazon S3 API, CopyObject)
@@ -136,7 +136,7 @@ class BucketTarget:
         """Return the same target with connections of its own; it knows no other keys than those of its orders."""
         return BucketTarget(self._client.another())
 
-    def write_through(self, take: Take, at_once: int) -> t.Iterator[tuple[Bring, Written | ObjectError]]:
+    def write_through(self, take: Take, at_once: int) -> t.Iterator[tuple[Bring, Outcome]]:
         """Write objects that had no parts, with several requests on their way at once; MinIO takes many with each."""
         return ArchivedPuts(self._client, self._member, self._put_task).through(take, at_once)
 
@@ -177,7 +177,7 @@ class BucketTarget:
             except S3Error as error:
                 form = other_form(row, form, error)
 
-    def _put_task(self, order: Bring) -> flight.Task[tuple[Bring, Written | ObjectError]]:
+    def _put_task(self, order: Bring) -> flight.Task[tuple[Bring, Outcome]]:
         try:
             with for_one_object():
                 properties, notes = self._possible(order.collection, order.row)

@@ -10,11 +10,9 @@ import types
 import typing as t
 
 from .order_queue import OrderQueue
-from .source import ObjectError
-from .target import Bring, WritesSeveral, Written
+from .target import Bring, Outcome, WritesSeveral
 from .worker_processes import Take, Tell, WorkerProcesses, processes_for
 
-Outcome = t.Union[Written, ObjectError]  # how it was written, or why it alone could not be
 _THREADS = 2  # each has several requests on their way
 _TOGETHER = 16  # objects that go to a process at once: each message wakes somebody up
 _MOST_BYTES = 256 * 1024  # of these

@@ -16,14 +16,14 @@ from ..errors import DamagedError, GuardRefusal
 from ..steps import reached
 from . import restore_plan as plan
 from .file_properties import DIRECTORY, HARDLINK
-from .object_writing import Outcome, Writers, writers
+from .object_writing import Writers, writers
 from .remarks import Remarks
 from .restore_lanes import Lanes
 from .restore_plan import Step
 from .restore_work import Copy, Work
 from .rows import Row, from_line, to_line
 from .source import ObjectError
-from .target import Bring, WritesSeveral, Written
+from .target import Bring, Outcome, WritesSeveral, Written
 
 # Bytes of an object that is held whole, so that the next one can be read while it is written.
 _HELD = 4 * 1024 * 1024

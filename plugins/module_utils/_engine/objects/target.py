@@ -19,6 +19,9 @@ class Written(t.NamedTuple):
     etag: str = ""  # that the target's listing will show, where it is known
 
 
+Outcome = t.Union[Written, ObjectError]  # how an object was written, or why it alone could not be
+
+
 class Bring(t.NamedTuple):
     """A small object that is to be written."""
 
@@ -107,7 +110,7 @@ class WritesSeveral(t.Protocol):
     def another(self) -> WritesSeveral:
         """Return the same target with connections of its own, for another process."""
 
-    def write_through(self, take: Take, at_once: int) -> t.Iterator[tuple[Bring, Written | ObjectError]]:
+    def write_through(self, take: Take, at_once: int) -> t.Iterator[tuple[Bring, Outcome]]:
         """Yield each object with what became of it, `at_once` of them on their way.
 
         Raises what concerns the whole target.

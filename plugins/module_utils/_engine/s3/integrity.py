@@ -20,7 +20,7 @@ from .failure import S3Error
 # TLS, or the signed SHA-256 over plain http to other machines, and the SHA-256 of stored files in the manifest.
 HEADER = "x-amz-checksum-crc32"
 ALGORITHM_HEADERS = {"x-amz-checksum-algorithm": "CRC32"}
-_MD5 = re.compile(r"[0-9a-f]{32}")
+MD5 = re.compile(r"[0-9a-f]{32}")  # as ETags have it
 
 
 def crc32(body: Body) -> str:
@@ -53,7 +53,7 @@ def confirm_stored(problem: str, fields: t.Mapping[str, str], body: Body, checks
     etag = fields.get("etag", "").strip('"')
     if stored is not None:
         is_equal = stored == checksum
-    elif _MD5.fullmatch(etag) and not etag_is_no_md5(fields):
+    elif MD5.fullmatch(etag) and not etag_is_no_md5(fields):
         is_equal = etag == md5(body)
     else:
         is_equal = True

@@ -8,7 +8,6 @@ import concurrent.futures
 import contextlib
 import datetime as dt
 import hashlib
-import re
 import threading
 import typing as t
 
@@ -18,6 +17,7 @@ from .calls import Headers, Part
 from .client import S3Client
 from .download import Stored
 from .failure import S3Error
+from .integrity import MD5
 
 MIB = 1024 * 1024
 MOST_PARTS = 10_000  # "Amazon S3 multipart upload limits"
@@ -25,7 +25,6 @@ IN_FLIGHT = 64 * MIB  # bytes of one upload that are in memory: the part that is
 _SIZES = (16 * MIB, 32 * MIB, 64 * MIB)
 _DOUBLED_AFTER = 2_000  # parts
 _WORKERS = 4
-_MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 def part_sizes(estimate_bytes: int) -> t.Iterator[int]:
@@ -236,7 +235,7 @@ def _is_composite(etag: str, parts: t.Sequence[Part]) -> bool:
 
     Where the server encrypts with KMS keys its ETags are no MD5s, and only the count can be compared.
     """
-    if not all(_MD5.fullmatch(part.etag) for part in parts):
+    if not all(MD5.fullmatch(part.etag) for part in parts):
         return etag.endswith(f"-{len(parts)}")
     digest = hashlib.md5(b"".join(bytes.fromhex(part.etag) for part in parts), usedforsecurity=False).hexdigest()
     return etag == f"{digest}-{len(parts)}"
