@@ -180,7 +180,9 @@ repositories:
       elements: str
       sample: []
     lost:
-      description: Ids of backups of which a stored file is gone. They take the place of no other backup.
+      description:
+        - Ids of backups of which a stored file is gone, hidden by a delete marker, or of another size than was written.
+        - They take the place of no other backup.
       type: list
       elements: str
       sample: []

@@ -19,7 +19,7 @@ from .prune_run import PlaceOutcome
 from .shown import Shown
 from .timing import zone_of
 
-_SHOWN = 3  # backups of which a stored file is gone
+_SHOWN = 3  # backups of which a stored file is gone, or not whole
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -68,9 +68,10 @@ def _lines(outcome: PlaceOutcome, zone: dt.tzinfo, is_dry_run: bool) -> list[str
         cause = outcome.error.cause or outcome.error.problem if outcome.error else "nothing is known"
         return [f"{outcome.name}:", *tables.note(cause)]
     retention = planned.retention
-    lost = [f"a stored file of {each} is gone: copy it from another repository" for each in planned.lost[:_SHOWN]]
+    remedy = "copy it from another repository"
+    lost = [f"a stored file of {each} is gone or not whole: {remedy}" for each in planned.lost[:_SHOWN]]
     if len(planned.lost) > _SHOWN:
-        lost.append(f"stored files of {len(planned.lost) - _SHOWN} more backups are gone")
+        lost.append(f"stored files of {len(planned.lost) - _SHOWN} more backups are gone or not whole")
     count = len(retention.kept) + len(retention.expired)
     words = outcome.keep.words if outcome.keep else "keep is not set: every backup stays"
     lines = tables.heading(f"{outcome.name}: {count} backups; {words}")

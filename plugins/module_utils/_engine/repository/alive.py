@@ -17,10 +17,11 @@ from .intent import Intent
 from .manifest import Manifest, Need
 from .memory import Memory
 from .store import Entry, Store, Version
-from .stored_files import files_of_need, is_self_contained, needs_of, own_files
+from .stored_files import NeededFile, files_of_need, is_self_contained, needs_of, own_files
 
 INTENT_LIFE = dt.timedelta(days=7)  # since its last renewal
 _READERS = 8  # requests at once
+Named = t.Mapping[str, t.Optional[int]]  # key of a stored file → bytes, None: nowhere written
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,21 +76,21 @@ def require_readable(job: str, backups: t.Iterable[Backup], where: str) -> None:
             )
 
 
-def named_by(store: Store, job: str, backups: t.Sequence[Backup]) -> dict[str, tuple[frozenset[str], ...]]:
+def named_by(store: Store, job: str, backups: t.Sequence[Backup]) -> dict[str, tuple[Named, ...]]:
     """Return the keys of all stored files that the manifests of a job name (rule 7), by the id of the backup.
 
-    In several sets each: what backups need of an earlier one is mostly the same, and is one set in memory. Raises
+    In several parts each: what backups need of an earlier one is mostly the same, and is one object in memory. Raises
     DamagedError when a manifest, or a list that says what a backup needs, cannot be read.
     """
     require_readable(job, backups, store.name)
-    known = Memory[Need, frozenset[str]]()
+    known = Memory[Need, Named]()
     manifests = [backup.manifest for backup in backups if backup.manifest is not None]
     with concurrent.futures.ThreadPoolExecutor(_READERS, "alive") as pool:
         found = list(pool.map(lambda manifest: _told(store, manifest, known), manifests))
     return {manifest.id: keys for manifest, keys in zip(manifests, found)}
 
 
-def _told(store: Store, manifest: Manifest, known: Memory[Need, frozenset[str]]) -> tuple[frozenset[str], ...]:
+def _told(store: Store, manifest: Manifest, known: Memory[Need, Named]) -> tuple[Named, ...]:
     try:
         return _named(store, manifest, known)
     except DamagedError as error:
@@ -105,22 +106,28 @@ def named_keys(store: Store, manifest: Manifest) -> frozenset[str]:
 
     Raises DamagedError.
     """
-    return frozenset().union(*_named(store, manifest, Memory[Need, frozenset[str]]()))
+    return frozenset().union(*_named(store, manifest, Memory[Need, Named]()))
 
 
-def _named(store: Store, manifest: Manifest, known: Memory[Need, frozenset[str]]) -> tuple[frozenset[str], ...]:
+def _named(store: Store, manifest: Manifest, known: Memory[Need, Named]) -> tuple[Named, ...]:
     job = manifest.job
-    keys = {layout.data(job, manifest.id, file.name) for file in manifest.files}
-    keys |= {layout.data(job, each.owner, each.file.name) for each in manifest.taken_over}
-    keys |= {layout.data(job, manifest.id, name) for name in (layout.FILES, layout.NEEDS, layout.SUMS)}
+    keys: dict[str, int | None]
+    keys = {layout.data(job, manifest.id, name): None for name in (layout.FILES, layout.NEEDS, layout.SUMS)}
+    keys.update((layout.data(job, manifest.id, file.name), file.facts.stored_size) for file in manifest.files)
+    taken = manifest.taken_over
+    keys.update((layout.data(job, each.owner, each.file.name), each.file.facts.stored_size) for each in taken)
     if is_self_contained(manifest):
-        return (frozenset(keys),)
-    keys |= {each.key(job) for each in own_files(store, manifest)}
+        return (keys,)
+    keys.update(_sized(job, own_files(store, manifest)))
 
-    def keys_of(need: Need) -> frozenset[str]:
-        return frozenset(each.key(job) for each in files_of_need(store, manifest, need))
+    def named(need: Need) -> Named:
+        return _sized(job, files_of_need(store, manifest, need))
 
-    return (frozenset(keys), *(known.of(need, keys_of) for need in needs_of(store, manifest)))
+    return (keys, *(known.of(need, named) for need in needs_of(store, manifest)))
+
+
+def _sized(job: str, files: t.Iterable[NeededFile]) -> dict[str, int]:
+    return {each.key(job): each.file.facts.stored_size for each in files}
 
 
 def owner_of(job: str, key: str) -> str:

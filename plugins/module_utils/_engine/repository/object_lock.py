@@ -112,9 +112,9 @@ def plan(store: Store, request: LockRequest) -> LockPlan:
 
 def _named(
     store: Store, job: str, backups: t.Sequence[catalog.Backup]
-) -> tuple[dict[str, tuple[frozenset[str], ...]], dict[str, str]]:
+) -> tuple[dict[str, tuple[alive.Named, ...]], dict[str, str]]:
     """Return the keys that backups name, by their ids, and why not all of some can be told."""
-    named: dict[str, tuple[frozenset[str], ...]] = {}
+    named: dict[str, tuple[alive.Named, ...]] = {}
     unknown: dict[str, str] = {}
     try:
         return alive.named_by(store, job, backups), unknown
@@ -126,7 +126,7 @@ def _named(
         except DamagedError as error:
             unknown[backup.id] = error.cause
             files = backup.manifest.files if backup.manifest is not None else ()
-            named[backup.id] = (frozenset(layout.data(job, backup.id, file.name) for file in files),)
+            named[backup.id] = ({layout.data(job, backup.id, file.name): None for file in files},)
     return named, unknown
 
 

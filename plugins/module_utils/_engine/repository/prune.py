@@ -52,7 +52,7 @@ class PrunePlan:
     dead_intents: tuple[str, ...]  # ids of runs that ended without a word
     uploads: tuple[str, ...]  # keys of uploads that nobody finishes
     is_tidy: bool  # nothing else is left over: plans that were carried out, proofs without files
-    lost: tuple[str, ...] = ()  # ids of backups of which a stored file is gone
+    lost: tuple[str, ...] = ()  # ids of backups of which a stored file is gone, or has another size
 
     @property
     def is_empty(self) -> bool:
@@ -209,22 +209,26 @@ class _Work:
         return decide([dataclasses.replace(each, locked_until=locks.get(each.id)) for each in found])
 
     def _found_lost(self) -> frozenset[str]:
-        """Return the ids of backups of which a stored file is gone, whatever was proved of it.
+        """Return the ids of backups of which a stored file is gone or of another size, whatever was proved of it.
 
-        Of a run that published since the files were listed they are not in the listing: so each is looked for.
+        What a delete marker hides is gone: no restore finds it. Of a run that published since the files were listed
+        they are not in the listing: so each is looked for.
         """
-        there = {key for key, versions in self._seen.files.items() if any(not v.is_delete_marker for v in versions)}
-        missing: dict[frozenset[str], frozenset[str]] = {}  # of what several backups need
-        are_gone: dict[str, bool] = {}
+        newest = {key: versions[0] for key, versions in self._seen.files.items()}
+        sizes = {key: version.entry.size for key, version in newest.items() if not version.is_delete_marker}
+        lacking: dict[int, list[tuple[str, int]]] = {}  # of what several backups need
+        are_lost: dict[str, bool] = {}
         lost = set()
         for backup_id, parts in self._named_by.items():
             for part in parts:
-                if part not in missing:
-                    missing[part] = part - there
-                for key in missing[part] - {layout.data(self._job, backup_id, layout.SUMS)}:
-                    if backup_id not in lost and key not in are_gone:
-                        are_gone[key] = self._store.stat(key) is None
-                    if are_gone.get(key):
+                if id(part) not in lacking:
+                    wanted = ((key, size) for key, size in part.items() if size is not None)
+                    lacking[id(part)] = [(key, size) for key, size in wanted if sizes.get(key) != size]
+                for key, size in lacking[id(part)]:
+                    if backup_id not in lost and key not in are_lost:
+                        found = self._store.stat(key)
+                        are_lost[key] = found is None or found.size != size
+                    if are_lost.get(key):
                         lost.add(backup_id)
         return frozenset(lost)
 

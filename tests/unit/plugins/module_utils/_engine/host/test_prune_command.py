@@ -107,7 +107,7 @@ def test_a_stored_file_that_is_gone_is_told_and_costs_no_other_backup(host):
     for entry in list(store.entries(f"data/{JOB}/{ids[3]}/")):
         store.delete(entry.key)
     code, out, _err = host.lifeboat("prune", JOB, "--repository", "local")
-    assert "stored files of 1 more backups are gone" in out and host.ids("local") == ids
+    assert "stored files of 1 more backups are gone or not whole" in out and host.ids("local") == ids
 
 
 def test_more_than_half_needs_force(host):

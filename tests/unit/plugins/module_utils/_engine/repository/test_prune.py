@@ -35,7 +35,10 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import DeniedError, Store
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository import actors
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.actors import JOB
-from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.memory_store import Place
+from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.memory_store import (
+    MemoryPlace,
+    Place,
+)
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.setting import (
     DAY,
     HOUR,
@@ -43,6 +46,7 @@ from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engi
     data_keys,
     manifest_key,
 )
+from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.simulation import World
 
 KILLED = "20261101T000000Z-0000aa"
 LAST_TWO = Keep(last=2)
@@ -147,14 +151,33 @@ def test_files_that_a_later_backup_needs_outlive_the_backup_that_wrote_them(anyw
 
 
 @pytest.mark.parametrize("shares", [False, True])
-def test_a_backup_of_which_a_stored_file_is_gone_takes_the_place_of_no_other(anywhere: Setting, shares: bool) -> None:
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_backup_of_which_a_stored_file_is_gone_or_cut_short_takes_the_place_of_no_other(
+    anywhere: Setting, is_cut: bool, shares: bool
+) -> None:
     ids = backups(anywhere, 5, shares)
-    anywhere.lose(anywhere.a, data_keys(f"{ids[3]}/{'pack-0' if shares else 'dump'}"))
+    key = data_keys(f"{ids[3]}/{'pack-0' if shares else 'dump'}")
+    whole = b"".join(anywhere.a.store().read(key))
+    anywhere.lose(anywhere.a, key)
+    if is_cut:
+        anywhere.a.store().put(key, whole[:-1])
     good = ids[1:3] if shares else [ids[2], ids[4]]  # the newest one needs the pack
     assert planned(anywhere).lost == (tuple(ids[3:]) if shares else (ids[3],))
     assert pruned(anywhere).removed == tuple(ids[: ids.index(good[0])])
     for backup_id in good:
         assert anywhere.restore(anywhere.a, backup_id)
+
+
+def test_a_backup_of_which_a_stored_file_is_hidden_by_a_delete_marker_takes_the_place_of_no_other() -> None:
+    with World() as world:
+        setting = Setting(world, *(MemoryPlace(world, name, is_versioned=True) for name in "AB"))
+        ids = backups(setting, 5)
+        for key in (data_keys(f"{backup_id}/dump") for backup_id in ids[3:]):
+            setting.watch.damaged.add((setting.a.name, key))
+            setting.a.store().delete(key)
+        result = pruned(setting)
+        assert (result.plan.lost, result.removed) == (tuple(ids[3:]), (ids[0],))
+        assert all(setting.restore(setting.a, backup_id) for backup_id in ids[1:3])
 
 
 def test_sums_that_are_gone_and_files_that_came_after_the_listing_make_no_backup_worse(
