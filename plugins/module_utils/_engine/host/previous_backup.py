@@ -153,10 +153,10 @@ def _failures(store: Store, manifest: Manifest, repository: str) -> str:
     """Return which stored file of a backup did not read back, of those that it needs of earlier ones too.
 
     The run that wrote the backup looked at all records that there were, so only newer ones are read; unless it wrote to
-    another repository, and this one has a copy.
+    another repository, and this one has a copy, or its clock was ahead then.
     """
     job = manifest.job
-    was_here = manifest.statistics.get(REPOSITORY) == repository
+    was_here = manifest.statistics.get(REPOSITORY) == repository and manifest.started <= store.now()
     try:
         owners = {manifest.id, *(need.owner for need in needs_of(store, manifest))}
     except DamagedError as error:

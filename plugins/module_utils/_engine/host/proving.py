@@ -63,7 +63,8 @@ def prove(
             if damaged_since is not None:
                 report[_SINCE] = clock.to_text(damaged_since)
         told = verdicts if store.keys is None else tuple(_without_names(verdict, level) for verdict in verdicts)
-        proof.write(store, proof.ProofRecord(manifest.job, owner, level, moment, host_name(), told, report))
+        time = proof.after_known(store, manifest.job, owner, moment)
+        proof.write(store, proof.ProofRecord(manifest.job, owner, level, time, host_name(), told, report))
     return outcome
 
 
@@ -79,12 +80,13 @@ def whole_since(store: Store, job: str, backup_id: str) -> dt.datetime | None:
     included; None when it is not.
 
     It is known by its own records alone, however many backups it shares files with: a run that builds on a backup reads
-    everything unless that one is whole.
+    everything unless that one is whole. A record that seems to be of the future does not tell when it was.
     """
+    now = store.now()
     times = [
         _since(each)
         for each in proof.records(store, job, backup_id)
-        if each.is_good and each.counts and each.report.get(_WHOLE)
+        if each.is_good and each.counts and each.report.get(_WHOLE) and each.time <= now
     ]
     return times[-1] if times else None
 

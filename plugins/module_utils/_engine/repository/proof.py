@@ -21,6 +21,7 @@ PURPOSE = "proof record"  # of signatures
 LEVELS = ("presence", "checksum", "content", "restore")  # ascending
 _FORGOTTEN = "it was deleted, or written again, and not read back since then"
 _PROVING = ("content", "restore")
+_LAST = dt.datetime(9999, 12, 31, tzinfo=clock.UTC)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +127,18 @@ def read(store: Store, job: str, backup_id: str, keys: t.Iterable[str]) -> list[
     return sorted(found, key=lambda record: (record.time, not record.is_good))
 
 
+def after_known(store: Store, job: str, backup_id: str, moment: dt.datetime) -> dt.datetime:
+    """Return the time of a record of what was read at `moment`: later than records that seem to be of the future.
+
+    A clock was wrong when one of them was written, or is now. Records are ordered by their times, and what was read
+    last is to count.
+    """
+    prefix, now = layout.verified(job, backup_id), clock.compact(store.now())
+    keys = [entry.key for entry in store.entries(prefix) if entry.key[len(prefix) :] > f"{now}~"]
+    times = [record.time for record in read(store, job, backup_id, keys)]
+    return max([moment, *(time + dt.timedelta(microseconds=1) for time in times if time < _LAST)])
+
+
 def forget(
     store: Store, job: str, backup_id: str, names: t.Collection[str], permit: t.Callable[[], dt.datetime]
 ) -> None:
@@ -157,7 +170,8 @@ def forget(
         gone = tuple(
             {each.name: dataclasses.replace(each, is_good=False, problem=_FORGOTTEN) for each in kept}.values()
         )
-        write(store, ProofRecord(job, backup_id, "checksum", store.now(), host_name(), gone), permit())
+        moment = after_known(store, job, backup_id, store.now())
+        write(store, ProofRecord(job, backup_id, "checksum", moment, host_name(), gone), permit())
 
 
 def verdicts(found: t.Sequence[ProofRecord]) -> dict[str, FileVerdict]:

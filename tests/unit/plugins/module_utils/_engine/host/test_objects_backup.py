@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import json
 import os
 import random
@@ -281,6 +282,55 @@ def test_a_bad_pack_of_an_earlier_backup_is_found_through_its_record_alone(world
     third = world.back_up(here)
     assert third.base == "" and third.statistics["read_objects"] == FILES + 1
     assert any(f"not built on {second.id}" in words for words in third.warnings)
+
+
+def under_a_clock_that_is_off(days: int, monkeypatch: pytest.MonkeyPatch, do: t.Callable[[], t.Any]) -> t.Any:
+    """Do something while the clock of every repository is wrong."""
+    right = DirectoryStore.now
+    with monkeypatch.context() as wrong:
+        wrong.setattr(DirectoryStore, "now", lambda store: right(store) + dt.timedelta(days=days))
+        return do()
+
+
+@pytest.mark.parametrize(("good", "bad"), [(400, 0), (0, -400), (400, 400), (400, 399)])
+def test_damage_is_the_last_word_though_a_clock_was_ahead_or_behind(
+    world: World, monkeypatch: pytest.MonkeyPatch, good: int, bad: int
+) -> None:
+    here = world.place("here")
+    made = manifest_of(here, world.back_up(here).id)
+
+    def verified(days: int) -> Outcome:
+        found = under_a_clock_that_is_off(
+            days, monkeypatch, lambda: proving.prove(here.store, made, "content", DrillPlace())
+        )
+        return t.cast(Outcome, found)
+
+    assert verified(good).is_good
+    damage(here, f"{layout.data(JOB, made.id)}pack-0000.tar.zst")
+    assert not verified(bad).is_good
+    assert [(each.is_good, each.has_failed) for each in catalog.backups(here.store, JOB)] == [(False, True)]
+    world.write("new")
+    assert world.back_up(here).base == ""
+    damage(here, f"{layout.data(JOB, made.id)}pack-0000.tar.zst")  # the same bit: it is as it was
+    assert verified(0).is_good
+    assert all(each.is_good for each in catalog.backups(here.store, JOB))
+
+
+def test_a_damaged_backup_of_a_clock_that_was_ahead_is_no_base(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = world.place("here")
+    made = under_a_clock_that_is_off(400, monkeypatch, lambda: world.back_up(here))
+    damage(here, f"{layout.data(JOB, made.id)}pack-0000.tar.zst")
+    assert not proving.prove(here.store, manifest_of(here, made.id), "content", DrillPlace()).is_good
+    assert world.back_up(here).base == ""
+
+
+def test_what_was_whole_by_a_clock_that_was_ahead_is_read_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = world.place("here")
+    made = under_a_clock_that_is_off(400, monkeypatch, lambda: world.back_up(here))
+    damage(here, f"{layout.data(JOB, made.id)}pack-0000.tar.zst")
+    world.write("new")
+    with pytest.raises(DamagedError, match="pack-0000"):
+        world.back_up(here)
 
 
 def test_a_copy_that_shares_a_file_which_is_known_to_be_damaged_is_never_called_proved(world: World) -> None:
