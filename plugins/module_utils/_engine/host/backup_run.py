@@ -20,7 +20,7 @@ from ..repository.stored_files import warnings_of
 from ..verify.drill_place import DrillPlace
 from ..verify.outcome import Outcome
 from .place import Place, Say, is_unusable
-from .proving import OBJECT_KINDS, prove, require_good, shared_since, whole_since
+from .proving import OBJECT_KINDS, look_for_shared, prove, require_good, shared_since, whole_since
 from .receiving import receive
 from .unfinished import Unfinished, clean_up
 
@@ -278,11 +278,13 @@ def _is_there(place: Place, manifest: Manifest) -> bool:
 def _prove(job: Job, place: Place, manifest: Manifest, is_own: bool) -> None:
     """Read a backup back; `is_own`: nothing of earlier backups was written here with it. Raises DamagedError.
 
-    What an earlier backup wrote is not read again where that one is proved as a whole; what was found damaged of it
-    since then is heeded, and so is what was replaced since then and not read back.
+    What an earlier backup wrote is not read again where that one is proved as a whole, but has to be there; what was
+    found damaged of it since then is heeded, and so is what was replaced since then and not read back.
     """
     store, base, is_fit = place.store, manifest.base, is_own and manifest.kind in OBJECT_KINDS
     since = whole_since(store, manifest.job, base) if is_fit and base else None
+    if since is not None:
+        look_for_shared(store, manifest)
     damage, are_read = shared_since(store, manifest, since) if since is not None else ((), False)
     outcome = prove(
         store,

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import datetime as dt
 import typing as t
@@ -12,7 +13,7 @@ from .. import clock
 from ..errors import DamagedError, UsageError
 from ..repository import layout, proof
 from ..repository.intent import host_name
-from ..repository.manifest import Manifest
+from ..repository.manifest import Manifest, Need
 from ..repository.store import ArchivedError, Store
 from ..repository.stored_files import files_of_need, needs_of
 from ..verify.checksum import check_sums
@@ -26,6 +27,8 @@ from ..verify.sample import EVERYTHING, Sample
 # in, because few of those who prove backups have all that is needed to restore them.
 Drill = t.Callable[[Store, Manifest], Outcome]
 _WHOLE = "whole"  # in the report of a record: all that the backup needs is proved
+_READERS = 8  # requests at once
+_GONE = "it is not there, or not as long as it was"
 _SINCE = "whole_since"  # beside it: time after which readings found damage in what the backup needs of others
 OBJECT_KINDS = ("bucket", "files")  # kinds of backups that have an index and packs
 
@@ -96,6 +99,34 @@ def _since(record: proof.ProofRecord) -> dt.datetime:
         return clock.from_text(str(record.report[_SINCE]))
     except (KeyError, ValueError):
         return record.time
+
+
+def look_for_shared(store: Store, manifest: Manifest) -> None:
+    """Record which stored files that a backup needs of earlier ones are gone or of another size.
+
+    Nobody reads them again with each backup, but a listing shows whether they are there. Raises DamagedError where the
+    backup's own list of needs cannot be read.
+    """
+    job = manifest.job
+    sizes = {entry.key: entry.size for entry in store.entries(f"{layout.DATA}{job}/")}
+
+    def lacking(need: Need) -> list[proof.FileVerdict]:
+        try:
+            files = list(files_of_need(store, manifest, need))
+        except ArchivedError:
+            return []  # it cannot be read now
+        except DamagedError as error:
+            return [proof.FileVerdict(layout.FILES, need.files_sha256, False, error.cause or error.problem)]
+        gone = (each.file for each in files if sizes.get(each.key(job)) != each.file.facts.stored_size)
+        return [proof.FileVerdict(file.name, file.facts.stored_sha256, False, _GONE) for file in gone]
+
+    needs = needs_of(store, manifest)
+    with concurrent.futures.ThreadPoolExecutor(_READERS, "shared") as pool:
+        found = list(zip(needs, pool.map(lacking, needs)))
+    for need, verdicts in found:
+        if verdicts:
+            moment = proof.after_known(store, job, need.owner, store.now())
+            proof.write(store, proof.ProofRecord(job, need.owner, "checksum", moment, host_name(), tuple(verdicts)))
 
 
 def shared_since(store: Store, manifest: Manifest, since: dt.datetime) -> tuple[tuple[str, ...], bool]:

@@ -284,6 +284,42 @@ def test_a_bad_pack_of_an_earlier_backup_is_found_through_its_record_alone(world
     assert any(f"not built on {second.id}" in words for words in third.warnings)
 
 
+@pytest.mark.parametrize("is_cut", [False, True])
+@pytest.mark.parametrize("name", ["pack-0000.tar.zst", "files.jsonl"])
+def test_a_backup_that_shares_a_file_which_is_gone_is_never_called_good(world: World, name: str, is_cut: bool) -> None:
+    here = world.place("here")
+    first = world.back_up(here)
+    world.write("new")
+    world.back_up(here)
+    path = Path(here.store.name) / layout.data(JOB, first.id) / name
+    whole = path.read_bytes()
+    path.unlink()
+    if is_cut:
+        path.write_bytes(whole[:-1])
+    world.write("newer")
+    with pytest.raises(DamagedError, match=name if name.startswith("pack") else "files.jsonl|list"):
+        world.back_up(here)
+    assert not any(each.is_good for each in catalog.backups(here.store, JOB))
+    healed = world.back_up(here)
+    assert (healed.base, newest_good(here)) == ("", healed.id)
+
+
+def test_a_copy_that_shares_a_file_which_is_gone_is_told_and_the_next_copy_brings_it(world: World) -> None:
+    here, there = world.place("here"), world.place("there")
+    first = world.back_up(here, there)
+    world.write("old")
+    world.back_up(here, there)  # from now on copies trust that what is shared with it is there
+    path = Path(there.store.name) / layout.data(JOB, first.id) / "pack-0000.tar.zst"
+    path.unlink()
+    world.write("new")
+    with pytest.raises(IncompleteError, match="pack-0000") as error:
+        world.back_up(here, there)
+    assert [(each.is_present, each.is_proved) for each in error.value.result.copies] == [(True, True), (True, False)]
+    last = manifest_of(here, error.value.result.id)
+    copy.copy(here.store, there.store, last, identity.require(there.store))
+    assert path.exists() and proving.prove(there.store, last, "content", DrillPlace()).is_good
+
+
 def under_a_clock_that_is_off(days: int, monkeypatch: pytest.MonkeyPatch, do: t.Callable[[], t.Any]) -> t.Any:
     """Do something while the clock of every repository is wrong."""
     right = DirectoryStore.now
