@@ -9,6 +9,7 @@ import dataclasses
 import typing as t
 
 from ..errors import DamagedError, GuardRefusal, LifeboatError
+from ..steps import reached
 from ..stream.pipeline import StreamFacts, store_stream
 from . import acknowledgement, binding, deletion_plan, json_document, keyring, layout, proof
 from .identity import Identity
@@ -131,6 +132,7 @@ def copy(
             _copy_file(source, target, manifest.job, each, permit)
         _copy_sums(source, target, manifest, permit)
         _publish(source, target, manifest, data, permit)
+        reached("copy.published")
         acknowledgement.bring(source, target, manifest.job, permit)
     return wanted
 
