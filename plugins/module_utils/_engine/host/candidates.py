@@ -11,7 +11,7 @@ from ..errors import LifeboatError
 from ..repository import catalog
 from ..repository.catalog import Backup
 from ..repository.layout import checked_id, checked_job
-from .place import Place
+from .place import Place, twins
 from .recalling import Recalling, of_nothing
 
 _SHOWN = 3  # problems of a copy
@@ -32,6 +32,7 @@ class Holdings:
     job: str
     found: t.Mapping[str, list[Backup]]  # name of the repository → its backups, oldest first
     unreachable: t.Mapping[str, str]  # name of the repository → why
+    twins: t.Mapping[str, str] = dataclasses.field(default_factory=dict)  # names → the other name of the repository
 
     def merged(self) -> list[catalog.MergedBackup]:
         return catalog.merged(self.found)
@@ -53,7 +54,8 @@ def holdings(job: str, places: t.Sequence[Place], recalling: Recalling = of_noth
                 found[place.name] = catalog.backups(place.store, job, recall=recall)
         except LifeboatError as error:
             unreachable[place.name] = error.cause or error.problem
-    return Holdings(job, found, unreachable)
+    answering = [place for place in places if place.name in found]
+    return Holdings(job, found, unreachable, twins(answering) if len(answering) > 1 else {})
 
 
 def candidates(known: Holdings, places: t.Sequence[Place], wanted: str) -> list[Candidate]:

@@ -11,7 +11,7 @@ import os
 import typing as t
 
 from .. import clock
-from ..errors import DONE, INCOMPLETE, LifeboatError
+from ..errors import DONE, INCOMPLETE, WRONG_USAGE, LifeboatError
 from ..repository import binding
 from . import minio_backup, server_backup, tables
 from .config import Config
@@ -25,7 +25,7 @@ from .notify_channel import Channel
 from .objects_job import EmptySourceRefusal
 from .objects_job import inspect as inspect_objects
 from .objects_job_settings import ObjectsSettings
-from .place import Place
+from .place import Place, twin_words, twins
 from .repository_settings import RepositorySettings
 from .run_as import Document, user_name
 from .server_backup import ServerPlan
@@ -65,6 +65,8 @@ def check_job(config: Config, job: JobSettings) -> Document:
     findings = [finding for finding, _opened in looked_at]
     opened = [place for _finding, place in looked_at if place is not None]
     reached = [place for finding, place in looked_at if place is not None and finding.is_good]
+    for words in twin_words(twins(reached)):
+        findings.append(Finding("repositories", words, "name each repository of the job once", WRONG_USAGE))
     if isinstance(job, DatabaseSettings) and job.selection is not None:
         findings += _of_server(config, job, opened, reached)
     elif isinstance(job, DatabaseSettings):

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime as dt
 import typing as t
 
 from ..errors import GuardRefusal, LifeboatError
-from ..repository import identity, key_wrapping, keyring
+from ..repository import identity, key_wrapping, keyring, layout
 from ..repository.bucket import BucketStore
 from ..repository.identity import Identity
 from ..repository.keyring import Access
@@ -89,6 +90,29 @@ def retrieving(place: Place, say: Say = silent) -> t.Iterator[list[str]]:
     finally:
         store.retrieval = before
         remarks += [f"{place.name}: {used.words}"] if used.words else []
+
+
+def twins(places: t.Iterable[Place]) -> dict[str, str]:
+    """Return the names of places that are the same repository as one before them, each with the name of that.
+
+    A path and a link to it, or two addresses of a server, show the same file; a clone has one that was written at
+    another time, or has another inode. Places that do not answer are left out.
+    """
+    known: dict[tuple[str, dt.datetime], str] = {}
+    found = {}
+    for place in places:
+        with contextlib.suppress(LifeboatError):
+            entry = place.store.stat(layout.IDENTITY)
+            if entry is not None and entry.etag:
+                first = known.setdefault((entry.etag, entry.modified), place.name)
+                if first != place.name:
+                    found[place.name] = first
+    return found
+
+
+def twin_words(found: t.Mapping[str, str]) -> list[str]:
+    """Say which places are the same repository."""
+    return [f"{name} is the same repository as {first}: what it has counts once" for name, first in found.items()]
 
 
 def require_places(job: str, places: t.Iterable[Place]) -> None:

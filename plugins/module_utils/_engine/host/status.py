@@ -16,7 +16,7 @@ from .candidates import Holdings, holdings
 from .config import Config
 from .copies_objective import CopiesCount, counted, lacking
 from .job_settings import JobSettings
-from .place import Place, Site
+from .place import Place, Site, twin_words
 from .recalling import of_this_user
 from .reporting import history_file
 from .repository_use import of_repository
@@ -127,7 +127,7 @@ def judge(
         *_of_flags(newest),
         *_of_proof(job, newest, proved, now),
         *_of_copies(job, known, newest),
-        *_of_objective(job, newest, sites),
+        *_of_objective(job, newest, known, sites),
         *_of_damage(rows),
     ]
     if history is not None:
@@ -143,14 +143,14 @@ def judge(
         rpo_hours=job.rpo_hours,
         proved_id=proved.id if proved else "",
         proved_at=_proved_at(proved),
-        copies=tuple(name for name, _copy in newest.copies) if newest else (),
+        copies=tuple(name for name, _copy in newest.copies if name not in known.twins) if newest else (),
         repositories=job.repositories,
         problems=tuple(problems),
         next_run=job.schedule.next_after(now) if job.schedule else None,
         is_flagged=newest.is_flagged if newest else False,
         source_bytes=_number(statistics.get("bytes", statistics.get("plain_bytes"))),
         stored_bytes=_number(statistics.get("stored_bytes")),
-        good_copies=counted(_good(newest), sites) if newest else None,
+        good_copies=counted(_good(newest, known), sites) if newest else None,
     )
 
 
@@ -172,6 +172,7 @@ def _now(places: t.Sequence[Place]) -> dt.datetime:
 def _of_repositories(known: Holdings) -> t.Iterator[str]:
     for name, why in known.unreachable.items():
         yield f"{name} cannot be used: {why}"
+    yield from twin_words(known.twins)
 
 
 def _of_age(job: JobSettings, age_s: float | None, has_answer: bool) -> t.Iterator[str]:
@@ -215,14 +216,17 @@ def _of_copies(job: JobSettings, known: Holdings, newest: MergedBackup | None) -
             yield f"{name} has no copy of {newest.id}"
 
 
-def _good(row: MergedBackup) -> list[str]:
-    """Return the names of the repositories whose copy is good as far as it was looked at."""
-    return [name for name, copy in row.copies if not copy.has_failed and not copy.alarms]
+def _good(row: MergedBackup, known: Holdings) -> list[str]:
+    """Return the names of the repositories whose copy is good as far as it was looked at, each once."""
+    own = ((name, copy) for name, copy in row.copies if name not in known.twins)
+    return [name for name, copy in own if not copy.has_failed and not copy.alarms]
 
 
-def _of_objective(job: JobSettings, newest: MergedBackup | None, sites: t.Mapping[str, Site]) -> t.Iterator[str]:
+def _of_objective(
+    job: JobSettings, newest: MergedBackup | None, known: Holdings, sites: t.Mapping[str, Site]
+) -> t.Iterator[str]:
     if newest is not None and job.copies is not None:
-        yield from lacking(job.copies, newest.id, _good(newest), sites)
+        yield from lacking(job.copies, newest.id, _good(newest, known), sites)
 
 
 def _of_damage(rows: t.Sequence[MergedBackup]) -> t.Iterator[str]:

@@ -21,7 +21,7 @@ from ..verify.scratch import Scratch
 from .candidates import Candidate, holdings
 from .copies_objective import CopiesObjective, lacking
 from .drills import try_out
-from .place import Place, Say, silent
+from .place import Place, Say, silent, twin_words
 from .proving import prove
 
 Client = t.Callable[[], S3Client]
@@ -73,7 +73,7 @@ class Verdict:
 def plan(request: VerifyRequest) -> VerifyPlan:
     """Choose the copies; every repository is to have the wanted backup. Raises LifeboatError when none has it."""
     known = holdings(request.job, request.places)
-    problems = [f"{name}: {why}" for name, why in known.unreachable.items()]
+    problems = [f"{name}: {why}" for name, why in known.unreachable.items()] + twin_words(known.twins)
     rows = known.merged()
     wanted = [row.id for row in rows if request.backup in ("all", row.id)]
     if request.backup == "latest":
@@ -81,7 +81,7 @@ def plan(request: VerifyRequest) -> VerifyPlan:
     copies = []
     for place in request.places:
         here = {backup.id: backup for backup in known.found.get(place.name, [])}
-        if place.name not in known.found:
+        if place.name not in known.found or place.name in known.twins:
             continue
         for backup_id in wanted:
             backup = here.get(backup_id)

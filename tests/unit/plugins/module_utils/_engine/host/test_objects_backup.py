@@ -11,6 +11,7 @@ import datetime as dt
 import json
 import os
 import random
+import shutil
 import typing as t
 from pathlib import Path
 
@@ -33,7 +34,9 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host imp
     objects_plan,
     previous_backup,
     proving,
+    verify_run,
 )
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.copies_objective import CopiesObjective
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.object_sources import FileSelection
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.objects_job import ObjectsJob
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
@@ -318,6 +321,20 @@ def test_a_copy_that_shares_a_file_which_is_gone_is_told_and_the_next_copy_bring
     last = manifest_of(here, error.value.result.id)
     copy.copy(here.store, there.store, last, identity.require(there.store))
     assert path.exists() and proving.prove(there.store, last, "content", DrillPlace()).is_good
+
+
+def test_a_link_to_a_repository_is_no_second_copy_and_a_clone_is(world: World, tmp_path: Path) -> None:
+    here = world.place("here")
+    world.back_up(here)
+    (tmp_path / "link").symlink_to(tmp_path / "here")
+    shutil.copytree(tmp_path / "here", tmp_path / "clone")
+    link, clone = (Place(name, DirectoryStore(str(tmp_path / name))) for name in ("link", "clone"))
+    request = verify_run.VerifyRequest(JOB, "latest", (here, link, clone), "presence", copies=CopiesObjective(total=3))
+    planned = verify_run.plan(request)
+    assert planned.problems == ("link is the same repository as here: what it has counts once",)
+    verdicts = verify_run.verify(planned)
+    assert [each.repository for each in verdicts] == ["here", "clone"]
+    assert "there are 2 good copies" in verify_run.copies_problems(planned, verdicts)[0]
 
 
 def under_a_clock_that_is_off(days: int, monkeypatch: pytest.MonkeyPatch, do: t.Callable[[], t.Any]) -> t.Any:

@@ -51,6 +51,16 @@ def judged(local, site, unreachable=None, sites=None, **changes):
     return status.judge(job(**changes), Holdings("db1-shop", found, unreachable or {}), NOW, None, sites)
 
 
+def test_a_repository_under_two_names_is_one_copy():
+    known = Holdings("db1-shop", {"local": [backup(24)], "site": [backup(24)]}, {}, {"site": "local"})
+    found = status.judge(job(copies=CopiesObjective(total=2)), known, NOW, None, {"local": Site(), "site": Site()})
+    assert found.copies == ("local",)
+    assert found.problems == (
+        "site is the same repository as local: what it has counts once",
+        f"there is 1 good copy of {identity(24)} (local), and the objective is 2",
+    )
+
+
 def test_a_fresh_proved_backup_with_all_copies_is_healthy():
     found = judged([backup(24)], [backup(24)])
     assert found.is_healthy
