@@ -104,6 +104,7 @@ class _Lease:
         self._etag = ""
         self._sent = b""  # our newest document, which may have arrived though nobody heard the answer
         self._began = dt.datetime.min.replace(tzinfo=clock.UTC)
+        self._watched = ("", 0.0)  # ETag of somebody else's lease, and the reading of our clock when it was seen first
         self.has_permitted = False  # a changing request
         self._asking = threading.Lock()  # parts of an upload are sent by several threads: one of them renews
 
@@ -128,9 +129,20 @@ class _Lease:
             is_free = bool(json_document.decoded(found.data, self._key).get("released"))
         except DamagedError:
             is_free = False  # it is free when its time is over, whoever damaged it
-        if not is_free and began - found.modified < self._window + MARGIN:
+        is_over = began - found.modified >= self._window + MARGIN or self._stands_still(found.etag)
+        if not (is_free or is_over):
             return False
         return self._write(began, lambda data: self._store.replace(self._key, data, found.etag))
+
+    def _stands_still(self, etag: str) -> bool:
+        """Say whether a lease was not renewed as long as we looked on, and that was long enough.
+
+        It may have been written while the server's clock was ahead: by its time alone it would be held until then.
+        """
+        now = clock.monotonic()
+        if self._watched[0] != etag:
+            self._watched = (etag, now)
+        return now - self._watched[1] >= (self._window + MARGIN).total_seconds()
 
     def _write(self, began: dt.datetime, send: t.Callable[[bytes], str], released: bool = False) -> bool:
         """Send a lease document; whether it is ours is decided by reading it back when the answer does not tell."""
@@ -151,7 +163,7 @@ class _Lease:
     def permit(self) -> dt.datetime:
         with self._asking:
             moment = self._store.now()
-            if moment - self._began >= RENEW_AFTER:
+            if abs(moment - self._began) >= RENEW_AFTER:  # clocks that were ahead are put back
                 self._renew(moment)
                 moment = self._store.now()
             if moment - self._began >= TERM:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import datetime as dt
 import threading
 import typing as t
@@ -42,6 +43,7 @@ from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engi
 JOB = "lab"
 KEY = layout.lease(JOB)
 MINUTE = dt.timedelta(minutes=1)
+YEAR = dt.timedelta(days=365)
 
 
 @pytest.fixture
@@ -123,6 +125,30 @@ def test_the_lease_of_a_crashed_holder_is_taken_over_after_the_window_and_45_min
     place.world.run_until(first, "put_new", "data/")
     place.world.crash(first)
     assert 58 <= place.world.do("second", lambda process: hold(process, place)) <= 61
+
+
+def test_the_lease_of_a_holder_that_crashed_while_the_clock_was_ahead_is_taken_over_by_who_waits(
+    place: MemoryPlace,
+) -> None:
+    first = start(place, "first")
+    place.world.run_until(first, "put_new", "data/")
+    place.world.crash(first)
+    place._keys[KEY] = [dataclasses.replace(each, modified=place.now() + YEAR) for each in place._keys[KEY]]
+    assert 60 <= place.world.do("second", lambda process: hold(process, place)) <= 62
+
+
+def test_a_holder_whose_clock_was_put_back_renews_at_once(place: MemoryPlace) -> None:
+    store = place.store()
+    held = lease._Lease(store, JOB, place.window)
+    with unittest.mock.patch.object(store, "now", lambda: place.now() + YEAR):
+        held.take(0.0, lambda _text: None)
+        held.permit()
+    before = place.readable(KEY, "")
+    assert held.permit() == place.now()
+    assert place.readable(KEY, "") != before
+    place.world.advance(31 * MINUTE)
+    before = place.readable(KEY, "")
+    assert held.permit() and place.readable(KEY, "") != before
 
 
 def test_a_holder_renews_while_it_works(place: MemoryPlace) -> None:
