@@ -118,8 +118,8 @@ _S = t.TypeVar("_S", bound=Server)
 class MinioServer(Server):
     """MinIO (or SILO) with one drive, or several, in `folder`. A restart keeps address, keys and data.
 
-    With `tls`, `endpoint` is https and `ca_file` verifies it; `environment` adds MINIO_… settings. `everywhere` adds to
-    those of all servers that this process starts.
+    With `tls`, `endpoint` is https and `ca_file` verifies it; `environment` adds MINIO_… settings, `options` some of
+    the command line. `everywhere` adds to the settings of all servers that this process starts.
     """
 
     everywhere: t.ClassVar[dict[str, str]] = {}
@@ -133,6 +133,7 @@ class MinioServer(Server):
         access_key: str = "lifeboat-root",
         secret_key: str | None = None,
         environment: t.Mapping[str, str] | None = None,
+        options: t.Sequence[str] = (),
     ) -> None:
         super().__init__(folder)
         self.access_key = access_key
@@ -140,6 +141,7 @@ class MinioServer(Server):
         self.ca_file = folder / "certs" / "public.crt" if tls else None
         self._drives = [folder / f"drive{number}" for number in range(1, drives + 1)]
         self._environment = dict(environment or {})
+        self._options = options
 
     @property
     def endpoint(self) -> str:
@@ -150,8 +152,8 @@ class MinioServer(Server):
             folder.mkdir(parents=True, exist_ok=True)
         if self.ca_file and not self.ca_file.exists():
             make_certificate(self.ca_file, self.ca_file.with_name("private.key"))
-        options = ["--quiet", "--certs-dir", self.folder / "certs", "--address", f"{LOOPBACK}:{self.port}"]
-        options += ["--console-address", f"{LOOPBACK}:{free_port()}"]
+        options = [*self._options, "--quiet", "--certs-dir", self.folder / "certs"]
+        options += ["--address", f"{LOOPBACK}:{self.port}", "--console-address", f"{LOOPBACK}:{free_port()}"]
         environment = {
             "HOME": str(self.folder),
             "PATH": os.defpath,

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Restores to servers whose listings do not tell whether an object is the same: they encrypt with KMS keys, which gives
-each object an ETag of its own, or list no metadata.
+"""Restores to servers whose listings do not tell whether an object is the same: each object has an ETag of its own,
+with KMS keys or because the server makes no MD5 sums, or no metadata are listed.
 """
 
 from __future__ import annotations
@@ -66,6 +66,44 @@ def test_a_bucket_that_is_encrypted_with_kms_keys_comes_back_and_a_second_run_wr
     assert not world.plan(to).changed
     world.put(forged, to)
     assert counts(world.plan(to)) == {"overwrite": 1, "keep": len(CONTENTS) - 1}
+
+
+def test_a_server_that_makes_no_md5_sums_gets_everything_back_and_a_second_run_writes_nothing(tmp_path: Path) -> None:
+    with MinioServer(tmp_path / "minio", options=["--no-compat"]) as server:
+        client = S3Client(endpoint_of(server))
+        world = World(client, tmp_path)
+        world.put(CONTENTS)
+        world.back_up()
+        keys = sorted(CONTENTS)
+        for key in keys[:20]:
+            client.delete(world.bucket, key)
+        forged = {keys[30]: CONTENTS[keys[30]].swapcase()}
+        world.put({**forged, keys[31]: CONTENTS[keys[31]]})  # the second one as it was, with a new ETag
+
+        result = world.restore_over()
+
+        assert (result.done.written, result.differences) == (21, 0)
+        assert world.contents() == CONTENTS
+        assert not world.plan().changed
+        to = world.new_bucket()
+        assert world.restore(to).differences == 0
+        assert not world.plan(to).changed
+        world.put(forged, to)
+        assert counts(world.plan(to)) == {"overwrite": 1, "keep": len(CONTENTS) - 1}
+        client.close()
+
+
+def test_what_was_encrypted_with_kms_keys_comes_to_a_bucket_that_is_not_and_a_second_run_writes_nothing(
+    kms: S3Client, tmp_path: Path
+) -> None:
+    world = World(kms, tmp_path)
+    kms.document("PUT", world.bucket, "encryption", KMS_ENCRYPTION)
+    world.put(CONTENTS)
+    world.back_up()
+    to = world.new_bucket()
+    assert world.restore(to).differences == 0
+    assert world.contents(to) == CONTENTS
+    assert not world.plan(to).changed
 
 
 def test_files_come_to_a_server_that_lists_no_metadata_and_a_second_run_writes_nothing(

@@ -25,7 +25,7 @@ from .bucket_source import BucketSource, for_one_object, properties_of
 from .object_forms import as_object, first_form, lost_of_file, other_form, own_key, without_past
 from .rows import Item, Row
 from .source import ObjectError
-from .target import OTHER, SAME, UNKNOWN, Bring, Outcome, Take, Written
+from .target import OTHER, SAME, UNKNOWN, UNLIKELY, Bring, Outcome, Take, Written
 
 _WHOLE = 16 * 1024 * 1024  # bytes: what is larger, or had parts, goes in parts
 _MOST_COPIED = 5 * 1024**3  # bytes that one CopyObject takes (Amazon S3 API, CopyObject)
@@ -110,7 +110,7 @@ class BucketTarget:
             return OTHER
         if found is None or (found.size, found.etag) != (item.size, item.etag):
             return OTHER
-        return UNKNOWN if etag_is_no_md5(found.fields) else OTHER
+        return UNKNOWN if etag_is_no_md5(found.fields) else UNLIKELY
 
     def write(self, collection: str, row: Row, chunks: t.Iterator[bytes]) -> Written:
         """Write an object; one request up to 16 MiB, unless its ETag shows that it had parts."""

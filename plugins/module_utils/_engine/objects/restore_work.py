@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import hashlib
 import itertools
+import threading
 import typing as t
 
 from . import restore_plan as plan
@@ -17,7 +19,7 @@ from .restore_plan import Policy, Selected, Step
 from .rows import Item, Row
 from .scope import Boundary, Scope
 from .source import ObjectError, Source
-from .target import OTHER, SAME, UNKNOWN, HasBoundary, LooksCloser, Target, Written
+from .target import OTHER, SAME, UNKNOWN, UNLIKELY, HasBoundary, LooksCloser, Target, Written
 
 THREADS = 24  # requests or files at once
 _HELD = 4 * 1024 * 1024  # bytes of an object that is read at once
@@ -25,6 +27,8 @@ _IN_PARTS = 16 * 1024 * 1024  # bytes from which on objects may be written in pa
 _MOUNTS_SHOWN = 5  # file systems that a plan names
 _LOOK_AHEAD = 512  # objects that are compared at once
 _MOST_WRITTEN = 100_000  # objects that are remembered, not to be looked at again
+_TRIALS = 3  # objects of a collection that are read because their ETags may tell nothing
+_TRIED = 1024 * 1024  # bytes of such an object at most
 
 
 class Copy(t.Protocol):
@@ -42,6 +46,30 @@ class Copy(t.Protocol):
         The bytes of one are to be taken before the next one is asked for. They raise DamagedError, at the latest at
         their end, where they are not what the row promises; the rows that follow can be read all the same.
         """
+
+
+class Trials:
+    """Finds out in which collections of a target unequal ETags do not tell unequal contents: not every server, nor
+    the one that was backed up, makes MD5 sums of them. A few small objects are read for it. Threads may share it.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._made: collections.Counter[str] = collections.Counter()
+        self._misleading: set[str] = set()
+
+    def verdict(self, name: str, row: Row, is_same: t.Callable[[], bool]) -> str:
+        """Return SAME, OTHER, or UNKNOWN of an object of collection `name` that has another ETag than its row."""
+        with self._guard:  # the others wait for what a trial shows
+            if name in self._misleading:
+                return UNKNOWN
+            if self._made[name] >= _TRIALS or row.size > _TRIED or not row.sha256:
+                return OTHER
+            self._made[name] += 1
+            if not is_same():
+                return OTHER
+            self._misleading.add(name)
+            return SAME
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +91,7 @@ class Work:
     # Collection and key of what this run has written, where the row's ETag does not tell afterwards that it is the same
     # → the ETag that it got, if that is known.
     written: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+    trials: Trials = dataclasses.field(default_factory=Trials)
     # Collection and key where other file systems are mounted, which an exact restore leaves alone.
     mounts: set[tuple[str, str]] = dataclasses.field(default_factory=set)
 
@@ -147,11 +176,13 @@ class Work:
         row, item = step.row, step.item
         if step.action not in (plan.KEEP, plan.PROPERTIES) or row is None or item is None or self.reader is None:
             return step
-        verdict = SAME
+        verdict, reader = SAME, self.reader
         if row.key in unsure and isinstance(self.target, LooksCloser):
             verdict = self.target.look(name, row, item)
+        if verdict == UNLIKELY:
+            verdict = self.trials.verdict(name, row, lambda: digest_of(reader, name, item) == row.sha256)
         if row.sha256 and (verdict == UNKNOWN or (verdict == SAME and self.by_content)):
-            verdict = SAME if digest_of(self.reader, name, item) == row.sha256 else OTHER
+            verdict = SAME if digest_of(reader, name, item) == row.sha256 else OTHER
         return step if verdict != OTHER else plan.differing(row, step.key, item, self.target, name, self.policy)
 
 

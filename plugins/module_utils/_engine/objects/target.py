@@ -86,7 +86,7 @@ class HasBoundary(t.Protocol):
         """List what is there as `Target.items`, without what lies below directories that `boundary` does not enter."""
 
 
-SAME, OTHER, UNKNOWN = "same", "other", "unknown"
+SAME, OTHER, UNKNOWN, UNLIKELY = "same", "other", "unknown", "unlikely"
 
 
 @t.runtime_checkable
@@ -97,7 +97,9 @@ class LooksCloser(t.Protocol):
         """Say whether what is listed, and is not the same by that (`Target.is_same`), may be it all the same."""
 
     def look(self, collection: str, row: Row, item: Item) -> str:
-        """Look at such an object: SAME, OTHER, or UNKNOWN where only its bytes can tell."""
+        """Look at such an object: SAME, OTHER, UNKNOWN where only its bytes can tell, or UNLIKELY where it is another
+        unless this server's ETags do not depend on the content.
+        """
 
 
 @t.runtime_checkable

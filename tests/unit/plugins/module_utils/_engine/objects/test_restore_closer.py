@@ -12,7 +12,7 @@ import typing as t
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects import restore_work
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.remarks import Remarks
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.restore_plan import Policy
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.restore_plan import OVERWRITE, Policy
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.restore_run import Done, Restoration
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.restore_work import Work
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.rows import Item, Row
@@ -21,6 +21,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.
     OTHER,
     SAME,
     UNKNOWN,
+    UNLIKELY,
     Written,
 )
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.objects.restore_model import (
@@ -84,6 +85,26 @@ def test_what_the_listing_leaves_open_is_looked_at(verdict: str, written: int, r
     assert sorted(shelf.looked) == sorted(each.key for each in ROWS if each.key != "600")
     assert bool(shelf.read) == reads
     assert shelf.held == (HELD if verdict != SAME else {**HELD, "005": held["005"]})
+
+
+def test_etags_tell_nothing_where_an_object_with_another_one_has_the_same_content() -> None:
+    shelf = OddShelf({**HELD, "005": ("CONTENT 005", "")}, verdict=UNLIKELY)
+    done, brought = restored(work_on(shelf))
+    assert (done.kept, brought) == (len(ROWS) - 1, ["005"])
+    assert sorted(set(shelf.read)) == [each.key for each in ROWS]
+
+
+def test_etags_are_believed_once_three_objects_were_other_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restore_work, "_TRIED", 20)
+    large = [row(f"{number:03}", f"a content of some more bytes {number:03}") for number in range(20)]
+    rows = [*large, *ROWS[20:]]
+    held = {each.key: (each.etag.upper(), "") for each in rows}
+    shelf = OddShelf(dict(held), verdict=UNLIKELY)
+    work = work_on(shelf)
+    steps = list(work.steps(Stored(rows), "shop"))
+    assert {step.action for step in steps} == {OVERWRITE}
+    assert len(shelf.read) == 3
+    assert not set(shelf.read) & {each.key for each in large}
 
 
 def test_what_differs_may_stay_after_a_closer_look() -> None:
