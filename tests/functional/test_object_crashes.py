@@ -98,17 +98,23 @@ def test_a_restore_killed_at_any_step_is_finished_by_the_next(object_lab: Object
     assert_good(object_driver.run(object_lab.backup(job, bucket, site)), job, site)
     whole = object_driver.run(object_lab.restore(job, bucket, object_lab.bucket_with({}), site))
     assert whole.is_good, whole.error
+    missed = []
     for step in ends_of_steps(whole.steps):
         to = object_lab.bucket_with({})
         order = object_lab.restore(job, bucket, to, site)
         ended = object_driver.run(dataclasses.replace(order, step=step, fault="kill"))
-        assert ended.status == KILLED, f"{step}: {ended}"
         found = object_lab.contents(to)
+        if ended.is_good and "/s3.put." in step:  # how many archives there are depends on how fast their objects come
+            assert found == OBJECTS, step
+            missed.append(step)
+            continue
+        assert ended.status == KILLED, f"{step}: {ended}"
         assert found.items() <= OBJECTS.items(), f"{step}: something else is there"
         if recovered.is_new(frozenset(found)):
             again = object_driver.run(order)
             assert again.is_good, f"{step}: {again.error}"
             assert object_lab.contents(to) == OBJECTS, step
+    assert not [step for step in missed if step.endswith("#1")]
 
 
 @pytest.mark.parametrize("layout", ["directory", "bucket"])
