@@ -182,6 +182,22 @@ def test_a_database_that_was_never_backed_up_is_missed(tmp_path: Path) -> None:
     assert "changed: [read] => (item=all.shop)" in said
 
 
+def test_a_job_that_fails_keeps_no_job_of_another_kind_from_being_backed_up(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "hosts").write_text("127.0.0.1 localhost\n")
+    (tmp_path / "none").mkdir()
+    identity.initialise(DirectoryStore(str(tmp_path / "none")))
+    unreachable = {"kind": "pg_database", "database": "shop", "login_unix_socket": str(tmp_path)}
+    bucket = {"kind": "bucket", "buckets": ["media"], "endpoint_url": "http://127.0.0.1:1"}
+    login = {"access_key": "nobody", "secret_key": "nothing"}
+    folder = {**FOLDER, "roots": [str(tmp_path / "etc")]}
+    jobs = [{"name": "shop", **unreachable}, {"name": "media", **bucket, **login}, folder]
+    said = run(tmp_path, {"host1": {"lifeboat_jobs": jobs}}, ("lifeboat.recovery.backup", {}))
+    assert "failed: [host1] (item=shop)" in said and "failed: [host1] (item=media)" in said
+    assert "changed: [host1] => (item=etc)" in said
+    assert re.search(r"host1 : ok=\d+ changed=\d+ unreachable=0 failed=2", said), said
+
+
 def test_what_is_empty_in_a_job_is_as_if_it_were_not_there(
     server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
