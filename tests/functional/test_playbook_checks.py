@@ -39,7 +39,17 @@ MISTAKES: t.Mapping[str, t.Mapping[str, t.Mapping[str, t.Any]]] = {
         "twice": {"lifeboat_jobs": [FOLDER, {**FOLDER, "roots": ["/elsewhere"]}]},
         "odd": {"lifeboat_jobs": [FOLDER, {"name": "shop", "kind": "postgres"}]},
         "kindless": {"lifeboat_jobs": [{"name": "shop", "database": "shop"}]},
+        "text": {"lifeboat_jobs": json.dumps([FOLDER]) + "\n"},
+        "empty": {"lifeboat_jobs": ""},
+        "anonymous": {"lifeboat_jobs": [{**FOLDER, "name": ""}]},
+        "places": {"lifeboat_repositories": {"local": {"path": "/nowhere"}}},
+        "astray": {"lifeboat_jobs": [{**FOLDER, "repositories": ["locl"]}]},
+        "single": {"lifeboat_jobs": [{**FOLDER, "repositories": "local"}]},
+        "placeless": {"lifeboat_repositories": ""},
     },
+    "status": {"wordy": {"lifeboat_max_age_hours": "26h"}},
+    "verify": {"elsewhere": {"lifeboat_repository": "locl"}},
+    "prune": {"nowhere": {"lifeboat_repository": "locl"}},
     "restore": {"unknown": {"lifeboat_jobs": [{"name": "shop", "kind": "postgres"}], "lifeboat_job": "shop"}},
     "recovery_key": {"codeless": {"lifeboat_recovery_code": "", "lifeboat_recovery_code_file": ""}},
     "dr.single_object": {
@@ -56,8 +66,11 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Run all of these playbooks, each on its hosts, and return what they said."""
     folder = tmp_path_factory.mktemp("checks")
     hosts = {name: given for playbook in MISTAKES.values() for name, given in playbook.items()}
-    # Without a host that goes on, the first playbook would be the last.
-    hosts["right"] = {"lifeboat_job": "etc", "lifeboat_key": "hosts", "lifeboat_recovery_code": "0000"}
+    # Without a host that goes on, the first playbook would be the last. What is wrong with another job may wait.
+    asked = {"lifeboat_job": "etc", "lifeboat_key": "hosts", "lifeboat_repository": "local"}
+    others = {"lifeboat_max_age_hours": "26.5", "lifeboat_recovery_code": "0000"}
+    stale = {**FOLDER, "name": "old", "repositories": ["gone"]}
+    hosts["right"] = {**asked, **others, "lifeboat_jobs": [FOLDER, stale]}
     plays = [
         (f"lifeboat.recovery.{name}", {"lifeboat_hosts": ":".join(["right", *given])})
         for name, given in MISTAKES.items()
@@ -116,6 +129,16 @@ def refusal(said: str, host: str) -> str:
         ("twice", "these names stand twice: etc"),
         ("odd", "none of the kinds pg_database, bucket, files, minio, set: shop"),
         ("kindless", "none of the kinds pg_database, bucket, files, minio, set: shop"),
+        ("text", "lifeboat_jobs must be a list, and each of its entries needs a name"),
+        ("empty", "Nothing was done for empty: lifeboat_jobs must be a list"),
+        ("anonymous", "lifeboat_jobs must be a list, and each of its entries needs a name"),
+        ("places", "lifeboat_repositories must be a list"),
+        ("astray", "lifeboat_repositories has local, and not the repositories, a list of such names, of etc"),
+        ("single", "lifeboat_repositories has local, and not the repositories, a list of such names, of etc"),
+        ("placeless", "lifeboat_repositories has nothing, and not the repositories"),
+        ("wordy", "lifeboat_max_age_hours must be a number of hours such as 26, not '26h'"),
+        ("elsewhere", "There is no repository locl. lifeboat_repositories has local."),
+        ("nowhere", "There is no repository locl. lifeboat_repositories has local."),
         ("unknown", "none of the kinds pg_database, bucket, files, minio, set: shop"),
         ("codeless", "There is no code to be tried. Set lifeboat_recovery_code"),
         ("keyless", "Set lifeboat_job, and either lifeboat_key or lifeboat_prefix"),
