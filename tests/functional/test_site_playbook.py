@@ -46,6 +46,7 @@ def site(tmp_path: Path, s3_server: MinioServer) -> t.Callable[..., str]:
         done = ran(PLAYBOOK, "-i", str(inventory), "-v", *arguments, folder=tmp_path)
         assert done.returncode == 0, done.stdout
         assert s3_server.secret_key not in done.stdout
+        assert "already in use" not in done.stdout  # a loop in a loop of the same variable
         return done.stdout
 
     return run

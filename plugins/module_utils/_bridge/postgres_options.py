@@ -38,7 +38,7 @@ POSTGRES_LOGIN: Spec = {
     "ca_cert": {"type": "path", "fallback": from_environment("PGSSLROOTCERT")},
     "login_service": {"type": "str", "default": ""},
     "login_service_file": {"type": "path"},
-    "login_pass_file": {"type": "path"},
+    "login_pass_file": {"type": "path", "no_log": False},
     "session_role": {"type": "str", "default": ""},
     **POSTGRES_PROGRAMS,
 }

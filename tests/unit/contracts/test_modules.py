@@ -11,7 +11,8 @@ import typing as t
 
 import pytest
 import yaml
-from ansible_collections.lifeboat.recovery.tests.unit.contracts import collection
+from ansible.module_utils.basic import PASSWORD_MATCH
+from ansible_collections.lifeboat.recovery.tests.unit.contracts import collection, task_options
 
 RELEASES = yaml.safe_load((collection.ROOT / "changelogs" / "changelog.yaml").read_text(encoding="utf-8"))["releases"]
 MODULES = collection.module_names()
@@ -113,6 +114,14 @@ def test_a_module_has_unit_tests(name):
     path = collection.ROOT / "tests" / "unit" / "plugins" / "modules" / f"test_{name}.py"
     found = [node.name for node in ast.walk(collection.parsed(path)) if isinstance(node, ast.FunctionDef)]
     assert any(each.startswith("test_") for each in found)
+
+
+# Ansible warns in each run about options that sound like a secret and say nothing.
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_says_of_options_that_sound_like_a_secret_whether_they_are_one(name):
+    options = task_options.specification(name).items()
+    mute = [each for each, rules in options if PASSWORD_MATCH.search(each) and rules.get("no_log") is None]
+    assert [each for each in mute if dict(options)[each].get("type") != "bool"] == []
 
 
 def test_every_module_is_in_the_action_group_of_the_collection():
