@@ -45,8 +45,9 @@ class InitialisationPlan:
     def result(self) -> dict[str, t.Any]:
         """Return who the repository is; nobody knows that of one that is not made yet."""
         warnings = weaknesses(self.found) if self.found else []
-        if self.missing_place and not self.directory:
-            warnings.append(f"{self.store.name}: {self.missing_place}; it must be there when the repository is made")
+        missing = _missing_parent(self.directory) if self.directory else self.missing_place
+        if missing:
+            warnings.append(f"{self.store.name}: {missing}; it must be there when the repository is made")
         return {
             "location": self.store.name,
             "identity": described(self.found) if self.found else None,
@@ -124,10 +125,9 @@ def make_directory(path: str) -> None:
     """
     parent = os.path.dirname(os.path.abspath(path))
     problem = f"Cannot make the directory {path}"
-    if not os.path.isdir(parent):
-        raise GuardRefusal(
-            "repository", problem, f"there is no directory {parent}", "mount it if it is a mount point, or make it"
-        )
+    missing = _missing_parent(path)
+    if missing:
+        raise GuardRefusal("repository", problem, missing, "mount it if it is a mount point, or make it")
     with explained(problem), contextlib.suppress(FileExistsError):
         os.mkdir(path, _MODE)
         os.chmod(path, _MODE)  # whatever the umask
@@ -136,3 +136,9 @@ def make_directory(path: str) -> None:
             sync_directory(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _missing_parent(path: str) -> str:
+    """Return that there is no directory to make another one in; empty if there is."""
+    parent = os.path.dirname(os.path.abspath(path))
+    return "" if os.path.isdir(parent) else f"there is no directory {parent}"

@@ -75,6 +75,12 @@ def test_a_directory_without_a_parent_is_not_made(run_module, tmp_path):
     assert not (tmp_path / "nas").exists()
 
 
+def test_a_directory_without_a_parent_is_a_warning_in_check_mode(run_module, tmp_path):
+    path = str(tmp_path / "nas" / "repo")
+    end = run_module(backup_repository, True, repository={"path": path}, create_directory=True)
+    assert end["changed"] and f"there is no directory {tmp_path / 'nas'}; it must be there" in end.warnings[0]
+
+
 @pytest.mark.parametrize("check_mode", [True, False])
 def test_the_place_of_somebody_else_is_refused(run, tmp_path, check_mode):
     (tmp_path / "repo").mkdir()
