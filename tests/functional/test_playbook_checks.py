@@ -260,3 +260,16 @@ def test_what_is_for_objects_is_refused_for_databases_unless_it_is_the_default(t
     assert re.search(r"right : ok=\d+ changed=0 unreachable=0 failed=0", said), said
     for name in others:
         assert "are for buckets and folders, and shop is of kind pg_database" in refusal(said, name)
+
+
+def test_what_is_for_other_kinds_of_jobs_is_refused(tmp_path: Path) -> None:
+    asked = {"lifeboat_job": "etc", "lifeboat_confirm": "/nowhere"}
+    names = ("what", "database", "only", "except")
+    defaults = {f"lifeboat_{name}": "" for name in names}
+    others = {"what": "metadata", "database": "shop", "only": "app1-shop", "except": ["app1-shop"]}
+    hosts = {name: {**asked, **defaults, f"lifeboat_{name}": value} for name, value in others.items()}
+    hosts["right"] = {**asked, **defaults, "lifeboat_what": "data"}
+    said = run(tmp_path, hosts, ("lifeboat.recovery.restore", {}), arguments=("--tags", "always"))
+    assert re.search(r"right : ok=\d+ changed=0 unreachable=0 failed=0", said), said
+    for name in names:
+        assert f"lifeboat_{name} is not for jobs of kind files, as etc is" in refusal(said, name)
