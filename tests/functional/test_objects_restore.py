@@ -45,7 +45,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.client import S3Client
 from ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures import VERSIONED, endpoint_of
-from servers import MinioServer
+from servers import MinioServer, VersityServer
 
 pytest_plugins = ("ansible_collections.lifeboat.recovery.tests.functional.s3_fixtures",)
 _numbers = itertools.count(1)
@@ -184,6 +184,26 @@ def test_an_exact_restore_of_a_prefix_removes_only_there(world: World) -> None:
     world.restore_over(exact=True, selection=Selection(prefix="reports/"))
 
     assert world.contents() == {**CONTENTS, "notes/mine": b"mine"}
+
+
+def test_keys_that_minio_refuses_keep_their_names_on_the_server_that_has_listed_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_lock, "_FOLDERS", (str(tmp_path),))
+    odd = {"e\\..\\f": b"one", "folder__XLDIR__/g": b"two", "h/ . /i": b"three"}
+    (tmp_path / "versity").mkdir()
+    with VersityServer(tmp_path / "versity") as server:
+        world = World(S3Client(endpoint_of(server)), tmp_path)
+        world.put({**CONTENTS, **odd})
+        before = world.contents()
+        assert odd.items() <= before.items(), "this server takes them"
+        world.back_up()
+        assert world.plan(confirm=(world.bucket,), exact=True).tally.changes == 0
+        for key in odd:
+            world.client.delete(world.bucket, key)
+        assert world.restore_over(exact=True).done.written == len(odd)
+        assert world.contents() == before
+        world.client.close()
 
 
 def test_a_removed_object_keeps_its_versions(world: World) -> None:

@@ -40,8 +40,8 @@ class Destination(t.Protocol):
         Raises UsageError where nothing says where one is to go, or where two would go to the same place.
         """
 
-    def target(self, kind: str, names: t.Collection[str]) -> Target:
-        """Return what writes to the places `names`."""
+    def target(self, kind: str, names: t.Collection[str], origin: str = "") -> Target:
+        """Return what writes to the places `names`; `origin` is the URL of the server that was backed up."""
 
     def reader(self, names: t.Collection[str]) -> Source:
         """Return what reads them."""
@@ -76,8 +76,8 @@ class Server:
             raise UsageError(f"Cannot restore {missing[0]}", "no bucket is named for it", "name one in map")
         return _without_twins(found)
 
-    def target(self, kind: str, names: t.Collection[str]) -> Target:
-        return BucketTarget(self.client)
+    def target(self, kind: str, names: t.Collection[str], origin: str = "") -> Target:
+        return BucketTarget(self.client, origin)
 
     def reader(self, names: t.Collection[str]) -> Source:
         return BucketSource(self.client, tuple(names))
@@ -143,7 +143,7 @@ class Folder:
         below = places_below(self.path, collections) if self.path else {each: each for each in collections}
         return _without_twins({each: _absolute(given.get(each, below[each])) for each in collections})
 
-    def target(self, kind: str, names: t.Collection[str]) -> Target:
+    def target(self, kind: str, names: t.Collection[str], origin: str = "") -> Target:
         return DirectoryTarget(
             {name: name for name in names},
             name=self.path,

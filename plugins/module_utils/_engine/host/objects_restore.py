@@ -234,7 +234,7 @@ def _chosen(request: RestoreRequest, manifest: Manifest, there: t.Sequence[str])
 def _work(request: RestoreRequest, manifest: Manifest, names: t.Mapping[str, str]) -> Work:
     selection = request.selection
     return Work(
-        target=request.destination.target(manifest.kind, names.values()),
+        target=request.destination.target(manifest.kind, names.values(), str(manifest.source.get("endpoint", ""))),
         names=names,
         policy=Policy(request.conflicts, request.exact, f".restored-{manifest.id}"),
         selected=restore_plan.everything if selection.is_all else selection,

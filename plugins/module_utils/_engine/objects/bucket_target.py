@@ -38,14 +38,17 @@ class BucketTarget:
 
     An object gets its headers, metadata, tags and lock, and the parts that it had, so that its ETag is the same. A key
     that the server refuses, or under which it would hide another one, is written under a name of our own, which is
-    told. Rows of files become objects with their properties in the metadata.
+    told. Rows of files become objects with their properties in the metadata. `origin` is the URL of the server that
+    has listed the objects: there they keep their keys, unless it is a MinIO now, whose rules are known.
     """
 
-    def __init__(self, client: S3Client) -> None:
+    def __init__(self, client: S3Client, origin: str = "") -> None:
         self.name = client.endpoint.url
         self._client = client
         self._source = BucketSource(client, ())
+        self._origin = origin
         self._on_aws = client.endpoint.is_aws
+        self._takes_all = False  # the server has listed all keys of the backup
         self._shadows = mangling.Shadows()
         self._has_lock: dict[str, bool] = {}
         self._may_unpack: dict[str, bool] = {}
@@ -64,14 +67,16 @@ class BucketTarget:
 
     def items(self, collection: str, prefix: str = "") -> t.Iterator[Item]:
         """List what is there; nothing where there is no such bucket."""
-        if self._client.bucket_exists(collection):
+        presence = BucketApi(self._client).presence(collection)
+        self._takes_all = self._origin == self._client.endpoint.url and not presence.is_minio
+        if presence.exists:
             yield from BucketSource(self._client, (), (), prefix).items(collection)
 
     def key_for(self, row: Row) -> str:
         """Return the key under which a row is written; rows of a bucket come in their order, so that a key is found
         that another one would hide.
         """
-        if not self._on_aws:
+        if not (self._on_aws or self._takes_all):
             self._shadows.see(own_key(row))
         return self.place(row)
 
@@ -129,12 +134,14 @@ class BucketTarget:
     def place(self, row: Row) -> str:
         """Return the key of a row, or the mangled one where the server refuses that or would hide it."""
         key = own_key(row)
+        if self._takes_all:
+            return key
         is_other = mangling.is_refused(key, self._on_aws) or self._shadows.hides(key)
         return mangling.mangled(key) if is_other else key
 
     def another(self) -> BucketTarget:
         """Return the same target with connections of its own; it knows no other keys than those of its orders."""
-        return BucketTarget(self._client.another())
+        return BucketTarget(self._client.another(), self._origin)
 
     def write_through(self, take: Take, at_once: int) -> t.Iterator[tuple[Bring, Outcome]]:
         """Write objects that had no parts, with several requests on their way at once; MinIO takes many with each."""
