@@ -18,7 +18,11 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import GuardRefusal, IncompleteError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import (
+    GuardRefusal,
+    IncompleteError,
+    LifeboatError,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import (
     job_lock,
     objects_backup,
@@ -481,6 +485,16 @@ def test_a_restore_never_writes_into_a_repository(world: World) -> None:
     with pytest.raises(GuardRefusal) as refusal:
         world.restore(bucket)
     assert refusal.value.guard == "repository"
+
+
+def test_a_target_that_cannot_be_looked_into_is_not_told_as_a_damaged_backup(world: World) -> None:
+    world.client.put_object(world.bucket, layout.IDENTITY, b"somebody else's")
+    with pytest.raises(LifeboatError) as error:
+        world.plan(confirm=(world.bucket,))
+    assert f"s3://{world.bucket}: {layout.IDENTITY} cannot be read" in str(error.value)
+    assert "exclude it" in error.value.remedy
+    plan = world.plan(confirm=(world.bucket,), selection=Selection(exclude=(layout.IDENTITY,)))
+    assert plan.tally.changes == 0
 
 
 _RUN = """

@@ -8,7 +8,7 @@ import dataclasses
 import os
 import typing as t
 
-from ..errors import GuardRefusal, UsageError
+from ..errors import DamagedError, GuardRefusal, LifeboatError, UsageError
 from ..objects.bucket_source import BucketSource
 from ..objects.bucket_target import BucketTarget
 from ..objects.directory_source import DirectorySource
@@ -20,6 +20,7 @@ from ..objects.target import Target
 from ..repository import identity, layout
 from ..repository.bucket import BucketStore
 from ..repository.directory import DirectoryStore
+from ..repository.store import StoreError
 from ..s3.client import S3Client
 from ..s3.object_properties import ObjectProperties
 from .place import Place
@@ -117,7 +118,14 @@ class Server:
                 self._refuse_repository(name, "")
 
     def _refuse_repository(self, bucket: str, prefix: str) -> None:
-        found = identity.find(BucketStore(self.client, bucket, prefix))
+        try:
+            found = identity.find(BucketStore(self.client, bucket, prefix))
+        except (DamagedError, StoreError) as error:  # of the target: no copy of the backup is to blame
+            raise LifeboatError(
+                f"Cannot see whether a repository lies in s3://{bucket}",
+                f"{prefix}{layout.IDENTITY} cannot be read: {error.cause or error.problem}",
+                f"{error.remedy or 'look at it'}; or exclude it from the restore",
+            ) from error
         if found is not None:
             raise _refusal(f"s3://{bucket}", f"repository {found.repository} lies there")
 
