@@ -187,6 +187,17 @@ class S3Client(UploadCalls, BucketCalls, PropertyCalls, ArchiveCalls):
         return detailed_listing.pages(self.fetch(problem, bucket), problem, prefix, start_after, is_plain=True)
 
     def list_versions(self, bucket: str, prefix: str = "") -> t.Iterator[listing.Listed]:
-        """List versions and delete markers by ListObjectVersions: keys in order, of each key the newest first."""
+        """List versions and delete markers by ListObjectVersions: keys in order, of each key the newest first.
+
+        A server that says that it has no such listing has no versions: of it the objects are listed.
+        """
         problem = self.problem("list versions of", bucket, prefix)
-        return listing.versions(self.fetch(problem, bucket), problem, prefix)
+        has_begun = False
+        try:
+            for each in listing.versions(self.fetch(problem, bucket), problem, prefix):
+                has_begun = True
+                yield each
+        except failure.S3Error as error:
+            if has_begun or error.code != "NotImplemented":
+                raise
+            yield from self.list_objects(bucket, prefix)

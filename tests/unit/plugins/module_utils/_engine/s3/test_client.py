@@ -90,6 +90,18 @@ def test_a_lasting_answer_is_not_asked_for_again(status: int, code: str) -> None
         assert len(server.received) == 1
 
 
+def test_a_server_without_a_listing_of_versions_has_the_objects_alone() -> None:
+    listed = (
+        b"<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>a</Key>"
+        b'<LastModified>2026-11-20T02:00:00Z</LastModified><ETag>"e1"</ETag><Size>3</Size></Contents></ListBucketResult>'
+    )
+    with ScriptedServer(refusal(501, "NotImplemented"), answer(200, listed)) as server:
+        (found,) = client(server).list_versions("bucket")
+    assert (found.key, found.version_id, found.is_latest, found.is_delete_marker) == ("a", "", True, False)
+    with ScriptedServer(refusal(403, "AccessDenied")) as server, pytest.raises(S3Error, match="AccessDenied"):
+        list(client(server).list_versions("bucket"))
+
+
 def test_nobody_listening_is_told_as_such(pauses: list[float]) -> None:
     with ScriptedServer() as server:
         pass
