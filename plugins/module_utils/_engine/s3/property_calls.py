@@ -12,6 +12,7 @@ from .object_properties import NO_LOCK, Lock, ObjectProperties, moment_text, unt
 from .transport import Answer, Request
 
 _NOT_SET = ("NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError", "NoSuchTagSet")
+_NO_NUMBERS = (400, 405, 412, 416, 501)  # answers to a number of a part that say nothing of the object
 _GOVERNANCE_BYPASS = {"x-amz-bypass-governance-retention": "true"}
 
 
@@ -29,8 +30,15 @@ class PropertyCalls(Calls):
             return None
         query = (*version_query(version_id), ("partNumber", "1"))
         problem = self.problem("look at the parts of", bucket, key)
-        headers = {"if-match": f'"{etag}"'}
-        fields = self.transport.whole(Request(problem, "HEAD", bucket, named(key), query, headers)).fields
+        request = Request(problem, "HEAD", bucket, named(key), query, {"if-match": f'"{etag}"'})
+        try:
+            fields = self.transport.whole(request).fields
+        except failure.S3Error as error:
+            if error.status not in _NO_NUMBERS:
+                raise
+            # Some servers refuse the number, or compare the ETag of the part. This raises where the object has changed.
+            self.transport.whole(request._replace(query=version_query(version_id)))
+            return None
         size = fields.get("content-length", "")
         # A server that ignores the number answers for the whole object, without the count.
         is_known = size.isdigit() and (fields.get("x-amz-mp-parts-count") == parts or parts == "1")

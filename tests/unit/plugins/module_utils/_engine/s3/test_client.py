@@ -102,6 +102,21 @@ def test_a_server_without_a_listing_of_versions_has_the_objects_alone() -> None:
         list(client(server).list_versions("bucket"))
 
 
+@pytest.mark.parametrize("status", [400, 412, 501])
+def test_parts_that_a_server_does_not_tell_of_are_unknown(status: int) -> None:
+    with ScriptedServer(answer(status), answer(200, headers=OBJECT)) as server:
+        assert client(server).part_layout("bucket", "key", "e1-2") is None
+        first, second = server.received
+    assert "partNumber=1" in first.target and "partNumber" not in second.target
+    assert second.fields["if-match"] == '"e1-2"'
+
+
+def test_an_object_that_has_changed_is_told_where_its_parts_are_asked_for() -> None:
+    with ScriptedServer(answer(412), answer(412)) as server, pytest.raises(S3Error) as error:
+        client(server).part_layout("bucket", "key", "e1-2")
+    assert error.value.status == 412
+
+
 def test_nobody_listening_is_told_as_such(pauses: list[float]) -> None:
     with ScriptedServer() as server:
         pass
