@@ -151,7 +151,8 @@ class BucketApi:
         if rule is None:
             return NO_RETENTION
         reader = xml_document.Reader(rule)
-        return Retention(reader.text("Mode"), reader.number("Days"), reader.number("Years"))
+        # Some servers name both units, the one that is not used with 0.
+        return Retention(reader.text("Mode"), reader.number("Days") or None, reader.number("Years") or None)
 
 
 def _is_minio(fields: t.Mapping[str, str]) -> bool:

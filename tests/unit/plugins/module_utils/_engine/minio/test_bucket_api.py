@@ -129,6 +129,13 @@ def test_only_documents_with_a_body_are_put():
         api.write("docs", name, value)
 
 
+def test_a_unit_of_a_retention_that_is_named_with_0_is_not_used():
+    server = Server()
+    server.keeps = lambda body: body.replace(b"</Days>", b"</Days><Years>0</Years>")
+    api = BucketApi(server)
+    assert api.write("docs", "default_retention", Retention("GOVERNANCE", days=1)) == Retention("GOVERNANCE", days=1)
+
+
 def test_a_part_that_the_server_dropped_is_an_error_that_says_what_is_kept(slept):
     server = Server()
     server.keeps = lambda body: body.replace(
