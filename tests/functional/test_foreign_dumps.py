@@ -471,6 +471,22 @@ def test_a_dump_is_never_given_to_a_role_whose_powers_its_functions_would_have(
         server.sql("DROP ROLE heir")
 
 
+@pytest.mark.parametrize("form", ["plain", "custom"])
+def test_a_dump_in_another_encoding_and_with_escaped_binary_data_is_compared_in_its_own_form(
+    postgres: Postgres, tmp_path: Path, form: str
+) -> None:
+    server = postgres(15)
+    script = r"CREATE TABLE t AS SELECT 'Müller'::text AS a, '\x00ff5c27'::bytea AS b"
+    with database(server, "elsewhere", script):
+        server.sql("ALTER DATABASE elsewhere SET bytea_output = 'escape'")
+        pg_dump(server, "elsewhere", tmp_path / "dump", f"--format={form}", "--encoding=LATIN1")
+    try:
+        loaded(server, tmp_path / "dump")
+        assert server.sql("SELECT a, b FROM t", "arrived") == r"Müller|\x00ff5c27"
+    finally:
+        server.sql("DROP DATABASE IF EXISTS arrived WITH (FORCE)")
+
+
 def test_settings_of_the_database_do_not_come_with_a_dump_from_elsewhere(postgres: Postgres, tmp_path: Path) -> None:
     server, path = postgres(15), tmp_path / "set.sql"
     deed = "EXECUTE format('ALTER DATABASE %I SET search_path = traps, pg_catalog', current_database())"

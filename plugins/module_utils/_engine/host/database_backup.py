@@ -179,7 +179,11 @@ class _DatabaseWork:
 
 def _store_all(job: DatabaseJob, source: Source, run: Run) -> list[str]:
     # A standby cannot read unlogged tables at all, and has no rows of them.
-    options = dataclasses.replace(job.dump, with_unlogged_data=job.dump.with_unlogged_data and not source.is_standby)
+    options = dataclasses.replace(
+        job.dump,
+        with_unlogged_data=job.dump.with_unlogged_data and not source.is_standby,
+        encoding=str(source.description["encoding"]),
+    )
     with Dump(job.server, job.database, source.tools.pg_dump, options) as dump:
         run.store_file(_DUMP_NAME, "dump", dump, job.compression, source.check.size_bytes)
         warnings = [*dump.warnings]

@@ -20,7 +20,16 @@ class DumpOptions:
     lock_timeout_s: int = 300  # give up when a table stays locked longer, instead of queueing everybody behind us
     with_subscriptions: bool = True  # False: leave them out on purpose (only a superuser may read them)
     with_unlogged_data: bool = True  # False on a standby, where unlogged tables cannot be read
+    encoding: str = ""  # what texts are written in; empty: the client encoding that is set for the database or role
+    bytea_output: str = "hex"  # hex | escape: how binary data are written
 
+
+# What pg_dump leaves to the settings of the server, the database and the login role: two dumps of the same data would
+# look different. pg_dumpall sets no time limits, and pg_dump only after its first query.
+_SESSION = (
+    "-c statement_timeout=0 -c lock_timeout=0 -c client_min_messages=warning"
+    " -c quote_all_identifiers=off -c standard_conforming_strings=on"
+)
 
 # What a standby says that has to choose between the dump and what its primary sends (PostgreSQL manual, 27.4.2).
 _CONFLICT = "conflict with recovery"
@@ -31,10 +40,11 @@ class Dump(ToolOutput):
     the end."""
 
     def __init__(self, server: Server, database: str, pg_dump: Tool, options: DumpOptions | None = None) -> None:
+        chosen = options or DumpOptions()
         super().__init__(
             pg_dump,
-            dump_arguments(server, database, options or DumpOptions()),
-            server.environment(),
+            dump_arguments(server, database, chosen),
+            _environment(server, f"-c bytea_output={chosen.bytea_output}"),
             f"Cannot back up database {database}",
             "see the server's log; the previous backups are untouched",
         )
@@ -67,10 +77,16 @@ class Globals(ToolOutput):
                 "--no-password",
                 server.option_for(server.maintenance_database),
             ],
-            server.environment(),
+            _environment(server),
             f"Cannot back up the roles of {server}",
             "see the server's log",
         )
+
+
+def _environment(server: Server, *options: str) -> dict[str, str]:
+    """Return the variables for a program that dumps."""
+    words = (_SESSION, *options, server.session_options)
+    return {**server.environment(), "PGOPTIONS": " ".join(word for word in words if word)}
 
 
 def dump_arguments(server: Server, database: str, options: DumpOptions) -> list[str]:
@@ -86,5 +102,6 @@ def dump_arguments(server: Server, database: str, options: DumpOptions) -> list[
         "--no-password",
         f"--lock-wait-timeout={options.lock_timeout_s * 1000}",
         *(argument for is_set, argument in optional if is_set),
+        *([f"--encoding={options.encoding}"] if options.encoding else []),
         server.option_for(database),
     ]

@@ -57,6 +57,7 @@ class Fingerprint:
     owners: frozenset[str] = field(default_factory=frozenset)  # roles that own something
     server_version: str = ""  # of the server that the data came from, such as `15.18`
     dumped_by: str = ""  # version of pg_dump
+    encoding: str = ""  # of the texts, as PostgreSQL calls it
     size_bytes: int = 0  # of the whole script, which is about that of the plain data
 
     @property
@@ -191,5 +192,6 @@ def _final(gathered: Gathered) -> Fingerprint:
         owners=frozenset(gathered.owners),
         server_version=gathered.server_version,
         dumped_by=gathered.dumped_by,
+        encoding=gathered.encoding,
         size_bytes=gathered.size_bytes,
     )

@@ -315,11 +315,25 @@ def _compared(
     version: int,
 ) -> Comparison:
     # What the archive of a standby lacks, empty tables and sequences that never counted, is new here.
-    dump = DumpOptions(with_unlogged_data=not source.get("is_standby", False))
-    restored = fingerprint_of_database(server, name, tools, options.script.of_restored, dump)
-    reached("restore.compared")
+    dump = DumpOptions(with_unlogged_data=not source.get("is_standby", False), encoding=archive.encoding)
     same_major = int(source["server_version_number"]) // 10000 == version // 10000
-    return compare(archive, restored, same_major=same_major)
+
+    def compared(dump: DumpOptions) -> Comparison:
+        restored = fingerprint_of_database(server, name, tools, options.script.of_restored, dump)
+        reached("restore.compared")
+        return compare(archive, restored, same_major=same_major)
+
+    return compared_in_either_form(compared, dump)
+
+
+def compared_in_either_form(compared: t.Callable[[DumpOptions], Comparison], dump: DumpOptions) -> Comparison:
+    """Compare, and where that shows differences once more with the other form of binary data: an archive from elsewhere
+    does not say which one it has."""
+    comparison = compared(dump)
+    if comparison.is_equal:
+        return comparison
+    other = compared(dataclasses.replace(dump, bytea_output="escape"))
+    return other if other.is_equal else comparison
 
 
 def _refuse(comparison: Comparison) -> t.NoReturn:

@@ -26,6 +26,7 @@ _COMPLETE = b"-- PostgreSQL database dump complete\n"
 # before the first and behind the last one, where nothing counts.
 _BETWEEN = re.compile(rb"\n|--\n|SET default_tablespace = |SET default_table_access_method = ")
 _VERSION = re.compile(rb"-- Dumped (from database|by pg_dump) version (\d+(?:\.\d+)?)")
+_ENCODING = re.compile(rb"SET client_encoding = '(\w+)';\n")
 _LONG_LINE = 4 * 1024 * 1024  # bytes; a longer line of a definition is hashed in pieces
 _NAME_LIMIT = 200  # characters of a name in results
 _LO_GROUPS = 1024  # large objects are summed up in so many groups, so that millions of them need no memory
@@ -41,6 +42,7 @@ class Gathered:
         self.owners: set[str] = set()
         self.server_version = ""
         self.dumped_by = ""
+        self.encoding = ""
         self.size_bytes = 0
 
     def add_object(self, kind: str, key: str, digest: bytes) -> None:
@@ -130,6 +132,8 @@ class ScriptReader:
             self.gathered.dumped_by = match.group(2).decode()
         elif match:
             self.gathered.server_version = match.group(2).decode()
+        elif match := _ENCODING.fullmatch(line):
+            self.gathered.encoding = match.group(1).decode()
 
     def _begin_entry(self, match: re.Match[bytes]) -> None:
         prefix, name, kind, schema, owner = match.groups()

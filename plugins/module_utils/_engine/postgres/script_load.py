@@ -16,10 +16,11 @@ from .archive import ScriptOptions
 from .comparison import Comparison, compare
 from .connection import Server, connect
 from .description import Description
+from .dump import DumpOptions
 from .feed_pipe import FeedPipe
 from .fingerprint import Fingerprint, fingerprint_of_database, fingerprint_of_script
 from .prepared import refuse_prepared
-from .restore import Restored, RestoreOptions, loading_environment, loading_tool, restored_by
+from .restore import Restored, RestoreOptions, compared_in_either_form, loading_environment, loading_tool, restored_by
 from .script_filter import ScriptFilter, filtered
 from .statistics import analyze
 from .tools import ClientTools, Tool
@@ -75,12 +76,18 @@ def restore_script(
 
     def judge(name: str, _version: int) -> tuple[Fingerprint, Comparison]:
         plain = ScriptOptions(no_owner=True, no_privileges=True)
-        found = fingerprint_of_database(server, name, tools, plain)
-        reached("restore.compared")
-        if check.fingerprint is None:
-            return found, Comparison()
-        kept = _rows_only(check.fingerprint)
-        return found, compare(kept, _rows_only(found), same_major=True)
+        kept = check.fingerprint
+        found: list[Fingerprint] = []
+
+        def compared(dump: DumpOptions) -> Comparison:
+            found.append(fingerprint_of_database(server, name, tools, plain, dump))
+            reached("restore.compared")
+            if kept is None:
+                return Comparison()
+            return compare(_rows_only(kept), _rows_only(found[-1]), same_major=True)
+
+        comparison = compared_in_either_form(compared, DumpOptions(encoding=kept.encoding if kept else ""))
+        return found[-1], comparison
 
     return restored_by(server, source, options, fill, judge)
 

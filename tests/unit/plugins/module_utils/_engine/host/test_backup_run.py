@@ -83,6 +83,7 @@ class World:
             "database": job.database,
             "server_version": "15.18",
             "server_version_number": 150018,
+            "encoding": "LATIN1",
         }
         check = Preflight(8000, self.is_standby, (), ("a note",))
         return Source(check, ClientTools(TOOL, TOOL, TOOL, ("a warning",)), description)
@@ -281,6 +282,11 @@ def test_a_standby_is_asked_for_no_unlogged_rows(world: World, place: Places) ->
     world.is_standby = True
     database_backup.back_up(job_of(here))
     assert [options.with_unlogged_data for options in world.dumped_with] == [True, False]
+
+
+def test_a_database_is_dumped_in_its_own_encoding_whatever_its_clients_use(world: World, place: Places) -> None:
+    database_backup.back_up(job_of(place("one")))
+    assert [options.encoding for options in world.dumped_with] == ["LATIN1"]
 
 
 def test_a_job_that_is_bound_anew_is_bound_so_in_every_repository(world: World, place: Places) -> None:

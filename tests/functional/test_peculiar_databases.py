@@ -1,0 +1,124 @@
+# Copyright (c) Lifeboat maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Databases of which two dumps look different, although they hold the same: their restores are accepted."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.description import describe_database
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.dump import Dump, DumpOptions, Globals
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.restore import (
+    Restored,
+    drop_database,
+    restore_database,
+)
+from ansible_collections.lifeboat.recovery.tests.functional import database_judge
+from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures import (
+    PostgresServer,
+    database,
+    dump_to,
+    login,
+    postgres,
+    tools_of,
+)
+
+__all__ = ["postgres"]
+Postgres = t.Callable[[int], PostgresServer]
+
+
+@contextlib.contextmanager
+def restored(server: PostgresServer, name: str, folder: Path) -> t.Iterator[Restored]:
+    """Dump a database, and restore it beside itself."""
+    source = describe_database(login(server), name)
+    archive = dump_to(folder / "archive", server, name, DumpOptions(encoding=source["encoding"]))
+    found = restore_database(login(server), str(archive), source, tools_of(server))
+    try:
+        yield found
+    finally:
+        drop_database(login(server), found.name)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "bytea_output = 'escape'",
+        "client_encoding = 'LATIN1'",
+        "quote_all_identifiers = on",
+        "standard_conforming_strings = off",
+        "statement_timeout = '1ms'",
+        "client_min_messages = 'debug5'",
+    ],
+)
+@pytest.mark.parametrize("major", [15, 18])
+def test_settings_of_a_database_do_not_change_what_a_dump_says(
+    postgres: Postgres, tmp_path: Path, setting: str, major: int
+) -> None:
+    script = r"""
+        CREATE TABLE parent (id int PRIMARY KEY, data bytea, name text DEFAULT E'a\\b');
+        INSERT INTO parent VALUES (1, '\x00ff5c27', 'Müller');
+        CREATE TABLE child (id int REFERENCES parent);
+        COMMENT ON TABLE parent IS E'a\\b';
+        CREATE AGGREGATE total (int) (SFUNC = int4pl, STYPE = int)"""
+    server = postgres(major)
+    with database(server, "lab", script):
+        server.sql(f"ALTER DATABASE lab SET {setting}")
+        with restored(server, "lab", tmp_path) as found:
+            assert found.comparison.differences == ()
+            server.sql(f'ALTER DATABASE lab RESET ALL; ALTER DATABASE "{found.name}" RESET ALL')
+            assert database_judge.differences((server, "lab"), (server, found.name)) == []
+
+
+def test_a_database_with_signs_that_its_client_encoding_lacks_is_dumped(postgres: Postgres, tmp_path: Path) -> None:
+    server = postgres(15)
+    with database(server, "lab", "CREATE TABLE t AS SELECT 'ü €'::text AS a"):
+        server.sql("ALTER DATABASE lab SET client_encoding = 'LATIN1'")
+        with restored(server, "lab", tmp_path) as found:
+            assert found.comparison.differences == ()
+
+
+def test_time_limits_of_the_login_role_do_not_stop_a_dump(postgres: Postgres, tmp_path: Path) -> None:
+    server = postgres(15)
+    server.sql("CREATE ROLE hasty SUPERUSER LOGIN; ALTER ROLE hasty SET statement_timeout = '1ms'")
+    try:
+        with database(server, "lab", "CREATE TABLE t AS SELECT 1 AS a"):
+            who = login(server, "hasty")
+            tools = tools_of(server)
+            for _run in range(5):
+                with Dump(who, "lab", tools.pg_dump) as dump, Globals(who, tools.pg_dumpall) as roles:
+                    assert b"".join(dump).startswith(b"PGDMP")
+                    assert b"CREATE ROLE hasty" in b"".join(roles)
+    finally:
+        server.sql("DROP ROLE hasty")
+
+
+@pytest.mark.parametrize("setting", ["bytea_output = 'escape'", "client_encoding = 'LATIN1'"])
+def test_an_archive_that_was_written_with_other_settings_is_restored(
+    postgres: Postgres, tmp_path: Path, setting: str
+) -> None:
+    server = postgres(15)
+    script = r"CREATE TABLE t AS SELECT '\x00ff5c27'::bytea AS a, 'Müller'::text AS b"
+    with database(server, "lab", script):
+        source = describe_database(login(server), "lab")
+        archive = tmp_path / "archive"
+        with database(server, "elsewhere", script):
+            server.sql(f"ALTER DATABASE elsewhere SET {setting}")
+            run_pg_dump(server, "elsewhere", archive)
+        found = restore_database(login(server), str(archive), source, tools_of(server))
+        try:
+            assert found.comparison.differences == ()
+            assert database_judge.differences((server, "lab"), (server, found.name)) == []
+        finally:
+            drop_database(login(server), found.name)
+
+
+def run_pg_dump(server: PostgresServer, name: str, path: Path) -> None:
+    """Write an archive as somebody does who runs pg_dump by hand."""
+    arguments = ["--format=custom", "--no-sync", f"--file={path}", f"--dbname={name}"]
+    with tools_of(server).pg_dump.start(arguments, environment=login(server).environment()) as child:
+        child.check("Cannot dump")
