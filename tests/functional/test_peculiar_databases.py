@@ -11,6 +11,8 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import steps
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import DamagedError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.description import describe_database
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.dump import Dump, DumpOptions, Globals
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.restore import (
@@ -22,6 +24,7 @@ from ansible_collections.lifeboat.recovery.tests.functional import database_judg
 from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures import (
     PostgresServer,
     database,
+    databases_of,
     dump_to,
     login,
     postgres,
@@ -122,3 +125,52 @@ def run_pg_dump(server: PostgresServer, name: str, path: Path) -> None:
     arguments = ["--format=custom", "--no-sync", f"--file={path}", f"--dbname={name}"]
     with tools_of(server).pg_dump.start(arguments, environment=login(server).environment()) as child:
         child.check("Cannot dump")
+
+
+# The columns of a child come back in another order: those of its parents first (PostgreSQL manual, pg_dump).
+INHERITED = r'''
+    CREATE TABLE parent (id int, "a, ""b""" text);
+    CREATE TABLE child (own text, note text) INHERITS (parent);
+    ALTER TABLE parent ADD COLUMN later int;
+    INSERT INTO child (id, own, later, note) SELECT i, 'own ' || i, i * 2, E'a\tb\nc\\' FROM generate_series(1, 3000) i;
+    INSERT INTO child (id, own) VALUES (1, NULL), (2, repeat('long ', 200000)), (3, '')'''
+
+
+@pytest.mark.parametrize("major", [15, 18])
+def test_a_child_whose_parent_got_a_column_later_is_restored(postgres: Postgres, tmp_path: Path, major: int) -> None:
+    server = postgres(major)
+    with database(server, "lab", INHERITED), restored(server, "lab", tmp_path) as found:
+        assert found.comparison.differences == ()
+        assert columns_of(server, found.name) != columns_of(server, "lab")
+        texts = """concat_ws('|', id, "a, ""b\""", own, note, later)"""
+        query = f"SELECT md5(string_agg({texts}, '/' ORDER BY id, own)) FROM child"
+        assert server.sql(query, found.name) == server.sql(query, "lab")
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE child SET own = id::text, note = own WHERE id = 7", "UPDATE child SET later = 1 WHERE id = 2999"]
+)
+def test_a_value_in_a_column_that_came_back_elsewhere_is_compared(
+    postgres: Postgres, tmp_path: Path, change: str
+) -> None:
+    server = postgres(15)
+
+    def damage(name: str) -> None:
+        if name == "restore.loaded":
+            [new] = [each for each in databases_of(server) if each.startswith("lifeboat_restore_")]
+            server.sql(change, new)
+
+    steps.watch(damage)
+    try:
+        with (
+            database(server, "lab", INHERITED),
+            pytest.raises(DamagedError, match="some with other content"),
+            restored(server, "lab", tmp_path),
+        ):
+            pass
+    finally:
+        steps.unwatch(damage)
+
+
+def columns_of(server: PostgresServer, name: str) -> str:
+    return server.sql("SELECT attname FROM pg_attribute WHERE attrelid = 'child'::regclass AND attnum > 0", name)

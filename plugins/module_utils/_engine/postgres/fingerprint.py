@@ -31,6 +31,7 @@ class TableFingerprint:
     columns: str  # digest of the list of columns, hex
     ordered: str  # digest of the rows in the order in which they lie, hex
     sums: RowSums | None  # of the rows whatever their order; None when not asked for
+    names: bytes = b""  # the list of columns itself, as COPY has it
 
 
 @dataclass(frozen=True)
@@ -145,12 +146,18 @@ def fingerprint_of_database(
     tools: ClientTools,
     options: ScriptOptions | None = None,
     dump_options: DumpOptions | None = None,
+    archive: Fingerprint | None = None,
 ) -> Fingerprint:
-    """Dump a database to nowhere and return its fingerprint, sums included. Raises LifeboatError."""
+    """Dump a database to nowhere and return its fingerprint, sums included. Raises LifeboatError.
+
+    With `archive`, rows are taken with their columns in its order: those of a child come back behind the ones of its
+    parents, wherever they stood.
+    """
+    columns = {name: table.names for name, table in archive.tables.items()} if archive else None
     with Dump(server, database, tools.pg_dump, dump_options) as dump:
         with script_of_stream(dump.hand_over(), tools.pg_restore, options or ScriptOptions(), database) as script:
             try:
-                found = _read(script, with_sums=True)
+                found = _read(script, with_sums=True, columns=columns)
             except LifeboatError as error:
                 script.stop()
                 dump.release()
@@ -171,8 +178,8 @@ def _blame(dump: ToolOutput, error: LifeboatError) -> t.NoReturn:
     raise error
 
 
-def _read(script: ToolOutput, with_sums: bool) -> Fingerprint:
-    reader = ScriptReader(with_sums)
+def _read(script: ToolOutput, with_sums: bool, columns: t.Mapping[str, bytes] | None = None) -> Fingerprint:
+    reader = ScriptReader(with_sums, columns)
     for chunk in script:
         reader.feed(chunk)
     return _final(reader.finish())
@@ -181,8 +188,8 @@ def _read(script: ToolOutput, with_sums: bool) -> Fingerprint:
 def _final(gathered: Gathered) -> Fingerprint:
     return Fingerprint(
         tables={
-            name: TableFingerprint(found.rows, found.size_bytes, columns, found.ordered, found.sums)
-            for name, (columns, found) in gathered.tables.items()
+            name: TableFingerprint(rows.rows, rows.size_bytes, _digest(names), rows.ordered, rows.sums, names)
+            for name, (names, rows) in gathered.tables.items()
         },
         large_objects={group: (count, f"{total:032x}") for group, (count, total) in gathered.large_objects.items()},
         objects={
@@ -195,3 +202,7 @@ def _final(gathered: Gathered) -> Fingerprint:
         encoding=gathered.encoding,
         size_bytes=gathered.size_bytes,
     )
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.blake2b(text, digest_size=16).hexdigest()

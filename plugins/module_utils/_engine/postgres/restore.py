@@ -319,7 +319,7 @@ def _compared(
     same_major = int(source["server_version_number"]) // 10000 == version // 10000
 
     def compared(dump: DumpOptions) -> Comparison:
-        restored = fingerprint_of_database(server, name, tools, options.script.of_restored, dump)
+        restored = fingerprint_of_database(server, name, tools, options.script.of_restored, dump, archive)
         reached("restore.compared")
         return compare(archive, restored, same_major=same_major)
 

@@ -18,6 +18,7 @@ _ENTRY = re.compile(
     re.DOTALL,
 )
 _COPY = re.compile(rb'COPY ((?:"(?:[^"]|"")*"|[^\s"(])+) *(.*?) *FROM stdin;\n', re.DOTALL)
+_COLUMN = re.compile(rb'"(?:[^"]|"")*"|[^\s(),"]+')
 _LO_OPEN = re.compile(rb"SELECT pg_catalog\.lo_open\('(\d+)', \d+\);\n")
 _LO_WRITE = re.compile(rb"SELECT pg_catalog\.lowrite\(0, E?'\\{1,2}x([0-9a-f]*)'\);\n")
 _LO_FRAME = (b"BEGIN;\n", b"COMMIT;\n", b"\n")
@@ -36,7 +37,7 @@ class Gathered:
     """What a script was found to hold; `fingerprint.py` makes it final."""
 
     def __init__(self) -> None:
-        self.tables: dict[str, tuple[str, RowDigest]] = {}  # name → digest of the column list, rows
+        self.tables: dict[str, tuple[bytes, RowDigest]] = {}  # name → list of columns, as COPY has it, and rows
         self.large_objects: dict[int, tuple[int, int]] = {}  # group (oid modulo 1,024) → count, sum of digests
         self.objects: dict[str, tuple[str, int, int]] = {}  # type and name → type, count, sum of digests
         self.owners: set[str] = set()
@@ -58,9 +59,11 @@ class ScriptReader:
     """Reads the script that pg_restore makes of an archive, in pieces that end anywhere, and digests each of its
     entries."""
 
-    def __init__(self, with_sums: bool) -> None:
+    def __init__(self, with_sums: bool, columns: t.Mapping[str, bytes] | None = None) -> None:
+        """Read rows with their fields in the order of `columns` (by table), if these are the same ones."""
         self.gathered = Gathered()
         self._with_sums = with_sums
+        self._columns = columns or {}
         self._rest = b""
         self._previous = b""
         self._is_mid_line = False
@@ -177,8 +180,11 @@ class ScriptReader:
         name = bounded_name(match.group(1))
         if name in self.gathered.tables:
             raise DamagedError("Cannot read the archive", f"two sections with the rows of {name}")
-        self._rows = RowDigest(self._with_sums)
-        columns = hashlib.blake2b(match.group(2), digest_size=16).hexdigest()
+        self._rows, columns = RowDigest(self._with_sums), match.group(2)
+        order = column_order(columns, self._columns.get(name, columns))
+        if order:
+            self._rows.arrange(order)
+            columns = self._columns[name]
         self.gathered.tables[name] = (columns, self._rows)
         self._statement = b""
 
@@ -201,6 +207,15 @@ class ScriptReader:
             oid, digest = self._large_object
             self.gathered.add_large_object(oid, digest.digest())
             self._large_object = None
+
+
+def column_order(found: bytes, wanted: bytes) -> tuple[int, ...]:
+    """Return where in one list of columns those of another one stand; empty for equal lists and for other columns."""
+    there, names = _COLUMN.findall(found), _COLUMN.findall(wanted)
+    if there == names or sorted(there) != sorted(names):
+        return ()
+    place = {name: number for number, name in enumerate(there)}
+    return tuple(place[name] for name in names)
 
 
 def bounded_name(name: bytes) -> str:

@@ -80,7 +80,7 @@ def restore_script(
         found: list[Fingerprint] = []
 
         def compared(dump: DumpOptions) -> Comparison:
-            found.append(fingerprint_of_database(server, name, tools, plain, dump))
+            found.append(fingerprint_of_database(server, name, tools, plain, dump, kept))
             reached("restore.compared")
             if kept is None:
                 return Comparison()

@@ -10,7 +10,10 @@ import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import DamagedError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres import script
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.fingerprint import Fingerprint, _final
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.script import ScriptReader
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.script import (
+    ScriptReader,
+    column_order,
+)
 
 HEAD = r"""--
 -- PostgreSQL database dump
@@ -255,3 +258,18 @@ def test_random_cuts_of_the_script_never_pass() -> None:
     for place in (choose.randrange(end) for _ignored in range(200)):
         with pytest.raises(DamagedError):
             read(ALL[:place])
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "order"),
+    [
+        (b"(a, b, c)", b"(a, b, c)", ()),
+        (b"(a, b, c)", b"(c, a, b)", (2, 0, 1)),
+        (b'("a, ""b""", b, "(c)")', b'(b, "(c)", "a, ""b""")', (1, 2, 0)),
+        (b"(a, b)", b"(a, c)", ()),
+        (b"(a, b)", b"(b, a, c)", ()),
+        (b"", b"", ()),
+    ],
+)
+def test_the_order_of_columns_is_told_by_their_names(found: bytes, wanted: bytes, order: tuple[int, ...]) -> None:
+    assert column_order(found, wanted) == order
