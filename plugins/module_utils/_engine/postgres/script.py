@@ -26,6 +26,7 @@ _COMPLETE = b"-- PostgreSQL database dump complete\n"
 # What stands between two entries and belongs to none: it depends on their order. The random `\restrict` lines stand
 # before the first and behind the last one, where nothing counts.
 _BETWEEN = re.compile(rb"\n|--\n|SET default_tablespace = |SET default_table_access_method = ")
+_BY_ROOT = b"-- load via partition root "  # before rows of a partition (pg_dump.c, dumpTableData)
 _VERSION = re.compile(rb"-- Dumped (from database|by pg_dump) version (\d+(?:\.\d+)?)")
 _ENCODING = re.compile(rb"SET client_encoding = '(\w+)';\n")
 _LONG_LINE = 4 * 1024 * 1024  # bytes; a longer line of a definition is hashed in pieces
@@ -73,6 +74,7 @@ class ScriptReader:
         self._kind = ""  # type of the entry that is being read; empty before the first one
         self._key = ""
         self._is_data = False
+        self._is_by_root = False  # the rows are those of a partition, and go to its root
         self._definition = hashlib.blake2b(digest_size=16)
         self._between = b""
         self._large_object: tuple[int, t.Any] | None = None
@@ -124,6 +126,8 @@ class ScriptReader:
             self._read_head(line)
         elif self._is_data and self._kind == "TABLE DATA" and line.startswith(b"COPY "):
             self._read_copy(line)
+        elif self._is_data and self._kind == "TABLE DATA" and line.startswith(_BY_ROOT):
+            self._is_by_root = True
         elif self._is_data and self._kind == "BLOBS":
             self._read_large_object(line)
         else:
@@ -141,7 +145,7 @@ class ScriptReader:
     def _begin_entry(self, match: re.Match[bytes]) -> None:
         prefix, name, kind, schema, owner = match.groups()
         self._is_complete = False
-        self._is_data = prefix is not None
+        self._is_data, self._is_by_root = prefix is not None, False
         self._kind = kind.decode()
         self._key = bounded_name(self._kind.encode() + b" " + (name if schema == b"-" else schema + b"." + name))
         if self._kind.startswith("BLOB"):
@@ -178,15 +182,19 @@ class ScriptReader:
         if match is None:
             raise DamagedError("Cannot read the archive", f"unknown form of COPY: {_text(self._statement[:200])}")
         name = bounded_name(match.group(1))
-        if name in self.gathered.tables:
-            raise DamagedError("Cannot read the archive", f"two sections with the rows of {name}")
-        self._rows, columns = RowDigest(self._with_sums), match.group(2)
-        order = column_order(columns, self._columns.get(name, columns))
-        if order:
-            self._rows.arrange(order)
-            columns = self._columns[name]
-        self.gathered.tables[name] = (columns, self._rows)
+        self._begin_rows(name, match.group(2))
         self._statement = b""
+
+    def _begin_rows(self, name: str, columns: bytes) -> None:
+        wanted, rows = self._columns.get(name, columns), RowDigest(self._with_sums)
+        if name in self.gathered.tables:
+            if not self._is_by_root:
+                raise DamagedError("Cannot read the archive", f"two sections with the rows of {name}")
+            wanted, rows = self.gathered.tables[name]  # of another partition: which one is the server's business
+        order = column_order(columns, wanted)
+        rows.arrange(order)
+        self._rows = rows
+        self.gathered.tables[name] = (wanted if order else columns, rows)
 
     def _read_large_object(self, line: bytes) -> None:
         if match := _LO_WRITE.fullmatch(line):
