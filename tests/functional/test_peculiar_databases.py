@@ -195,3 +195,21 @@ def test_rows_that_come_by_the_root_of_their_partitions_are_restored(
         assert found.fingerprint.rows == 600
         assert found.fingerprint.tables["public.mark"].rows == 600
         assert server.sql("SELECT count(*), sum(n) FROM mark", found.name) == "600|30300"
+
+
+def test_what_a_trigger_does_at_each_login_is_not_done_during_a_restore_and_afterwards_again(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    # As the manual of PostgreSQL 17 shows it: each login adds a row.
+    script = """
+        CREATE TABLE logins (who text, at timestamptz DEFAULT now());
+        CREATE FUNCTION note_login() RETURNS event_trigger LANGUAGE plpgsql
+            AS 'BEGIN INSERT INTO public.logins (who) VALUES (session_user); END';
+        CREATE EVENT TRIGGER note_login ON login EXECUTE FUNCTION note_login();
+        ALTER EVENT TRIGGER note_login ENABLE ALWAYS"""
+    server = postgres(18)
+    with database(server, "lab", script), restored(server, "lab", tmp_path) as found:
+        assert found.comparison.differences == ()
+        kept = found.fingerprint.tables["public.logins"].rows
+        assert server.sql("SELECT count(*) FROM logins", found.name) == str(kept + 1)
+        assert describe_database(login(server), found.name)["settings"] == []

@@ -140,6 +140,7 @@ def _new_database(server: Server, name: str, source: Description, options: Resto
         owner, tablespace = not options.script.no_owner or options.loader is not None, options.with_tablespaces
         session.run(create_statement(name, source, server_version=version, owner=owner, tablespace=tablespace))
         session.run(f"COMMENT ON DATABASE {identifier(name)} IS {literal(_IN_PROGRESS)}")
+        _set_event_triggers(session, name, "SET event_triggers TO off")
     reached("restore.created")
     with connect(server, name) as watch:
         if version >= 140000:
@@ -150,6 +151,16 @@ def _new_database(server: Server, name: str, source: Description, options: Resto
             with contextlib.suppress(LifeboatError):
                 roll_back_prepared(watch)
             raise
+
+
+def _set_event_triggers(session: Session, name: str, change: str) -> None:
+    """Keep triggers from what they do at each login, ours included, before the rows were compared, or let them again.
+
+    Only a superuser may, and without one no dump brings such a trigger.
+    """
+    if session.version_number >= 170000:
+        with contextlib.suppress(LifeboatError):
+            session.run(f"ALTER DATABASE {identifier(name)} {change}")
 
 
 def drop_abandoned(server: Server) -> list[str]:
@@ -241,6 +252,7 @@ def _finish(server: Server, name: str, source: Description, options: RestoreOpti
     """Give the database what would have disturbed the restore (a limit of connections, read-only by default)."""
     with connect(server, server.maintenance_database) as session:
         session.run(f"COMMENT ON DATABASE {identifier(name)} IS NULL")
+        _set_event_triggers(session, name, "RESET event_triggers")
         if options.with_settings:
             fitting = {**source, "settings": _of_known_roles(session, source["settings"])}
             apply(session, property_statements(name, fitting, privileges=not options.script.no_privileges))
