@@ -213,3 +213,13 @@ def test_what_a_trigger_does_at_each_login_is_not_done_during_a_restore_and_afte
         kept = found.fingerprint.tables["public.logins"].rows
         assert server.sql("SELECT count(*) FROM logins", found.name) == str(kept + 1)
         assert describe_database(login(server), found.name)["settings"] == []
+
+
+@pytest.mark.parametrize("major", [15, 18])
+def test_a_database_whose_plpgsql_was_made_anew_is_restored(postgres: Postgres, tmp_path: Path, major: int) -> None:
+    script = """DROP EXTENSION plpgsql; CREATE EXTENSION plpgsql;
+        CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 7; END'"""
+    server = postgres(major)
+    with database(server, "lab", script), restored(server, "lab", tmp_path) as found:
+        assert found.comparison.differences == ()
+        assert server.sql("SELECT f()", found.name) == "7"

@@ -21,6 +21,9 @@ _WITH_EXPRESSIONS = frozenset(
     )
 )  # fmt: skip
 
+# Every new database has it, and pg_dump names it only where it was made anew (pg_dump.c, selectDumpableExtension).
+_BUILT_IN = frozenset(("EXTENSION plpgsql", "COMMENT EXTENSION plpgsql"))
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -48,6 +51,8 @@ def compare(archive: Fingerprint, restored: Fingerprint, *, same_major: bool) ->
         kind = (found or kept or archive.objects[key]).kind
         if kind.startswith("BLOB") and not same_major:
             continue  # large objects have one entry each up to PostgreSQL 16, later one for many
+        if kept is None and key in _BUILT_IN:
+            continue
         if kept is None or found is None:
             differences.append(f"{key}: {'not restored' if kept is None else 'not in the archive'}")
         elif found.count != kept.count:
