@@ -58,6 +58,36 @@ def test_a_swap_without_a_former_database_is_a_rename(postgres: Postgres) -> Non
         drop(server, "first_time")
 
 
+@pytest.mark.parametrize("name", ["lab", "first_time"])
+def test_who_enters_the_new_database_does_not_keep_it_from_its_name(postgres: Postgres, name: str) -> None:
+    server = postgres(15)
+    entered = []
+
+    def enter(step: str) -> None:
+        if step == "swap.emptied":
+            with contextlib.suppress(psycopg2.OperationalError):
+                entered.append(enter_database(server, "fresh"))
+
+    with database(server, "lab", marked("old")), database(server, "fresh", marked("new")):
+        entered.append(enter_database(server, "fresh"))
+        steps.watch(enter)
+        try:
+            swapped = swap(login(server), name, "fresh")
+        finally:
+            steps.unwatch(enter)
+        try:
+            assert len(entered) == 1
+            assert server.sql("SELECT text FROM mark", name) == "new"
+        finally:
+            entered[0].close()
+            for each in {swapped.previous, "first_time"} - {""}:
+                drop(server, each)
+
+
+def enter_database(server: PostgresServer, name: str) -> t.Any:
+    return psycopg2.connect(host=str(server.socket_dir), port=server.port, user="postgres", dbname=name)
+
+
 def test_the_old_database_is_dropped_when_it_is_not_to_be_kept(postgres: Postgres) -> None:
     server = postgres(15)
     before = databases_of(server)

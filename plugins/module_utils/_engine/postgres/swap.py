@@ -46,22 +46,21 @@ def _timed_name(name: str, word: str, moment: str) -> str:
 def swap(server: Server, name: str, new: str, *, keep_previous: bool = True) -> Swapped:
     """Give the database `new` the name `name`; one that has it already is closed, emptied of sessions and renamed.
 
-    Both renames are one transaction. On failure the former one has its name and is open again. It stays under
-    `previous` until somebody drops it. Without `keep_previous` it is dropped at once, unless something follows it that
-    came while the restore ran: a logical replication slot would go with it, and what its reader has not got yet. Where
-    the server refuses to drop it, it stays. Raises GuardRefusal for a database that holds the server together,
-    LifeboatError when sessions do not end.
+    The new one is closed until it has its name. Both renames are one transaction. On failure both have their names and
+    are open again. The former one stays under `previous` until somebody drops it. Without `keep_previous` it is dropped
+    at once, unless something follows it that came while the restore ran: a logical replication slot would go with it,
+    and what its reader has not got yet. Where the server refuses to drop it, it stays. Raises GuardRefusal for a
+    database that holds the server together, LifeboatError when sessions do not end.
     """
     if name in ("template0", "template1"):
         raise GuardRefusal("template_database", f"Cannot replace database {name}", "new databases are made from it")
     with connect(server, other_than(server, name)) as session:
-        rows = session.rows("SELECT datallowconn FROM pg_database WHERE datname = %s", name)
-        if not rows:
-            session.run(f"ALTER DATABASE {identifier(new)} RENAME TO {identifier(name)}")
-            reached("swap.renamed")
+        if not session.rows("SELECT FROM pg_database WHERE datname = %s", name):
+            with _closed(session, new):
+                _rename_and_open(session, new, name)
             return Swapped(name, "")
         previous = _free_name(session, name)
-        _exchange(session, name, new, previous, was_open=bool(rows[0][0]))
+        _exchange(session, name, new, previous)
         # The new one is in its place: a failure from here on would make the restore take roles back that it needs.
         try:
             return _with_former(session, name, previous, keep_previous)
@@ -82,23 +81,43 @@ def _with_former(session: Session, name: str, previous: str, keep_previous: bool
     return Swapped(name, "")
 
 
-def _exchange(session: Session, name: str, new: str, previous: str, *, was_open: bool) -> None:
-    _set_open(session, name, False)
+def _exchange(session: Session, name: str, new: str, previous: str) -> None:
+    with _closed(session, name, new):
+        session.run(f"ALTER DATABASE {identifier(name)} RENAME TO {identifier(previous)}")
+        reached("swap.first_rename")
+        _rename_and_open(session, new, name)
+
+
+@contextlib.contextmanager
+def _closed(session: Session, *names: str) -> t.Iterator[None]:
+    """Run the block as one transaction while the databases are closed and empty; when it fails, open those again that
+    were.
+
+    A database that somebody is in gets no other name, and monitoring enters whatever it finds.
+    """
+    were_open = session.names("SELECT datname FROM pg_database WHERE datallowconn AND datname = ANY (%s)", list(names))
     try:
+        for name in names:
+            _set_open(session, name, False)
         reached("swap.closed")
-        for database in (name, new):
-            _end_sessions(session, database)
+        for name in names:
+            _end_sessions(session, name)
+        reached("swap.emptied")
         with session.transaction():
-            session.run(f"ALTER DATABASE {identifier(name)} RENAME TO {identifier(previous)}")
-            reached("swap.first_rename")
-            session.run(f"ALTER DATABASE {identifier(new)} RENAME TO {identifier(name)}")
+            yield
         reached("swap.renamed")
     except BaseException:
-        if was_open:
-            # By a new connection: the failure may be that of the old one.
-            with contextlib.suppress(LifeboatError), connect(session.server, session.database) as another:
-                _set_open(another, name, True)
+        # By a new connection: the failure may be that of the old one.
+        with contextlib.suppress(LifeboatError), connect(session.server, session.database) as another:
+            for name in were_open:
+                with contextlib.suppress(LifeboatError):
+                    _set_open(another, name, True)
         raise
+
+
+def _rename_and_open(session: Session, new: str, name: str) -> None:
+    session.run(f"ALTER DATABASE {identifier(new)} RENAME TO {identifier(name)}")
+    _set_open(session, name, True)
 
 
 def _set_open(session: Session, name: str, is_open: bool) -> None:
