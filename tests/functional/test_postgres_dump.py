@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import pwd
 import shutil
 import tempfile
 import typing as t
@@ -288,3 +290,30 @@ def test_functions_of_a_database_are_never_run_by_those_who_look_at_it(postgres:
         with connect(login(server), "hostile", keeps_search_path=True) as session:  # as queries of the operator are run
             assert session.value("SHOW search_path") == "traps, pg_catalog, public"
     server.sql("DROP ROLE tenant")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PGHOSTADDR", "127.0.0.9"),
+        ("PGSERVICE", "elsewhere"),
+        ("PGTARGETSESSIONATTRS", "standby"),
+        ("PGUSER", "somebody"),
+        ("PGOPTIONS", "-c default_transaction_read_only=on"),
+        ("PGDATABASE", "elsewhere"),
+        ("PGCLIENTENCODING", "LATIN1"),
+    ],
+)
+def test_variables_of_the_caller_lead_no_session_elsewhere_than_the_programs(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    server = postgres(15)
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    server.sql(f'DROP ROLE IF EXISTS "{me}"; CREATE ROLE "{me}" LOGIN')
+    monkeypatch.setenv(variable, value)
+    try:
+        with connect(Server(host=str(server.socket_dir), port=server.port), "postgres") as session:
+            assert session.value("SELECT current_user || ' in ' || current_database()") == f"{me} in postgres"
+    finally:
+        monkeypatch.undo()
+        server.sql(f'DROP ROLE "{me}"')

@@ -28,6 +28,8 @@ _OPTIONS = "-c statement_timeout=0 -c lock_timeout=0 -c default_transaction_read
 # Whoever owns a database, or may create in a schema of its search path, can make functions and operators that fit our
 # calls better than those of PostgreSQL: as superuser we would run them (PostgreSQL wiki, "A Guide to CVE-2018-1058").
 _TRUSTED_NAMES = "-c search_path=pg_catalog"
+# Variables of libpq that lead a session somewhere else than `Server` says. The programs are started without them.
+_ELSEWHERE = ("PGHOSTADDR", "PGSERVICE", "PGTARGETSESSIONATTRS", "PGUSER")
 _ENVIRONMENT = threading.Lock()  # held while the environment of this process is another one
 REACHED_BY = (
     "publish the container's port to this host (--publish 127.0.0.1:5432:5432), or say with login_host and login_port, "
@@ -189,6 +191,8 @@ def connect(server: Server, database: str, *, keeps_search_path: bool = False) -
 
 
 def _open(server: Server, database: str, keeps_search_path: bool) -> t.Any:
+    for variable in _ELSEWHERE:
+        os.environ.pop(variable, None)
     options = (_OPTIONS, *(() if keeps_search_path else (_TRUSTED_NAMES,)), server.session_options)
     login = {
         "host": server.host,
