@@ -17,6 +17,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.dump import Dump, DumpOptions, Globals
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.restore import (
     Restored,
+    drop_abandoned,
     drop_database,
     restore_database,
 )
@@ -223,3 +224,29 @@ def test_a_database_whose_plpgsql_was_made_anew_is_restored(postgres: Postgres, 
     with database(server, "lab", script), restored(server, "lab", tmp_path) as found:
         assert found.comparison.differences == ()
         assert server.sql("SELECT f()", found.name) == "7"
+
+
+def test_a_restored_database_with_a_subscription_is_dropped_and_leaves_the_slot_of_its_publisher_alone(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    server = postgres(15)
+    socket = f"host={server.socket_dir} port={server.port} user=postgres"
+    with database(server, "publisher", "CREATE PUBLICATION all_of_it FOR ALL TABLES"):
+        server.sql("SELECT pg_create_logical_replication_slot('follower', 'pgoutput')", "publisher")
+        script = f"""CREATE SUBSCRIPTION follower CONNECTION '{socket} dbname=publisher' PUBLICATION all_of_it
+            WITH (connect = false, slot_name = follower)"""
+        try:
+            with database(server, "lab", script):
+                try:
+                    with restored(server, "lab", tmp_path) as found:
+                        assert server.sql("SELECT subenabled FROM pg_subscription WHERE subname = 'follower'") == "f\nf"
+                    assert found.name not in databases_of(server)
+                    assert server.sql("SELECT slot_name FROM pg_replication_slots") == "follower"
+                    with restored(server, "lab", tmp_path) as found:
+                        server.sql(f"COMMENT ON DATABASE {found.name} IS 'lifeboat: restore in progress'")
+                        assert drop_abandoned(login(server)) == [found.name]
+                    assert server.sql("SELECT slot_name FROM pg_replication_slots") == "follower"
+                finally:
+                    server.sql("ALTER SUBSCRIPTION follower SET (slot_name = NONE); DROP SUBSCRIPTION follower", "lab")
+        finally:
+            server.sql("SELECT pg_drop_replication_slot('follower')", "publisher")

@@ -25,6 +25,7 @@ from .prepared import refuse_prepared, roll_back_prepared
 from .properties import apply, create_statement, property_statements, reading_settings
 from .quoting import identifier, literal
 from .statistics import analyze
+from .subscriptions import drop_subscriptions
 from .tablespaces import moves
 from .tools import ClientTools, Tool
 
@@ -188,6 +189,8 @@ def _drop_unused(session: Session, name: str) -> None:
             roll_back_prepared(inside)
     # Without FORCE: the server refuses while anybody is connected.
     _make_ordinary(session, name)
+    if not is_used:
+        drop_subscriptions(session, name)
     session.run(f"DROP DATABASE {identifier(name)}")
 
 
@@ -222,9 +225,10 @@ def restoring(server: Server) -> t.Iterator[None]:
 
 
 def drop_database(server: Server, name: str) -> None:
-    """Drop a database and end whatever is connected to it; does nothing when it is not there."""
+    """Drop a restored database and end whatever is connected to it; does nothing when it is not there."""
     with connect(server, server.maintenance_database) as session:
         _make_ordinary(session, name)
+        drop_subscriptions(session, name)
         session.run(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)")
     reached("restore.dropped")
 
