@@ -28,7 +28,7 @@ from .objects_copy import StoredCopy
 from .objects_destination import Destination
 from .objects_settings import SettingsPlan, apply_settings, make_buckets, plan_settings, unknown_settings
 from .place import Place, Say, retrieving, silent
-from .report_files import write_remarks, written_whole
+from .report_files import check_report, write_remarks, written_whole
 
 _SETTINGS = "settings.json"  # name of the saved settings of buckets
 WHAT = ("all", "data", "metadata")
@@ -193,6 +193,7 @@ def _check_request(request: RestoreRequest) -> None:
     if request.what == "metadata" and (request.exact or not request.selection.is_all):
         raise UsageError(problem, "settings belong to whole buckets, not to keys", "leave out exact and all filters")
     request.selection.check()
+    check_report(request.remarks_file)
 
 
 def _roles(what: str) -> tuple[str, ...]:

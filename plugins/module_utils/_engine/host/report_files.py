@@ -11,7 +11,7 @@ import typing as t
 
 from ..errors import UsageError
 from ..objects.remarks import Remarks
-from ..repository.whole_file import whole_file
+from ..repository.whole_file import check_place, whole_file
 
 
 @contextlib.contextmanager
@@ -24,9 +24,20 @@ def written_whole(path: str) -> t.Iterator[t.BinaryIO | None]:
         with contextlib.ExitStack() as stack:
             yield stack.enter_context(whole_file(path))
     except OSError as error:
-        raise UsageError(
-            f"Cannot write {path}", error.strerror or str(error), "name a file in a folder that is there"
-        ) from error
+        raise _refused(path, error) from error
+
+
+def check_report(path: str) -> None:
+    """Raise UsageError where `written_whole` could not write a file; an empty path is none."""
+    if path:
+        try:
+            check_place(path)
+        except OSError as error:
+            raise _refused(path, error) from error
+
+
+def _refused(path: str, error: OSError) -> UsageError:
+    return UsageError(f"Cannot write {path}", error.strerror or str(error), "name a file in a folder that is there")
 
 
 def write_remarks(path: str, remarks: Remarks) -> None:

@@ -22,6 +22,7 @@ from .run_as import become
 from .timing import is_due, zone_of
 
 _Main = t.Callable[[t.Sequence[str]], int]
+_MOST = 64 * 1024  # bytes of a state that is read; a wrong path may lead to anything
 _WORDS = {0: "done", 1: "failed", 2: "wrong usage or configuration", 3: "refused", 4: "busy", 5: "incomplete"}
 
 
@@ -108,8 +109,10 @@ class _State:
             _complain(f"Cannot write {self._path}: {error.strerror or error}")
 
     def _last_done(self) -> t.Any:
-        with contextlib.suppress(OSError, ValueError, AttributeError), open(self._path, encoding="utf-8") as file:
-            return json.load(file).get("last_done")
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not block us
+            with open(descriptor, "rb") as file:
+                return json.loads(file.read(_MOST)).get("last_done")
         return None
 
 

@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import LifeboatError, UsageError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import report_files, scheduled
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_spool import write_plan_file
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.whole_file import whole_file
@@ -84,3 +86,39 @@ def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
 
     assert (tmp_path / "other").read_bytes() == b"other"
     assert stat.S_IMODE((tmp_path / "file").lstat().st_mode) == 0o640
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def link_to_pipe(path: Path) -> None:
+    os.mkfifo(path.with_name("pipe"))
+    path.symlink_to("pipe")
+
+
+def link_to_stream(path: Path) -> None:
+    path.symlink_to("/proc/self/fd/1")  # as /dev/stdout
+
+
+@pytest.mark.parametrize("write", [plan_file, operators_file, remembered, state, report_files.check_report])
+@pytest.mark.parametrize("make", [Path.mkdir, pipe, link_to_pipe, link_to_stream])
+def test_what_is_no_file_is_not_replaced(
+    make: t.Callable[[Path], None], write: t.Callable[[str], None], tmp_path: Path
+) -> None:
+    path = tmp_path / "special"
+    make(path)
+    before = path.lstat()
+
+    with contextlib.suppress(OSError, LifeboatError):  # a state that cannot be kept ends no run
+        write(str(path))
+
+    assert path.lstat() == before
+
+
+@pytest.mark.parametrize("place", ["missing/file", "file/below", "."])
+def test_a_report_that_could_not_be_written_is_refused_before_the_work(place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+
+    with pytest.raises(UsageError, match="Cannot write"):
+        report_files.check_report(str(tmp_path / place))
