@@ -412,8 +412,9 @@ def test_a_reader_that_goes_away_is_no_failure(host: Host) -> None:
         assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_run_without_standard_streams_is_done(host: Host) -> None:
-    script = f"exec {host.command} --config {host.folder}/config.json run lab <&- >&- 2>&-"
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_run_without_standard_streams_is_done(closed: str, host: Host) -> None:
+    script = f"exec {host.command} --config {host.folder}/config.json run lab {closed}"
     done = subprocess.run(["/bin/sh", "-c", script], check=False, env={"PATH": "/usr/bin:/bin"})
     assert done.returncode == 0
     assert host.ask("status")["healthy"]

@@ -40,7 +40,12 @@ if sys.version_info < {_OLDEST_PYTHON}:
     raise SystemExit(2)
 
 # An upgrade may put another file in the place of this one; what is imported later comes from this one all the same.
-held = "/proc/self/fd/%d" % os.open(sys.path[0], os.O_RDONLY | os.O_CLOEXEC)
+# It must not get the number of a standard stream that the caller closed: what is said would be written to it.
+from fcntl import F_DUPFD_CLOEXEC, fcntl
+
+opened = os.open(sys.path[0], os.O_RDONLY | os.O_CLOEXEC)
+held = "/proc/self/fd/%d" % fcntl(opened, F_DUPFD_CLOEXEC, 3)
+os.close(opened)
 if os.path.exists(held):
     sys.path[0] = held
 
