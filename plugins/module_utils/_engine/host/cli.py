@@ -7,12 +7,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import itertools
 import json
-import os
 import sys
 import typing as t
 
-from ..errors import GuardRefusal, LifeboatError, UsageError
+from ..errors import DONE, FAILED, GuardRefusal, LifeboatError, UsageError
 from ..objects.reread import Share
 from ..repository.keep import TIERS
 from ..repository.proof import LEVELS
@@ -23,6 +23,7 @@ from .progress import Progress
 from .run_as import Document
 from .shown import Shown
 from .signals import Interrupted, unwinding
+from .streams import complain, open_missing, tell
 from .tables import block
 from .version import VERSION
 
@@ -35,18 +36,27 @@ _EPILOG = """exit codes: 0 done, 1 failed (status: something is wrong), 2 wrong 
 
 def main(argv: t.Sequence[str] | None = None) -> int:
     """Run the command `lifeboat` and return its exit code; argparse ends wrong usage itself, with 2."""
-    _open_missing_streams()
+    open_missing()
     try:
-        options = _parser().parse_args(argv)
+        options = _options(sys.argv[1:] if argv is None else argv)
         if "work" not in options:
             return _run_scheduled(options)
         with unwinding():
             return _run(options)
     except Interrupted as end:
-        _complain(f"Ended by {end.signal.name}.")
+        complain(f"Ended by {end.signal.name}.")
         return end.exit_code
     finally:
-        _flush(sys.stdout)
+        tell("")
+
+
+def _options(argv: t.Sequence[str]) -> argparse.Namespace:
+    try:
+        return _parser().parse_args(argv)
+    except _WrongUsage as end:
+        if "--json" in itertools.takewhile(lambda word: word != "--", argv):
+            tell(_document(Shown({}, (), end.error.exit_code, error=end.error)))
+        raise
 
 
 def parsed(argv: t.Sequence[str]) -> argparse.Namespace:
@@ -59,7 +69,14 @@ def _run(options: argparse.Namespace) -> int:
         config = load(options.config)
     except LifeboatError as error:
         return _tell(Shown({}, (), error.exit_code, error=error), options)
-    return _tell(reporting.watched(config, options, lambda: _done(config, options), _complain), options)
+    try:
+        shown = reporting.watched(config, options, lambda: _done(config, options), complain)
+    except Interrupted as end:
+        if options.json:
+            ended = LifeboatError(f"{f'{options.command} {options.job}'.rstrip()} was ended by {end.signal.name}")
+            tell(_document(Shown({}, (), end.exit_code, error=ended)))
+        raise
+    return _tell(shown, options)
 
 
 def _done(config: Config, options: argparse.Namespace) -> Shown:
@@ -74,24 +91,26 @@ def _done(config: Config, options: argparse.Namespace) -> Shown:
 
 def _tell(shown: Shown, options: argparse.Namespace) -> int:
     """Write what there is to say, and return the exit code."""
-    if options.json:
-        document = {**shown.document, "exit_code": shown.exit_code, "error": _document_of(shown.error)}
-        _print(json.dumps(document, indent=2, sort_keys=True))
-    else:
-        _print(block("\n".join(shown.lines)))
+    is_told = tell(_document(shown) if options.json else block("\n".join(shown.lines)))
     for remark in shown.remarks:
-        _complain(remark)
+        complain(remark)
     if shown.error is not None:
-        _complain(str(shown.error))
-    return shown.exit_code
+        complain(str(shown.error))
+    return shown.exit_code or (DONE if is_told else FAILED)
+
+
+def _document(shown: Shown) -> str:
+    document = {**shown.document, "exit_code": shown.exit_code, "error": _document_of(shown.error)}
+    return json.dumps(document, indent=2, sort_keys=True)
 
 
 def _run_scheduled(options: argparse.Namespace) -> int:
     # Outside of `unwinding`: what is scheduled runs by this same command, which has its own.
     try:
-        return scheduled.run(options, lambda words: main(["--config", options.config, *words]))
+        given = ["--config", options.config, *(["--json"] if options.json else [])]
+        return scheduled.run(options, lambda words: main([*given, *words]))
     except LifeboatError as error:
-        _complain(str(error))
+        complain(str(error))
         return error.exit_code
 
 
@@ -102,53 +121,29 @@ def _document_of(error: LifeboatError | None) -> Document | None:
     return {**fields, "guard": error.guard} if isinstance(error, GuardRefusal) else fields
 
 
-def _print(text: str) -> None:
-    """Write to standard output. A reader that went away (`| head`) does not change what was done."""
-    if not text:
-        return
-    try:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _discard(sys.stdout)
+class _WrongUsage(SystemExit):
+    """The end by a command line that cannot be understood; it was explained on standard error."""
+
+    def __init__(self, error: UsageError) -> None:
+        super().__init__(error.exit_code)
+        self.error = error
 
 
-def _complain(text: str) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(f"{block(text)}\n")  # errors have words of servers, and names from anywhere
-        sys.stderr.flush()
+class _Parser(argparse.ArgumentParser):
+    """Its words reach whom they can reach: a stream that takes none changes no exit code to a traceback's."""
+
+    def print_help(self, file: t.Any = None) -> None:
+        if not tell(self.format_help().rstrip("\n")):
+            self.exit(FAILED)
+
+    def error(self, message: str) -> t.NoReturn:
+        with contextlib.suppress(OSError, ValueError):
+            self.print_usage(sys.stderr)
+        complain(f"{self.prog}: error: {message}")
+        raise _WrongUsage(UsageError("Cannot understand the command line", message, f"see {self.prog} --help"))
 
 
-def _flush(stream: t.TextIO) -> None:
-    try:
-        stream.flush()
-    except BrokenPipeError:
-        _discard(stream)
-
-
-def _discard(stream: t.TextIO) -> None:
-    """Let the rest go nowhere: the interpreter flushes once more at its end, and would complain."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
-
-
-def _open_missing_streams() -> None:
-    """Open standard streams that the caller closed; else files that are opened later would take their numbers."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:  # names of databases are not bound to the terminal's character set
-            reconfigure(errors="backslashreplace")
-
-
-class _Subparser(argparse.ArgumentParser):
+class _Subparser(_Parser):
     """Declares the options of its subcommand once that is chosen: they are described where they are used, in parts that
     other subcommands need not load."""
 
@@ -165,8 +160,7 @@ class _Version(argparse.Action):
     """Prints the version and which file this is: SHA-256 as `sha256sum` says it."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: t.Any) -> None:
-        _print(f"lifeboat {VERSION} ({_own_digest()})")
-        parser.exit()
+        parser.exit(DONE if tell(f"lifeboat {VERSION} ({_own_digest()})") else FAILED)
 
 
 def _own_digest() -> str:
@@ -185,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     # Before or after the subcommand: the latter must not undo the former.
     shared.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help=f"default: {DEFAULT_FILE}")
     shared.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON document on stdout")
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="lifeboat",
         description="Back up, prove, copy and restore by the jobs of this host.",
         epilog=_EPILOG,

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import sys
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import (
@@ -153,6 +155,9 @@ def test_a_told_end_is_one_line_and_the_exit_code_of_shells(monkeypatch, capsys,
     assert cli.main(["--config", file, "run", "lab"]) == 143
     assert cleaned
     assert capsys.readouterr().err == "Ended by SIGTERM.\n"
+    assert cli.main(["--config", file, "--json", "run", "lab"]) == 143
+    document = json.loads(capsys.readouterr().out)
+    assert (document["exit_code"], document["error"]["problem"]) == (143, "run lab was ended by SIGTERM")
 
 
 @pytest.mark.parametrize(
@@ -173,6 +178,35 @@ def test_wrong_usage_ends_with_2(argv, capsys):
         cli.main(argv)
     assert end.value.code == 2
     assert "usage: lifeboat" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["--json", "sail"], ["run", "--json"], ["run", "lab", "--sail", "--json"]])
+def test_machines_are_told_of_wrong_usage(argv, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(argv)
+    document = json.loads(capsys.readouterr().out)
+    assert (end.value.code, document["exit_code"]) == (2, 2)
+    assert document["error"]["problem"] == "Cannot understand the command line"
+
+
+@pytest.mark.parametrize("argv", [["list", "lab"], ["--json", "list", "lab"], ["--help"], ["--version"]])
+def test_a_result_that_finds_no_room_is_a_failure_in_one_line(argv, repository, file, monkeypatch, capsys):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        try:
+            code = cli.main(["--config", file, *argv])
+        except SystemExit as end:
+            code = end.code
+    assert code == 1
+    assert capsys.readouterr().err == "Cannot write to standard output: No space left on device.\n"
+
+
+def test_wrong_usage_ends_with_2_where_nobody_can_be_told(monkeypatch):
+    with contextlib.suppress(OSError), open("/dev/full", "w") as full, pytest.raises(SystemExit) as end:
+        monkeypatch.setattr(sys, "stderr", full)
+        full.reconfigure(write_through=True)
+        cli.main(["sail"])
+    assert end.value.code == 2
 
 
 @pytest.mark.parametrize("argv", [["run", "labs"], ["show", "labs"], ["status", "labs"], ["check", "labs"]])
