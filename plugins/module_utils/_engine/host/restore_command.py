@@ -19,6 +19,7 @@ from .job_settings import JobSettings
 from .objects_choice import Choice, parse_time
 from .objects_destination import Destination, Folder, Server
 from .objects_job_settings import ObjectsSettings
+from .objects_nothing import refuse_nothing
 from .objects_restore import Quarantine, RestorePlan, RestoreRequest, RestoreResult
 from .place import Place, Say
 from .shown import Shown
@@ -117,6 +118,8 @@ def restore(
     """Bring buckets or folders back, or show what that would do."""
     planned = objects_restore.plan(_request(job, places, options), say)
     planned = dataclasses.replace(planned, notes=(*planned.notes, *notes))
+    if planned.work is not None and not options.exact:
+        refuse_nothing(planned.tally, planned.request.selection, planned.manifest)
     if options.dry_run:
         return _planned(planned)
     try:

@@ -288,6 +288,7 @@ class Tally:
     sizes: t.Mapping[str, int]  # action → bytes of the rows; of `remove`: of what is removed
     sample: tuple[t.Mapping[str, t.Any], ...]  # at most SAMPLE steps that are no `keep`
     destroyed: tuple[str, ...]  # collections of the target in which something that is there is overwritten or removed
+    below: int = 0  # steps about something in a collection, and not about the folder itself, which patterns let pass
 
     @classmethod
     def empty(cls) -> Tally:
@@ -313,10 +314,12 @@ class Counter:
         self._sizes = dict.fromkeys(ACTIONS, 0)
         self._sample: list[dict[str, t.Any]] = []
         self._destroyed: dict[str, None] = {}
+        self._below = 0
 
     def add(self, collection: str, step: Step) -> None:
         """Take a step at a collection of the target into account."""
         self._counts[step.action] += 1
+        self._below += step.key != ""
         self._sizes[step.action] += size_of(step)
         if destroys(step):
             self._destroyed[collection] = None
@@ -327,7 +330,7 @@ class Counter:
 
     def tally(self) -> Tally:
         """Return the numbers so far."""
-        return Tally(dict(self._counts), dict(self._sizes), tuple(self._sample), tuple(self._destroyed))
+        return Tally(dict(self._counts), dict(self._sizes), tuple(self._sample), tuple(self._destroyed), self._below)
 
 
 def size_of(step: Step) -> int:

@@ -86,6 +86,23 @@ def test_only_what_is_selected_is_restored_where_it_is_wanted(command, root, tmp
     assert [path.name for path in (tmp_path / "there").iterdir()] == ["about.html"]
 
 
+@pytest.mark.parametrize(
+    "how", [["--key", "about.htm"], ["--prefix", "abuot"], ["--include", "*.pdf"], ["--exclude", "*"]]
+)
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_restore_of_what_the_backup_does_not_have_is_no_success(command, root, tmp_path, how, more):
+    code, out, err = command("restore", "www", "--to", str(tmp_path / "there"), *how, *more)
+    assert (code, out) == (2, "") and "nothing that matches" in err
+    assert not (tmp_path / "there").exists()
+
+
+def test_an_exact_restore_of_what_the_backup_does_not_have_removes_it(command, root):
+    (root / "new.html").write_text("not mine")
+    assert command("restore", "www", "--prefix", "new", "--exact", "--confirm", str(root))[0] == 0
+    assert sorted(path.name for path in root.iterdir()) == ["about.html", "index.html"]
+    assert command("restore", "www", "--key", "index.html")[0] == 0  # it is there already
+
+
 def test_what_is_destroyed_is_saved_first(command, root, tmp_path):
     (root / "extra.html").write_text("mine")
     words = ("--exact", "--confirm", str(root), "--quarantine", str(tmp_path / "shelf"))
