@@ -298,8 +298,9 @@ def _later_period(tier: str, local: dt.datetime, periods: int) -> _Moment:
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
     try:
         if tier == "hourly":
-            hour = local.astimezone(clock.UTC).replace(minute=0, second=0, microsecond=0)
-            return hour + dt.timedelta(hours=periods)
+            # In UTC: an hour that clocks are put back to comes twice. Some zones' hours begin at half past of it.
+            passed = dt.timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+            return local.astimezone(clock.UTC) - passed + dt.timedelta(hours=periods)
         if tier == "monthly":
             year, month = divmod(midnight.year * 12 + midnight.month - 1 + periods, 12)
             start = midnight.replace(year=year, month=month + 1, day=1)

@@ -131,6 +131,14 @@ def test_backups_go_about_when_it_was_foreseen(keep: Keep) -> None:
         assert (gone is None and until > late) or (gone is not None and abs(gone - until) <= 1.5 * DAY), backup_id
 
 
+@pytest.mark.parametrize(("zone", "minute"), [("UTC", 0), ("Europe/Berlin", 0), ("Asia/Kolkata", 30)])
+def test_what_goes_by_the_hour_goes_when_an_hour_of_the_time_zone_begins(zone: str, minute: int) -> None:
+    found = at("2026-11-20 06:35", "2026-11-20 07:20", "2026-11-20 08:05", "2026-11-20 08:50")
+    plan = retention.plan(found, Keep(hourly=2, verified_min=1), NOON, zoneinfo.ZoneInfo(zone), force=True)
+    assert [each.id for each in plan.kept][1:] == [found[-1].id]
+    assert plan.kept[0].until == dt.datetime(2026, 11, 20, 9, minute, tzinfo=clock.UTC)
+
+
 def test_what_cannot_be_foreseen_has_no_date() -> None:
     first, second, third = days(3)
     found = [dataclasses.replace(first, hold="an audit"), second, dataclasses.replace(third, is_proved=False)]
