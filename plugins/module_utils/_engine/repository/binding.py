@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..errors import GuardRefusal
+from ..errors import DamagedError, GuardRefusal
 from . import json_document, layout
 from .store import ExistsError, Store
 
@@ -47,16 +47,25 @@ def is_bound(store: Store, job: str) -> bool:
     return store.get(layout.binding(job)) is not None
 
 
+def parsed(data: bytes, job: str) -> tuple[str, Identity]:
+    """Return kind and source that a job is bound to, by its document. Raises DamagedError."""
+    key = layout.binding(job)
+    fields = json_document.decoded(data, key)
+    kind, source = fields.get("kind"), fields.get("source")
+    if not isinstance(kind, str) or not isinstance(source, dict):
+        raise DamagedError(f"Cannot read {key}", "damaged: it names no kind or no source", "use another copy of it")
+    return kind, source
+
+
 def _document(job: str, kind: str, identity: Identity) -> bytes:
     return json_document.encoded({"job": job, "kind": kind, "source": dict(identity)})
 
 
 def _refusal(store: Store, job: str, found: bytes, kind: str, identity: Identity) -> GuardRefusal:
-    fields = json_document.decoded(found, layout.binding(job))
     return GuardRefusal(
         "source",
         f"Cannot back up into job {job} of {store.name}",
-        f"the job is bound to {_words(fields['kind'], fields['source'])}, and this is {_words(kind, identity)}",
+        f"the job is bound to {_words(*parsed(found, job))}, and this is {_words(kind, identity)}",
         "give this source a job of its own, or allow it with rebind when the source was rebuilt on purpose",
     )
 

@@ -195,12 +195,10 @@ def _copy_binding(source: Store, target: Store, job: str, permit: Permit) -> Non
 
     Raises GuardRefusal when it is bound to something else there.
     """
-    key = layout.binding(job)
-    document = source.get(key)
+    document = source.get(layout.binding(job))
     if document is not None:
         permit()
-        fields = json_document.decoded(document.data, key)
-        binding.bind(target, job, fields["kind"], fields["source"])
+        binding.bind(target, job, *binding.parsed(document.data, job))
 
 
 def _copy_file(source: Store, target: Store, job: str, each: NeededFile, permit: Permit) -> None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing as t
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import (
@@ -18,6 +19,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     binding,
     copy,
     identity,
+    json_document,
     keyring,
     layout,
 )
@@ -220,6 +222,21 @@ def test_a_copy_brings_the_binding_of_its_job(anywhere: Setting) -> None:
     made = anywhere.back_up(anywhere.a)
     copied(anywhere, made.id)
     binding.check(anywhere.b.store(), JOB, actors.KIND, actors.SOURCE)
+
+
+@pytest.mark.parametrize("change", [{"source": None}, {"source": ["x"]}, {"kind": 5}], ids=str)
+def test_a_binding_that_says_no_source_is_damage(anywhere: Setting, change: dict[str, t.Any]) -> None:
+    made = anywhere.back_up(anywhere.a)
+    store, key = anywhere.a.store(), layout.binding(JOB)
+    document = store.get(key)
+    assert document is not None
+    fields = {**json_document.decoded(document.data, key), **change}
+    anywhere.lose(anywhere.a, key)
+    store.put_new(key, json_document.encoded(fields))
+    with pytest.raises(DamagedError):
+        binding.check(store, JOB, actors.KIND, actors.SOURCE)
+    with pytest.raises(DamagedError):
+        copied(anywhere, made.id)
 
 
 def test_a_backup_that_was_removed_meanwhile_is_not_copied(anywhere: Setting) -> None:
