@@ -17,6 +17,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
     json_document,
     layout,
     proof,
+    signing,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.manifest import (
     Need,
@@ -76,6 +77,24 @@ def test_a_backup_is_proved_when_the_last_word_on_every_file_is_good(
 ) -> None:
     standing = proof.standing(manifest(), found)
     assert (standing.is_proved, bool(standing.problems)) == (is_proved, has_problems)
+
+
+def test_a_failure_that_a_stranger_tells_of_a_file_that_the_backup_has_not_is_no_problem_of_it() -> None:
+    verdicts = (proof.FileVerdict("stranger", "0" * 64, False, "cut"),)
+    alien = dataclasses.replace(record("content", 1), files=verdicts, signature=signing.MISSING)
+    standing = proof.standing(manifest(), [record(), alien])
+    assert standing.is_proved and not standing.problems
+
+
+@pytest.mark.parametrize("change", [{"files": None}, {"files": [5]}, {"report": 5}, {"time": 5}], ids=str)
+def test_a_record_whose_members_are_of_other_kinds_proves_and_stops_nothing(
+    place: MemoryPlace, change: dict[str, t.Any]
+) -> None:
+    store = place.store()
+    fields = json_document.decoded(record("content", 1).to_bytes(), "it")
+    store.put(layout.verified(JOB, ID) + "odd.json", json_document.encoded({**fields, **change}))
+    proof.write(store, record())
+    assert proof.records(store, JOB, ID) == [record()]
 
 
 def test_a_proof_of_other_bytes_proves_nothing() -> None:
@@ -274,6 +293,17 @@ def test_copies_of_a_backup_are_one_row_of_a_merged_catalog(place: MemoryPlace) 
         (ID, ["A", "B"], True),
         (LATER_ID, ["B"], True),
     ]
+
+
+def test_a_merged_catalog_tells_what_a_copy_says_whose_manifest_can_be_read(place: MemoryPlace) -> None:
+    other = MemoryPlace(place.world, "B")
+    for each in (place, other):
+        published(each)
+    store = place.store()
+    store.put(KEY, store.get(KEY).data[:-9])  # type: ignore[union-attr]
+    [row] = catalog.merged({"A": catalog.backups(store, JOB), "B": catalog.backups(other.store(), JOB)})
+    assert row.copies[0][1].manifest is None
+    assert row.manifest == manifest()
 
 
 def test_jobs_are_those_that_were_ever_bound(place: MemoryPlace) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import pathlib
 import typing as t
 import unittest.mock
 
@@ -44,6 +45,7 @@ from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engi
     HOUR,
     Setting,
     data_keys,
+    made,
     manifest_key,
 )
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository.simulation import World
@@ -100,6 +102,41 @@ def test_a_plan_that_cannot_be_read_keeps_no_backup_from_going(anywhere: Setting
     anywhere.world.advance(2 * DAY)
     pruned(anywhere)
     assert store.get(key) is None
+
+
+def test_a_plan_that_cannot_be_read_is_something_to_do(anywhere: Setting) -> None:
+    backups(anywhere, 2)
+    pruned(anywhere)
+    store, damaged = anywhere.a.store(), f"{layout.plans(JOB)}000009.json"
+    assert planned(anywhere).is_empty
+    store.put(damaged, b"{")
+    assert not planned(anywhere).is_empty
+    pruned(anywhere)
+    assert store.get(damaged) is None
+
+
+def test_a_strange_name_among_the_plans_is_no_obstacle(anywhere: Setting) -> None:
+    key = left_by_a_killed_run(anywhere)
+    anywhere.a.store().put(f"{layout.plans(JOB)}of-somebody-else.json", b"{}")
+    assert pruned(anywhere).planned == 1
+    anywhere.world.advance(2 * DAY)
+    pruned(anywhere)
+    assert anywhere.a.store().get(key) is None
+
+
+def test_a_hold_that_a_delete_marker_hides_is_the_one_that_was_placed(tmp_path: pathlib.Path) -> None:
+    with made("versioned bucket", tmp_path) as setting:
+        ids = backups(setting, 4)
+        store, key = setting.a.store(), layout.hold(JOB, ids[0])
+        until = store.now() + 30 * DAY
+        with lease.held(store, JOB, setting.a.window, 0) as permit:
+            placed = hold.place(store, JOB, ids[0], "an audit", until, permit)
+        store.delete(key)
+        assert store.get(key) is None
+        assert hold.read(store, JOB) == {ids[0]: placed}
+        assert pruned(setting).removed == (ids[1],)
+        setting.world.advance(31 * DAY)
+        assert pruned(setting).removed == (ids[0],)
 
 
 def test_expired_backups_go_at_once_and_their_files_a_day_later(anywhere: Setting) -> None:

@@ -179,6 +179,15 @@ def test_a_renewal_without_answer_does_not_end_the_run(in_buckets: Setting) -> N
     assert in_buckets.good_ids(in_buckets.a) == [run.result.id]
 
 
+def test_a_renewal_that_failed_is_tried_again_on_the_same_day(in_buckets: Setting) -> None:
+    run = in_buckets.start_run(in_buckets.a, pauses=[25 * HOUR, 2 * HOUR, 2 * HOUR])
+    in_buckets.world.run_until(run, "replace", INTENTS)
+    in_buckets.world.lose_request(run)
+    in_buckets.world.run_until(run, "replace", INTENTS)
+    in_buckets.world.finish(run)
+    assert in_buckets.good_ids(in_buckets.a) == [run.result.id]
+
+
 def test_a_renewal_that_arrives_after_the_intent_was_removed_has_no_effect(in_buckets: Setting) -> None:
     run = in_buckets.start_run(in_buckets.a, pauses=[2 * DAY, HOUR])
     in_buckets.world.run_until(run, "replace", INTENTS)
