@@ -15,7 +15,11 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.
     parts_of,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_files_target import FilesTarget
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_guards import Location
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_guards import (
+    Location,
+    is_same_server,
+    left_out,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_plan import Verdict
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.mirror_sides import Subject
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.object_errors import of_object
@@ -26,6 +30,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.
     VanishedError,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.calls import Part, composite_etag
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.endpoint import Endpoint
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.failure import S3Error
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.object_properties import (
     NO_LOCK,
@@ -145,3 +150,35 @@ def test_an_etag_of_parts_is_the_md5_of_their_md5s():
 def test_errors_of_one_object_are_told_from_those_of_all(status, code, kind):
     found = of_object(S3Error("Cannot write", status, code, "no"))
     assert found.__class__ is kind
+
+
+def endpoint(url: str = "", region: str = "us-east-1") -> Endpoint:
+    return Endpoint(url, region, "reader", "secret-of-it")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        (endpoint("https://127.0.0.1:9000"), endpoint("https://127.0.0.1:9000"), True),
+        (endpoint("https://127.0.0.1:9000"), endpoint("https://127.0.0.1:9001"), False),
+        (endpoint("https://127.0.0.1:9000"), endpoint("https://127.0.0.2:9000"), False),
+        (endpoint("https://no.such.host.invalid:9000"), endpoint("https://NO.such.host.invalid:9000"), True),
+        (endpoint("https://no.such.host.invalid:9000"), endpoint("https://nor.this.invalid:9000"), False),
+        (endpoint(), endpoint(region="eu-central-1"), True),  # names of buckets are those of all regions
+        (endpoint(), endpoint("https://127.0.0.1"), False),
+    ],
+)
+def test_a_server_is_the_same_by_its_name_and_by_its_addresses(monkeypatch, one, other, is_same):
+    def addresses(host, port, **_options):
+        if not host.startswith("127."):
+            raise OSError(f"nobody knows {host}")
+        return [(2, 1, 6, "", (host, port))]
+
+    monkeypatch.setattr("socket.getaddrinfo", addresses)
+    assert is_same_server(one, other) is is_same is is_same_server(other, one)
+
+
+def test_a_bucket_and_a_folder_never_lie_in_each_other():
+    bucket = Location("bucket", endpoint("https://127.0.0.1:9000"), "photos", "")
+    folder = Location("folder", path="/")
+    assert left_out(bucket, [folder], ()) == left_out(folder, [bucket], ()) == ()

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import pathlib
 import random
 import threading
@@ -18,7 +19,11 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.objects.rows import Row
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.publish import Run
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import UnavailableError
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import (
+    Entry,
+    UnavailableError,
+    Version,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.stream.compression import SUFFIXES
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.objects.pack_model import (
     COLLECTION,
@@ -205,3 +210,23 @@ def test_frames_that_grow_without_end_are_not_held(backup: Backup) -> None:
     with pytest.raises(DamagedError):
         list(member(backup.store, JOB, row._replace(location=row.location._replace(inside=10**12))))
     assert pack_reader._LARGEST < 64 * KIB * KIB
+
+
+class HidingStore(DirectoryStore):
+    """Hides packs as delete markers do: they are in listings of versions, and can be read."""
+
+    def stat(self, key: str) -> Entry | None:
+        return None if "/pack-" in key else super().stat(key)
+
+    def versions(self, prefix: str) -> t.Iterator[Version]:
+        for each in super().versions(prefix):
+            yield Version(dataclasses.replace(each.entry, size=0), is_latest=True, is_delete_marker=True)
+            yield dataclasses.replace(each, is_latest=False)
+
+
+@pytest.mark.parametrize("compression", SUFFIXES)
+def test_packs_that_somebody_has_hidden_are_read_all_the_same(tmp_path: pathlib.Path, compression: str) -> None:
+    backup = written(tmp_path, compression)
+    (backup.folder / "pack-0000.tar.aside").write_bytes(b"of no kind, and listed before the pack")
+    hidden = backup._replace(store=HidingStore(str(tmp_path)))
+    assert read_all(hidden, hidden.pairs()) == backup.objects

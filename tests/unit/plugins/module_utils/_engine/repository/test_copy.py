@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing as t
+import unittest.mock
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import (
@@ -27,8 +28,10 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import Store
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.stored_files import (
     NeededFile,
+    files_of_need,
     is_self_contained,
     needed_files,
+    needs_of,
     plain_chunks,
 )
 from ansible_collections.lifeboat.recovery.tests.unit.plugins.module_utils._engine.repository import (
@@ -239,6 +242,15 @@ def test_a_binding_that_says_no_source_is_damage(anywhere: Setting, change: dict
         copied(anywhere, made.id)
 
 
+def test_a_place_of_somebody_else_gets_nothing_that_is_not_encrypted(anywhere: Setting) -> None:
+    made = anywhere.back_up(anywhere.a)
+    target = anywhere.b.store()
+    with unittest.mock.patch.object(target, "encrypted_only", True), pytest.raises(GuardRefusal) as refused:
+        copy.copy(anywhere.a.store(), target, actors.manifest_of(anywhere.a.store(), made.id), identity.require(target))
+    assert refused.value.guard == "unencrypted"
+    assert not any(anywhere.keys(anywhere.b, prefix) for prefix in ("data/", "manifests/", "jobs/"))
+
+
 def test_a_backup_that_was_removed_meanwhile_is_not_copied(anywhere: Setting) -> None:
     made = anywhere.back_up(anywhere.a)
     manifest = actors.manifest_of(anywhere.a.store(), made.id)
@@ -269,6 +281,16 @@ def test_a_backup_needs_its_own_files_and_the_named_ones_of_earlier_backups(anyw
     needed = {(each.owner, each.file.name) for each in needed_files(anywhere.a.store(), manifest)}
     own = {(ids[1], name) for name in ("dump", "pack-0", "pack-1", "files.jsonl", "needs.jsonl")}
     assert needed == own | {(ids[0], name) for name in ("pack-0", "pack-1", "files.jsonl")}
+
+
+def test_to_need_more_files_than_an_earlier_backup_has_is_damage(anywhere: Setting) -> None:
+    anywhere.back_up(anywhere.a)
+    store = anywhere.a.store()
+    manifest = actors.manifest_of(store, anywhere.back_up(anywhere.a).id)
+    [need] = needs_of(store, manifest)
+    beyond = dataclasses.replace(need, ranges=((0, 0), (99, 99)))
+    with pytest.raises(DamagedError, match="more files than"):
+        list(files_of_need(store, manifest, beyond))
 
 
 def test_a_changed_list_of_an_earlier_backup_is_noticed(anywhere: Setting) -> None:
