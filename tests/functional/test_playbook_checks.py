@@ -46,15 +46,19 @@ MISTAKES: t.Mapping[str, t.Mapping[str, t.Mapping[str, t.Any]]] = {
         "astray": {"lifeboat_jobs": [{**FOLDER, "repositories": ["locl"]}]},
         "single": {"lifeboat_jobs": [{**FOLDER, "repositories": "local"}]},
         "placeless": {"lifeboat_repositories": ""},
+        "idle": {"lifeboat_jobs": []},
     },
-    "status": {"wordy": {"lifeboat_max_age_hours": "26h"}},
+    "status": {"wordy": {"lifeboat_max_age_hours": "26h"}, "jobless": {"lifeboat_jobs": []}},
+    "copy": {"written": {"lifeboat_jobs": json.dumps([FOLDER]) + "\n"}},
+    "dr.database_corruption": {"texts": {"lifeboat_jobs": json.dumps([FOLDER]) + "\n"}},
     "verify": {"elsewhere": {"lifeboat_repository": "locl"}},
     "prune": {"nowhere": {"lifeboat_repository": "locl"}},
     "restore": {"unknown": {"lifeboat_jobs": [{"name": "shop", "kind": "postgres"}], "lifeboat_job": "shop"}},
     "recovery_key": {"codeless": {"lifeboat_recovery_code": "", "lifeboat_recovery_code_file": ""}},
     "dr.single_object": {
+        "listless": {"lifeboat_jobs": json.dumps([FOLDER]) + "\n", "lifeboat_job": "etc"},
         "keyless": {"lifeboat_job": "etc", "lifeboat_key": "", "lifeboat_confirm": "etc"},
-        "jobless": {"lifeboat_job": "", "lifeboat_key": "hosts", "lifeboat_confirm": "etc"},
+        "unasked": {"lifeboat_job": "", "lifeboat_key": "hosts", "lifeboat_confirm": "etc"},
         "both": {"lifeboat_job": "etc", "lifeboat_key": "hosts", "lifeboat_prefix": "ho"},
         "nameless": {"lifeboat_job": "etc", "lifeboat_key": "hosts", "lifeboat_to_bucket": "other"},
     },
@@ -136,19 +140,31 @@ def refusal(said: str, host: str) -> str:
         ("astray", "lifeboat_repositories has local, and not the repositories, a list of such names, of etc"),
         ("single", "lifeboat_repositories has local, and not the repositories, a list of such names, of etc"),
         ("placeless", "lifeboat_repositories has nothing, and not the repositories"),
+        ("idle", "nothing of it is protected: lifeboat_jobs is an empty list"),
+        ("jobless", "nothing of it is protected: lifeboat_jobs is an empty list"),
+        ("written", "lifeboat_jobs must be a list"),
+        ("texts", "lifeboat_jobs must be a list"),
+        ("listless", "lifeboat_jobs must be a list"),
         ("wordy", "lifeboat_max_age_hours must be a number of hours such as 26, not '26h'"),
         ("elsewhere", "There is no repository locl. lifeboat_repositories has local."),
         ("nowhere", "There is no repository locl. lifeboat_repositories has local."),
         ("unknown", "none of the kinds pg_database, bucket, files, minio, set: shop"),
         ("codeless", "There is no code to be tried. Set lifeboat_recovery_code"),
         ("keyless", "Set lifeboat_job, and either lifeboat_key or lifeboat_prefix"),
-        ("jobless", "Set lifeboat_job, and either lifeboat_key or lifeboat_prefix"),
+        ("unasked", "Set lifeboat_job, and either lifeboat_key or lifeboat_prefix"),
         ("both", "Set lifeboat_job, and either lifeboat_key or lifeboat_prefix"),
         ("nameless", "with lifeboat_to_bucket lifeboat_collection, too"),
     ],
 )
 def test_a_mistake_is_told_before_anything_is_done(said: str, host: str, words: str) -> None:
     assert words in refusal(said, host)
+
+
+@pytest.mark.parametrize("playbook", ["dr.file_storage_loss", "dr.complete_loss"])
+def test_jobs_that_are_no_list_are_told_before_a_server_or_host_is_rebuilt(playbook: str, tmp_path: Path) -> None:
+    hosts = {"app": {"lifeboat_jobs": json.dumps([FOLDER]) + "\n"}}
+    said = run(tmp_path, hosts, (f"lifeboat.recovery.{playbook}", {"lifeboat_hosts": "app"}))
+    assert "Nothing was done for app: lifeboat_jobs must be a list" in refusal(said, "app")
 
 
 def test_what_is_right_goes_on(said: str) -> None:
@@ -194,7 +210,8 @@ def test_repositories_that_nobody_knows_are_told_before_a_server_is_rebuilt(tmp_
 def test_a_database_that_was_never_backed_up_is_missed(tmp_path: Path) -> None:
     saved(tmp_path / "none", "all.shop", "shop")
     jobs = [{"name": "all", "kind": "pg_database", "databases": ["shop", "wiki"], "job": "all"}]
-    hosts = {"seen": {"lifeboat_jobs": jobs}, "read": {"lifeboat_jobs": jobs}, "right": {"lifeboat_jobs": []}}
+    right = {"lifeboat_jobs": [{"name": "shop", "kind": "pg_database", "database": "shop", "job": "all.shop"}]}
+    hosts = {"seen": {"lifeboat_jobs": jobs}, "read": {"lifeboat_jobs": jobs}, "right": right}
     plays = [("lifeboat.recovery.status", {"lifeboat_hosts": "seen:right"})]
     plays += [("lifeboat.recovery.verify", {"lifeboat_hosts": "read", "lifeboat_level": "checksum"})]
     said = run(tmp_path, hosts, *plays)
@@ -203,6 +220,35 @@ def test_a_database_that_was_never_backed_up_is_missed(tmp_path: Path) -> None:
     assert "No repository has a backup of wiki of job all." in said
     assert "Never backed up: wiki of job all." in refusal(said, "read")
     assert "changed: [read] => (item=all.shop)" in said
+
+
+def test_what_is_not_known_of_one_job_keeps_no_other_from_its_turn(tmp_path: Path) -> None:
+    saved(tmp_path / "none", "shop", "shop")
+    (tmp_path / "second").mkdir()
+    identity.initialise(DirectoryStore(str(tmp_path / "second")))
+    places = {"local": "none", "second": "second", "gone": "gone"}
+    repositories = [{"name": name, "path": str(tmp_path / folder)} for name, folder in places.items()]
+    bare = {"name": "bare", "kind": "pg_database", "databases": "all", "repositories": ["local"]}
+    away = {"name": "away", "kind": "pg_database", "databases": "all", "repositories": ["gone"]}
+    shop = {"name": "shop", "kind": "pg_database", "database": "shop", "job": "shop", "repositories": ["local"]}
+    copied = {**shop, "repositories": ["local", "second"]}
+    jobs = {"verify": [bare, away, shop], "prune": [bare, away, shop], "status": [away, shop], "copy": [away, copied]}
+    hosts = {name: {"lifeboat_jobs": given, "lifeboat_repositories": repositories} for name, given in jobs.items()}
+    # Without a host that goes on, the first playbook would be the last.
+    hosts["right"] = {"lifeboat_jobs": [shop], "lifeboat_repositories": repositories}
+    asked = {"lifeboat_level": "checksum", "lifeboat_backup": "latest"}
+    plays = [(f"lifeboat.recovery.{name}", {"lifeboat_hosts": f"{name}:right", **asked}) for name in jobs]
+    said = run(tmp_path, hosts, *plays)
+    why = "gone cannot be read: there is no such directory"
+    for name in ("verify", "prune"):
+        words = refusal(said, name)
+        assert "No repository has a backup of a database of job bare. Run the job first." in words
+        assert "The databases of job away are not known" in words and why in words
+    assert "changed: [verify] => (item=shop)" in said and "ok: [prune] => (item=shop)" in said
+    assert "shop: 20" in said and why in said.partition("failed: [status] (item=away)")[2]
+    assert "failed: [status] (item=shop)" not in said
+    assert "shop: 1 backups" in said and why in said.partition("failed: [copy] (item=away)")[2]
+    assert re.search(r"right : ok=\d+ changed=\d unreachable=0 failed=0", said), said
 
 
 def test_a_job_that_fails_keeps_no_job_of_another_kind_from_being_backed_up(tmp_path: Path) -> None:
