@@ -231,6 +231,8 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.cop
 LEVELS = ["presence", "checksum", "content", "restore"]
 SHOWN_PROBLEMS = 100
 SHOWN_PROBLEMS_OF_A_COPY = 10
+DAMAGE_REMEDY = "use the copies that are good, copy them again with backup_copy, and look for failing hardware"
+ABSENCE_REMEDY = "make repositories available that cannot be read, and bring those that are missing with backup_copy"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -291,24 +293,25 @@ def plan(module: AnsibleModule) -> Planned:
     chosen = verify_run.plan(with_objects_drill(request, params))
     planned = Planned(chosen, verify_run.verify(chosen) if request.level == "presence" else ())
     if module.check_mode or not planned.changed:
-        _fail_on_problem(module, {**planned.result(), "changed": planned.changed})
+        _fail_on_problem(module, chosen, {**planned.result(), "changed": planned.changed})
     return planned
 
 
 def apply(module: AnsibleModule, planned: Planned) -> bridge.Result:
     """Verify, and end the module if something is not good and that is to be a failure."""
     found = answer(planned.plan, verify_run.verify(planned.plan))
-    _fail_on_problem(module, {**found, "changed": True})
+    _fail_on_problem(module, planned.plan, {**found, "changed": True})
     return found
 
 
-def _fail_on_problem(module: AnsibleModule, found: dict[str, t.Any]) -> None:
+def _fail_on_problem(module: AnsibleModule, plan: verify_run.VerifyPlan, found: dict[str, t.Any]) -> None:
+    is_damaged = plan.has_remarks or any(copy["good"] is False for copy in found["copies"])
     if not found["problems"] or not module.params["fail_on_problem"]:
         return
     error = DamagedError(
         f"Not every copy of {module.params['job']} is good",
         "; ".join(found["problems"][:5]),
-        "use the copies that are good, copy them again with backup_copy, and look for failing hardware",
+        DAMAGE_REMEDY if is_damaged else ABSENCE_REMEDY,
     )
     bridge.fail(module, error, found)
 

@@ -49,6 +49,7 @@ class VerifyPlan:
     request: VerifyRequest
     copies: tuple[Candidate, ...]
     problems: tuple[str, ...]  # repositories that do not answer, manifests that cannot be read or were tampered with
+    has_remarks: bool = False  # a manifest is among them: it was harmed, where a repository that does not answer may be whole
 
     @property
     def stored_bytes(self) -> int:
@@ -78,7 +79,7 @@ def plan(request: VerifyRequest) -> VerifyPlan:
     wanted = [row.id for row in rows if request.backup in ("all", row.id)]
     if request.backup == "latest":
         wanted = [row.id for row in rows if row.is_authentic][-1:]
-    copies = []
+    copies, has_remarks = [], False
     for place in request.places:
         here = {backup.id: backup for backup in known.found.get(place.name, [])}
         if place.name not in known.found or place.name in known.twins:
@@ -91,6 +92,7 @@ def plan(request: VerifyRequest) -> VerifyPlan:
                 continue
             remarks = backup.alarms if backup.is_usable else backup.remarks
             problems += [f"{place.name}: {backup_id}: {remark}" for remark in remarks]
+            has_remarks = has_remarks or bool(remarks)
             if backup.manifest is not None:
                 copies.append(Candidate(place, backup))
     if not copies and not problems:
@@ -99,7 +101,7 @@ def plan(request: VerifyRequest) -> VerifyPlan:
             f"no repository has backup {request.backup}",
             "look at the list of backups; run the job if it never ran",
         )
-    return VerifyPlan(request, tuple(copies), tuple(problems))
+    return VerifyPlan(request, tuple(copies), tuple(problems), has_remarks)
 
 
 def copies_problems(planned: VerifyPlan, verdicts: t.Sequence[Verdict]) -> list[str]:

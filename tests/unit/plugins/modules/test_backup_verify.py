@@ -66,6 +66,20 @@ def test_a_matching_checksum_proves_nothing(run, both, local):
     assert not standing(local).is_proved
 
 
+def test_a_copy_that_is_not_there_is_no_reason_to_look_for_failing_hardware(run, local, site):
+    local.back_up()
+    for _round in range(2):
+        end = run()
+        assert end.failed and ("it has no copy of" in end["msg"] or "there is no such directory" in end["msg"])
+        assert "bring those that are missing" in end["remedy"] and "hardware" not in end["remedy"]
+        shutil.rmtree(site.folder, ignore_errors=True)
+
+
+def test_a_damaged_copy_is_a_reason_to_look_for_failing_hardware(run, both, local):
+    local.damage(both)
+    assert "failing hardware" in run()["remedy"]
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_check_mode_says_what_would_be_read_and_writes_nothing(run, both, local, site, level):
     before = local.files(), site.files()
