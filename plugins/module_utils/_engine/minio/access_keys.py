@@ -152,6 +152,10 @@ def plan(wanted: WantedKey, found: AccessKey | None, proof: Proof) -> PresentKey
     before = found or AccessKey(user=wanted.user)
     after = dataclasses.replace(before, **wanted.settings)
     _check(wanted, before, after)
+    if found is None or wanted.secret:
+        fault = identity_plan.signing_fault(wanted.key_id, wanted.secret)
+        if fault:
+            raise UsageError(f"Cannot write access key {wanted.key_id}", fault, "correct it")
     if found is None:
         return _created(wanted, after)
     _check_known(wanted, found)

@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from .. import clock
 from ..errors import GuardRefusal, UsageError
 from . import iam_policy
 
+_SIGNING = re.compile(r"[\x21-\x7e]*")  # of what stands in the header of a signed request
 ABSENT: dict[str, t.Any] = {"state": "absent"}
 _START_S = 10.0  # how long a server may need for its built-in policies
 _LOOK_S = 0.2
@@ -22,6 +24,15 @@ def wanted_names(given: t.Collection[str] | None, found: t.Collection[str], appe
     if given is None:
         return tuple(sorted(found))
     return tuple(sorted({*given, *(found if appends else ())}))
+
+
+def signing_fault(name: str, secret: str | None) -> str:
+    """Say why nobody could sign a request with this name and secret, which the server would take. Empty: they can."""
+    if not _SIGNING.fullmatch(name):
+        return "whoever has a secret signs requests with the name, which must be letters and signs of ASCII without blanks"
+    if secret is not None and secret != secret.strip("\r\n"):
+        return "the secret begins or ends with a line feed, as of a file that was read"
+    return ""
 
 
 def secret_shown(is_written: bool) -> tuple[dict[str, str], dict[str, str]]:

@@ -178,6 +178,8 @@ def _check(wanted: WantedUser) -> None:
         fault = f"a name has at least {_LEAST_NAME} characters, and neither an equals sign nor a comma"
     elif wanted.secret is not None and len(wanted.secret) < _LEAST_SECRET:
         fault = f"user_secret has fewer than {_LEAST_SECRET} characters"
+    elif wanted.secret is not None:
+        fault = identity_plan.signing_fault(wanted.name, wanted.secret)
     if fault:
         raise UsageError(f"Cannot write user {wanted.name}", fault, "choose another one")
 

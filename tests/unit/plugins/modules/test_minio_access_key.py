@@ -187,6 +187,8 @@ def test_a_server_that_keeps_nothing_is_found_out(server, run):
         ({"key_id": "shop-import"}, "nobody would know"),
         ({"key_id": "ab", "key_secret": SECRET}, "3 to 20"),
         ({"key_id": "shop-import", "key_secret": "short"}, "8 to 40"),
+        ({"key_id": "shop import", "key_secret": SECRET}, "without blanks"),
+        ({"key_id": "shop-import", "key_secret": f"{SECRET}\n"}, "line feed"),
         ({"key_secret": SECRET, "credentials_file": "/x"}, "mutually exclusive"),
         ({"key_secret": SECRET}, "key_id"),
         ({**FULL, "label": "x" * 33}, "32 characters"),
