@@ -102,6 +102,41 @@ previous_version:
   returned: success
   type: str
   sample: 0.9.0
+owner:
+  description: Name of the user whom the file belongs to.
+  returned: when the file is there
+  type: str
+  sample: root
+group:
+  description: Name of its group.
+  returned: when the file is there
+  type: str
+  sample: root
+mode:
+  description: Its mode.
+  returned: when the file is there
+  type: str
+  sample: "0755"
+uid:
+  description: Id of the user.
+  returned: when the file is there
+  type: int
+  sample: 0
+gid:
+  description: Id of the group.
+  returned: when the file is there
+  type: int
+  sample: 0
+size:
+  description: Its size in bytes.
+  returned: when the file is there
+  type: int
+  sample: 1048576
+state:
+  description: V(file), or what else is there.
+  returned: when the file is there
+  type: str
+  sample: file
 """
 
 import contextlib

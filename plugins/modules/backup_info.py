@@ -133,31 +133,31 @@ backups:
       type: str
       sample: db1-shop
     kind:
-      description: What was backed up. This and what follows, up to C(source), is V(null) if no manifest can be read.
+      description: What was backed up. V(null), as what follows up to C(source), if no manifest can be read.
       type: str
       sample: pg_database
     host:
-      description: Where the backup was made.
+      description: Where the backup was made, or V(null).
       type: str
       sample: db1
     started:
-      description: When the run began, by the clock of the repository.
+      description: When the run began, by the clock of the repository, or V(null).
       type: str
       sample: "2026-11-20T02:00:00.000000Z"
     finished:
-      description: When everything was stored.
+      description: When everything was stored, or V(null).
       type: str
       sample: "2026-11-20T02:03:12.000000Z"
     plain_bytes:
-      description: Size of what was backed up, as it was dumped.
+      description: Size of what was backed up, as it was dumped, or V(null).
       type: int
       sample: 524288000
     stored_bytes:
-      description: How much of each repository it takes.
+      description: How much of each repository it takes, or V(null).
       type: int
       sample: 104857600
     source:
-      description: What was backed up.
+      description: What exactly was backed up, or V(null).
       type: dict
       sample:
         database: shop

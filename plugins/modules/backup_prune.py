@@ -152,30 +152,37 @@ repositories:
       sample: "2026-11-21T23:00:00.000000Z"
     due_files:
       description: How many stored files were garbage a day ago, and go now. RV(repositories[].due_bytes) is their size.
+      returned: unless the backups could not be looked at
       type: int
       sample: 12
     due_bytes:
       description: Their size.
+      returned: unless the backups could not be looked at
       type: int
       sample: 104857600
     garbage_files:
       description: How many stored files are garbage from now on, and may go a day later.
+      returned: unless the backups could not be looked at
       type: int
       sample: 4
     garbage_bytes:
       description: Their size.
+      returned: unless the backups could not be looked at
       type: int
       sample: 52428800
     waiting_files:
       description: How many stored files were found to be garbage less than a day ago.
+      returned: unless the backups could not be looked at
       type: int
       sample: 0
     next_due:
       description: When the first of those may go, V(null) if there is none.
+      returned: unless the backups could not be looked at
       type: str
       sample: null
     dead_runs:
       description: Ids of runs that ended without a word more than a week ago. What they left goes like other garbage.
+      returned: unless the backups could not be looked at
       type: list
       elements: str
       sample: []
@@ -183,6 +190,7 @@ repositories:
       description:
         - Ids of backups of which a stored file is gone, hidden by a delete marker, or of another size than was written.
         - They take the place of no other backup.
+      returned: unless the backups could not be looked at
       type: list
       elements: str
       sample: []

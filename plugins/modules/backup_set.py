@@ -80,23 +80,28 @@ members:
       sample: pg_database
     backup:
       description: Id of the backup. Empty if there is none.
+      returned: when the job was run
       type: str
       sample: 20261120T020000Z-0a1b2c
     complete:
       description: Whether the backup has all that it should.
+      returned: when the job was run
       type: bool
       sample: true
     present:
       description: Names of the repositories that have it.
+      returned: when the job was run
       type: list
       elements: str
       sample: [local, site]
     exit_code:
       description: What the run of the job would have ended with.
+      returned: when the job was run
       type: int
       sample: 0
     problem:
       description: What went wrong. Empty if nothing did.
+      returned: when the job was run
       type: str
       sample: ""
 id:
@@ -105,12 +110,12 @@ id:
   type: str
   sample: 20261120T020214Z-3d4e5f
 from:
-  description: When the first backup of the point began.
+  description: When the first backup of the point began, V(null) without a point.
   returned: when backups were written
   type: str
   sample: "2026-11-20T02:00:00.000000Z"
 until:
-  description: When the last backup of the point ended.
+  description: When the last backup of the point ended, V(null) without a point.
   returned: when backups were written
   type: str
   sample: "2026-11-20T02:02:13.000000Z"

@@ -93,20 +93,24 @@ buckets:
       sample: documents
     object_lock:
       description: Whether versions of objects can be locked.
+      returned: when O(settings) names it, or is not set
       type: bool
       sample: false
     versioning:
       description: One of V(enabled), V(suspended) and V(unset).
+      returned: when O(settings) names it, or is not set
       type: str
       sample: enabled
     default_retention:
       description: How long each new version is locked. The mode is V(none) when it is not.
+      returned: when O(settings) names it, or is not set
       type: dict
       sample:
         mode: compliance
         days: 30
     lifecycle:
       description: The rules by which the server deletes or moves objects.
+      returned: when O(settings) names it, or is not set
       type: list
       elements: dict
       sample:
@@ -115,17 +119,20 @@ buckets:
           noncurrent_days: 90
     policy:
       description: The policy document, V(null) when there is none.
+      returned: when O(settings) names it, or is not set
       type: dict
       sample:
         Version: "2012-10-17"
         Statement: []
     tags:
       description: The tags of the bucket.
+      returned: when O(settings) names it, or is not set
       type: dict
       sample:
         owner: archive
     quota:
       description: How many bytes the bucket may hold, V(0) without a quota. Only of MinIO.
+      returned: when O(settings) names it, or is not set
       type: int
       sample: 500000000000
 """

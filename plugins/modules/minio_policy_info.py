@@ -90,12 +90,14 @@ policies:
       type: bool
       sample: false
     users:
-      description: The users that it is attached to, when O(holders=true).
+      description: The users that it is attached to.
+      returned: when O(holders=true)
       type: list
       elements: str
       sample: [shop]
     groups:
-      description: The groups that it is attached to, when O(holders=true).
+      description: The groups that it is attached to.
+      returned: when O(holders=true)
       type: list
       elements: str
       sample: []

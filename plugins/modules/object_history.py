@@ -104,23 +104,23 @@ states:
   elements: dict
   contains:
     present:
-      description: Whether there was such an object. If it was not, the other facts about it are null.
+      description: Whether there was such an object. If it was not, the other facts about it are V(null).
       type: bool
       sample: true
     size:
-      description: Its size in bytes.
+      description: Its size in bytes, or V(null).
       type: int
       sample: 48211
     sha256:
-      description: SHA-256 of its content. Empty for what has no content of its own, such as links.
+      description: SHA-256 of its content, or V(null). Empty for what has no content of its own, such as links.
       type: str
       sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
     modified:
-      description: When it was written, by the clock of its server or as its file system said.
+      description: When it was written, by the clock of its server or as its file system said, or V(null).
       type: str
       sample: "2026-11-19T22:14:03.120000Z"
     version_id:
-      description: Id of the version that was backed up. Empty where there are no versions.
+      description: Id of the version that was backed up, or V(null). Empty where there are no versions.
       type: str
       sample: 0f9d6f0a-5c2e-4a0c-9c59-6d0b8a1b8f7e
     first_seen:

@@ -162,7 +162,7 @@ copies:
   description:
     - The backup in each repository, in check mode where it would be.
     - A repository that could not be used is named, too.
-  returned: success, and when a backup was written
+  returned: success, and when a backup was written, without O(databases)
   type: list
   elements: dict
   contains:
@@ -222,24 +222,26 @@ dump_seconds:
   sample: 2.384
 members:
   description:
-    - What became of each of the O(databases), in the order of their names. Those that are backed up have the values
-      that are otherwise at the top, such as RV(id) and RV(copies). In check mode, what would be written.
+    - What became of each of the O(databases), in the order of their names. In check mode, what would be written.
   returned: with O(databases)
   type: list
   elements: dict
   contains:
-    job:
-      description: Name of the job that has its backups.
-      type: str
-      sample: db1.shop
-    database:
-      description: Name of the database.
-      type: str
-      sample: shop
-    problem:
-      description: Why it is not backed up as it should be. Empty if it is.
-      type: str
-      sample: ""
+    job: {description: Name of the job that has its backups., type: str, sample: db1.shop}
+    database: {description: Name of the database., type: str, sample: shop}
+    problem: {description: Why it is not backed up as it should be. Empty if it is., type: str, sample: ""}
+    id: {description: As RV(id)., returned: when a backup was written, type: str, sample: 20261120T020000Z-0a1b2c}
+    copies: {description: As RV(copies)., returned: unless it failed before, type: list, elements: dict, sample: []}
+    complete: {description: As RV(complete)., returned: when a backup was written, type: bool, sample: true}
+    plain_bytes: {description: As RV(plain_bytes)., returned: when a backup was written, type: int, sample: 104857600}
+    stored_bytes: {description: As RV(stored_bytes)., returned: when a backup was written, type: int, sample: 20971520}
+    ratio: {description: As RV(ratio)., returned: when a backup was written, type: float, sample: 5.0}
+    seconds: {description: As RV(seconds)., returned: when a backup was written, type: float, sample: 6.442}
+    dump_seconds: {description: As RV(dump_seconds)., returned: when a backup was written, type: float, sample: 2.384}
+    guard: {description: As RV(guard)., returned: when a guard refused it, type: str, sample: shrunk}
+    warnings: {description: What is odd., returned: in check mode, type: list, elements: str, sample: []}
+    database_bytes: {description: As RV(database_bytes)., returned: in check mode, type: int, sample: 128974848}
+    estimated_bytes: {description: As RV(estimated_bytes)., returned: in check mode, type: int, sample: 20971520}
 gone:
   description: Names of databases that have backups and are not there any more, unless O(on_gone=ignore).
   returned: with O(databases)

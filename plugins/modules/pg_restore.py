@@ -202,10 +202,15 @@ dump:
   type: str
   sample: shop.sql.gz
 form:
-  description: What the dump is. In C(sha256), the digest that was found beside it.
+  description: What the dump is.
   returned: when a dump was found
   type: str
   sample: a script, compressed by gzip
+sha256:
+  description: The digest that was found beside the dump. Empty without one.
+  returned: when a dump was found
+  type: str
+  sample: ""
 database:
   description: Name of the database that was restored.
   returned: when there is something to restore

@@ -208,10 +208,12 @@ targets:
       sample: {copied: [2026/11/21.jpg], replaced: [], removed: []}
     read:
       description: How many objects were read on both sides, with O(verify=content).
+      returned: with O(verify=content)
       type: int
       sample: 10000
     corrupt:
       description: How many of them have other bytes.
+      returned: with O(verify=content)
       type: int
       sample: 0
 guard:

@@ -22,6 +22,7 @@ import typing as t
 import zipimport
 from pathlib import Path
 
+import documented_results
 import fork_server
 
 _ANSIBLE = ("command", "copy", "file", "find", "setup", "slurp", "stat", "uri")  # modules of the targets
@@ -72,6 +73,7 @@ def main(collection: Path, listening: int, folder: Path) -> None:
     """Import and compile, then fork."""
     _import_what_others_wrote(collection)
     _remember_compiled(collection)
+    documented_results.watch()
     fork_server.serve(listening, folder, fork_server.execute_file)
 
 

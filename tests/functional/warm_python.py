@@ -26,6 +26,7 @@ import typing as t
 import warnings
 from pathlib import Path
 
+import documented_results
 import fork_server
 
 ARCHIVES = "LIFEBOAT_MODULE_ARCHIVES"  # variable with the folder where all processes of a run keep them
@@ -98,6 +99,7 @@ def _modules(locks: str) -> t.Callable[[], None]:
     for each in pkgutil.walk_packages(sys.modules[_MODULE_UTILS].__path__, f"{_MODULE_UTILS}."):
         importlib.import_module(each.name)
     vars(sys.modules[f"{_MODULE_UTILS}._engine.host.job_lock"])["_FOLDERS"] = (locks,)
+    documented_results.watch()
     return fork_server.execute_file
 
 

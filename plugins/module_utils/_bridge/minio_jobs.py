@@ -151,7 +151,8 @@ class PlannedRestore:
     def result(self) -> bridge.Result:
         """Return the plan; no secret is part of it."""
         document = minio_command.plan_document(self.plan)
-        return {**document, "warnings": document.pop("notes")}
+        notes = document.pop("notes")
+        return {**document, "warnings": notes}
 
 
 def run_restore(module: AnsibleModule) -> t.NoReturn:

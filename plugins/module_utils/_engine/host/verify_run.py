@@ -49,7 +49,7 @@ class VerifyPlan:
     request: VerifyRequest
     copies: tuple[Candidate, ...]
     problems: tuple[str, ...]  # repositories that do not answer, manifests that cannot be read or were tampered with
-    has_remarks: bool = False  # a manifest is among them: it was harmed, where a repository that does not answer may be whole
+    has_remarks: bool = False  # a manifest is among them, which was harmed
 
     @property
     def stored_bytes(self) -> int:

@@ -29,7 +29,7 @@ def wanted_names(given: t.Collection[str] | None, found: t.Collection[str], appe
 def signing_fault(name: str, secret: str | None) -> str:
     """Say why nobody could sign a request with this name and secret, which the server would take. Empty: they can."""
     if not _SIGNING.fullmatch(name):
-        return "whoever has a secret signs requests with the name, which must be letters and signs of ASCII without blanks"
+        return "whoever has a secret signs requests with the name, which must be ASCII without blanks"
     if secret is not None and secret != secret.strip("\r\n"):
         return "the secret begins or ends with a line feed, as of a file that was read"
     return ""

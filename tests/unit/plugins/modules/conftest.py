@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -16,6 +17,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.publish import Contents, Run
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.verify.drill_place import DrillPlace
+from ansible_collections.lifeboat.recovery.tests.environment import documented_results
 
 SOURCE = {"database": "shop", "server_version": "15.18", "server_version_number": 150018}
 
@@ -62,6 +64,7 @@ def run_module(monkeypatch):
         monkeypatch.setattr(module, "AnsibleModule", Module)
         with pytest.raises(Ended) as end:
             module.main()
+        assert not documented_results.complaint(pathlib.Path(module.__file__), end.value.answer, end.value.failed)
         return end.value
 
     return run

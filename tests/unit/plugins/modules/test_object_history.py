@@ -15,7 +15,9 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.s3.listi
 from ansible_collections.lifeboat.recovery.plugins.modules import object_history
 
 TIME = dt.datetime(2026, 11, 20, 2, tzinfo=clock.UTC)
-STATE = {"present": True, "size": 4, "sha256": "ab", "backups": ["20261120T020000Z-0a1b2c"], "backup_count": 1}
+SEEN = {"first_seen": "2026-11-20T02:00:00.000000Z", "last_seen": "2026-11-20T02:00:00.000000Z", "backup_count": 1}
+BACKUPS = {"backups": ["20261120T020000Z-0a1b2c"], "first_backup": "20261120T020000Z-0a1b2c"}
+STATE = {"present": True, "size": 4, "sha256": "ab", "modified": None, "version_id": "", **SEEN, **BACKUPS}
 SERVER = {"endpoint_url": "https://minio.example.com:9000", "access_key": "a", "secret_key": "b"}
 
 
