@@ -167,6 +167,13 @@ def test_jobs_that_are_no_list_are_told_before_a_server_or_host_is_rebuilt(playb
     assert "Nothing was done for app: lifeboat_jobs must be a list" in refusal(said, "app")
 
 
+@pytest.mark.parametrize("playbook", ["dr.database_corruption", "dr.complete_loss"])
+def test_a_number_of_hosts_that_is_none_is_told_before_anything_is_done(playbook: str, tmp_path: Path) -> None:
+    extra = ("-e", "lifeboat_serial=abc")
+    said = run(tmp_path, {"app": {}}, (f"lifeboat.recovery.{playbook}", {"lifeboat_hosts": "app"}), arguments=extra)
+    assert "lifeboat_serial must be a number of hosts such as 1" in refusal(said, "app")
+
+
 def test_what_is_right_goes_on(said: str) -> None:
     assert re.search(r"right : ok=\d+ changed=0 unreachable=0 failed=0", said), said
 
