@@ -151,6 +151,26 @@ def test_a_dump_in_every_form_is_loaded_without_rights_and_holds_what_its_source
         assert bool([note for note in result.notes if "rows were not compared" in note]) == (form == "inserts")
 
 
+@pytest.mark.parametrize("form", ["plain", "custom"])
+def test_a_dump_that_newer_programs_took_of_an_older_server_is_loaded_into_one(
+    postgres: Postgres, tmp_path: Path, form: str
+) -> None:
+    server, newer = postgres(15), postgres(18)
+    path, words = tmp_path / "dump", "SET transaction_timeout = 0;"
+    with unchanged(server):
+        with database(server, "plain", f"CREATE TABLE t AS SELECT '{words}'::text AS a, E'x\\n{words}\\n' AS b"):
+            reach = ["-h", str(server.socket_dir), "-p", str(server.port), "-U", "postgres"]
+            program = str(newer.bin_dir / "pg_dump")
+            subprocess.run([program, *reach, f"--format={form}", "-f", str(path), "plain"], check=True)
+            before = server.sql("SELECT md5(a || b) FROM t", "plain")
+        there = dataclasses.replace(login(server), bin_dir=str(newer.bin_dir))
+        planned = foreign_plan.plan(dataclasses.replace(request_of(server, path), server=there))
+        result = foreign_restore.restore(planned)
+        assert result.figures["rows"] == 1
+        assert not [note for note in result.notes if "statements" in note and "owners" not in note]
+        assert server.sql("SELECT md5(a || b) FROM t", "arrived") == before
+
+
 def test_a_trusted_dump_keeps_owners_and_privileges_and_another_one_goes_to_the_owner_that_is_named(
     postgres: Postgres, dumps: t.Mapping[str, Path]
 ) -> None:

@@ -20,6 +20,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.connection import connect
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.description import describe_database
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.drill import restore_and_compare
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.dump import Dump
 from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures import (
     MAJORS,
     PostgresServer,
@@ -28,6 +29,7 @@ from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures im
     login,
     postgres,
     rich_database,
+    tools_of,
 )
 
 __all__ = ["postgres"]
@@ -55,6 +57,25 @@ def test_a_drill_restores_everything_and_leaves_nothing(
     assert report.server_version == source["server_version"]
     assert 0 < report.load_s < report.total_s
     assert list(parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("scratch_major", [15, 18])
+def test_a_drill_restores_what_newer_programs_have_dumped(
+    postgres: Postgres, parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scratch_major: int
+) -> None:
+    server, newer = postgres(15), postgres(18)
+    with rich_database(server, "rich") as name:
+        source = describe_database(login(server), name)
+        with Dump(login(server), name, tools_of(newer).pg_dump) as dump:
+            (tmp_path / "archive").write_bytes(b"".join(dump))
+    bin_dir = ""
+    if scratch_major == 15:
+        monkeypatch.setenv("PATH", f"{newer.bin_dir}:{os.environ['PATH']}")
+    else:
+        bin_dir = str(newer.bin_dir)
+    report = restore_and_compare(str(tmp_path / "archive"), source, bin_dir=bin_dir, parent=str(parent))
+    assert report.is_good
+    assert report.server_version.startswith(f"{scratch_major}.")
 
 
 def test_a_drill_uses_another_locale_where_the_source_s_is_missing_and_says_so(

@@ -14,6 +14,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors i
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres import target
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.archive import ScriptOptions
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.description import describe_database
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.dump import Dump
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.fingerprint import (
     fingerprint_of_archive,
     fingerprint_of_database,
@@ -25,6 +26,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres
     restore_database,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.swap import swap
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.tools import ClientTools
 from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures import (
     MAJORS,
     RICH_SCHEMA,
@@ -86,6 +88,44 @@ def test_a_database_is_restored_into_a_newer_major(postgres: Postgres, tmp_path:
             assert restored.comparison.differences == ()
         finally:
             drop_database(login(server), restored.name)
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_an_archive_of_newer_programs_is_restored_into_the_older_server_that_it_is_of(
+    postgres: Postgres, tmp_path: Path, jobs: int
+) -> None:
+    server, newer = postgres(15), tools_of(postgres(18))
+    with rich_database(server, "rich") as name:
+        source = describe_database(login(server), name)
+        archive = dumped_by(newer, server, name, tmp_path / "archive")
+        restored = restore_database(login(server), str(archive), source, newer, RestoreOptions(jobs=jobs))
+        try:
+            assert content_of(server, restored.name) == content_of(server, name)
+            assert restored.comparison.differences == ()
+            assert restored.warnings == ()
+        finally:
+            drop_database(login(server), restored.name)
+
+
+def test_what_an_older_server_refuses_else_of_an_archive_of_newer_programs_fails_the_restore(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    server, newer = postgres(15), tools_of(postgres(18))
+    before = databases_of(server)
+    with database(server, "lab", "CREATE TABLE t (a int CHECK (a < 100)); INSERT INTO t VALUES (7)"):
+        source = describe_database(login(server), "lab")
+        archive = dumped_by(newer, server, "lab", tmp_path / "archive")
+    archive.write_bytes(archive.read_bytes().replace(b"\x007\n", b"\x00x\n"))
+    with pytest.raises(LifeboatError, match="invalid input syntax for type integer"):
+        restore_database(login(server), str(archive), source, newer)
+    assert databases_of(server) == before
+
+
+def dumped_by(tools: ClientTools, server: PostgresServer, name: str, path: Path) -> Path:
+    """Write the dump of a database by the programs of another major."""
+    with Dump(login(server), name, tools.pg_dump) as dump:
+        path.write_bytes(b"".join(dump))
+    return path
 
 
 def test_a_database_of_a_newer_major_is_refused_with_advice(postgres: Postgres, tmp_path: Path) -> None:

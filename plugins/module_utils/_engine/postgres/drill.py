@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from .. import clock
 from ..errors import LifeboatError
 from .connection import Session, connect
+from .contents import read_contents
 from .description import Description
 from .fingerprint import Fingerprint, fingerprint_of_archive
 from .properties import create_statement
@@ -54,9 +56,10 @@ def restore_and_compare(
         major, bin_dir=bin_dir, parent=parent, user=user, lc_monetary=str(source.get("lc_monetary") or "C")
     ) as server:
         database = str(source["database"])
-        tools = restore_tools(server, "", database)
+        # The archive may be of newer programs than those beside the scratch server's.
+        programs = dataclasses.replace(server, bin_dir=bin_dir)
+        tools = restore_tools(programs, read_contents(archive_path).dumped_by, database)
         archive = fingerprint_of_archive(archive_path, tools.pg_restore, with_sums=True)
-        tools = restore_tools(server, archive.dumped_by, database)
         with connect(server, server.maintenance_database) as session:
             version = session.version_number
             _make_roles(session, source, archive)

@@ -24,6 +24,7 @@ from .output import judge_words
 from .prepared import refuse_prepared, roll_back_prepared
 from .properties import apply, create_statement, property_statements, reading_settings
 from .quoting import identifier, literal
+from .refused_settings import check_but_refused, is_refused
 from .statistics import analyze
 from .subscriptions import drop_subscriptions
 from .tablespaces import moves
@@ -292,7 +293,10 @@ def _run_pg_restore(
     # Not in a single transaction: the database is new and dropped on failure anyway, and thousands of tables at once
     # would exhaust the server's lock table.
     loader = options.loader or server
-    arguments = ["--exit-on-error", "--no-password", loader.option_for(name), *options.script.arguments()]
+    with connect(server, name) as session:
+        goes_on = is_refused(tools.pg_restore, session.version_number)
+    arguments = ["--no-password", loader.option_for(name), *options.script.arguments()]
+    arguments += [] if goes_on else ["--exit-on-error"]
     arguments += [f"--section={section}" for section in sections]
     notes: tuple[str, ...] = ()
     if options.jobs > 1 and tools.pg_restore.inside is not None:
@@ -302,10 +306,13 @@ def _run_pg_restore(
     if not options.with_tablespaces:
         arguments.append("--no-tablespaces")
     problem = "Cannot restore the archive"
+    remedy = "nothing that existed was touched; mend what the server says and start again"
     environment = loading_environment(loader)
     pg_restore = loading_tool(tools.pg_restore, options.loader)
     with pg_restore.start(arguments, archive=archive_path, environment=environment) as child:
-        child.check(problem, "nothing that existed was touched; mend what the server says and start again")
+        if goes_on:
+            return (*notes, *check_but_refused(child, problem, remedy))
+        child.check(problem, remedy)
         return (*notes, *judge_words(child.stderr(), problem))
 
 

@@ -33,11 +33,13 @@ class ScriptFilter:
     """Reads SQL as `psql` would, in pieces that end anywhere, and gives back what may be loaded.
 
     Commands of psql (`\\connect`, `\\!` …) are refused, wherever they stand; what `\\restrict` pg_dump wrote is taken
-    out. Statements that give things to owners, or privileges to roles, are left out when asked for.
+    out. Statements that give things to owners, or privileges to roles, are left out when asked for, and those of
+    `refused`, which are not counted.
     """
 
-    def __init__(self, *, no_owner: bool, no_privileges: bool) -> None:
+    def __init__(self, *, no_owner: bool, no_privileges: bool, refused: t.Sequence[re.Pattern[bytes]] = ()) -> None:
         self._unwanted = [*([_OWNERS] if no_owner else []), *([_PRIVILEGES] if no_privileges else [])]
+        self._refused = refused
         self._buffer = b""
         self._before = b""  # the two bytes before it
         self._end = b""  # what ends the quote, comment or data that is being read; empty: none is
@@ -200,6 +202,8 @@ class ScriptFilter:
         self._is_begun = self._is_passed = False
         if any(pattern.fullmatch(statement) for pattern in self._unwanted):
             self.left_out += 1
+            return stop
+        if any(pattern.fullmatch(statement) for pattern in self._refused):
             return stop
         out.append(statement)
         if _COPY.fullmatch(statement):

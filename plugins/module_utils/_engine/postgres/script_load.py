@@ -20,6 +20,7 @@ from .dump import DumpOptions
 from .feed_pipe import FeedPipe
 from .fingerprint import Fingerprint, fingerprint_of_database, fingerprint_of_script
 from .prepared import refuse_prepared
+from .refused_settings import refused_statements
 from .restore import Restored, RestoreOptions, compared_in_either_form, loading_environment, loading_tool, restored_by
 from .script_filter import ScriptFilter, filtered
 from .statistics import analyze
@@ -66,8 +67,13 @@ def restore_script(
     """
 
     def fill(name: str) -> tuple[tuple[str, ...], float]:
+        with connect(server, name) as session:
+            refused = refused_statements(session.version_number)
+        script = ScriptFilter(
+            no_owner=options.script.no_owner, no_privileges=options.script.no_privileges, refused=refused
+        )
         begun = clock.monotonic()
-        _run_psql(options.loader or server, name, chunks, loading_tool(psql, options.loader), options.script)
+        _run_psql(options.loader or server, name, filtered(chunks(), script), loading_tool(psql, options.loader))
         load_s = clock.monotonic() - begun
         reached("restore.loaded")
         with connect(server, name) as session:
@@ -97,12 +103,11 @@ def _rows_only(found: Fingerprint) -> Fingerprint:
     return dataclasses.replace(found, objects={})
 
 
-def _run_psql(loader: Server, name: str, chunks: Chunks, psql: Tool, options: ScriptOptions) -> None:
-    script = ScriptFilter(no_owner=options.no_owner, no_privileges=options.no_privileges)
+def _run_psql(loader: Server, name: str, chunks: t.Iterable[bytes], psql: Tool) -> None:
     arguments = ["--no-psqlrc", "--single-transaction", "--quiet", "--set=ON_ERROR_STOP=1", "--no-password", "--file=-"]
     problem, remedy = "Cannot load the script", "nothing that existed was touched; see what the server says"
     with (
-        FeedPipe(_restricted(filtered(chunks(), script))) as feed,
+        FeedPipe(_restricted(chunks)) as feed,
         psql.start(
             [*arguments, loader.option_for(name)], environment=loading_environment(loader), stdin=feed.descriptor
         ) as child,

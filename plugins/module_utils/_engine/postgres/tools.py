@@ -124,7 +124,7 @@ def client_tools(server_version: int, bin_dir: str, purpose: str, inside: Inside
         _refuse_older(tool, server_version, purpose)
     newer = tuple(
         f"{tool.name} {tool.version} is newer than the server ({version_text(server_version)}): "
-        "what it writes may not restore into this server's major"
+        f"who restores this needs programs of {tool.major} or later, too"
         for tool in found[:1]
         if tool.major > server_version // 10000
     )
