@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import subprocess
 import typing as t
 from pathlib import Path
@@ -25,6 +26,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.bac
     newest_manifest,
 )
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.database_backup import back_up
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.drills import try_out
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.archive import ScriptOptions
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.restore import RestoreOptions
@@ -184,6 +186,22 @@ def test_a_job_can_prove_each_copy_by_restoring_it(server: PostgresServer, local
         made = back_up(job_of(server, name, local, proof="restore", drill=place))
     assert made.copies[0].is_proved
     assert any(key.endswith("-restore.json") for key in files_of(local))
+
+
+def test_a_scratch_server_that_ends_amid_a_restore_does_not_condemn_a_good_backup(
+    server: PostgresServer, local: Place
+) -> None:
+    script = """CREATE FUNCTION ends() RETURNS bool LANGUAGE sql AS
+            $$ SELECT current_database() = 'lab' OR pg_terminate_backend(pg_backend_pid()) $$;
+        CREATE TABLE t (a int CHECK (public.ends())); INSERT INTO t VALUES (1)"""
+    with database(server, "lab", script) as name:
+        back_up(job_of(server, name, local))
+    before, manifest = files_of(local), newest_manifest(local.store, JOB)
+    assert manifest is not None
+    place = DrillPlace(bin_dir=str(server.bin_dir))
+    with pytest.raises(LifeboatError, match="that says nothing of the backup"):
+        proving.prove(local.store, manifest, "restore", place, drill=functools.partial(try_out, place=place))
+    assert files_of(local) == before
 
 
 def test_a_pg_restore_that_is_too_old_does_not_condemn_a_good_backup(postgres: Postgres, local: Place) -> None:

@@ -9,7 +9,7 @@ import fcntl
 import re
 import typing as t
 
-from ..child import CHUNK
+from ..child import CHUNK, ChildError
 from ..errors import LifeboatError
 from .tools import Tool
 
@@ -22,6 +22,15 @@ _HARMLESS = re.compile(
     r"collation version|there are circular foreign-key constraints|could not resolve dependency loop"
     r"|no privileges (were|could be) (granted|revoked)|wal_level is insufficient"
 )
+# What the host lacked, or what became of the server: nothing of what was read. Lines that quote rows do not begin so.
+_OF_HOST = re.compile(
+    r"^(?:pg_\w+: )+(?:error|detail): .*(?:No space left on device|Disk quota exceeded|File too large"
+    r"|Input/output error|out of memory|out of shared memory|Cannot allocate memory|Too many open files"
+    r"|terminating connection|server closed the connection unexpectedly|could not connect to|connection to server"
+    r"|the database system is)",
+    re.MULTILINE,
+)
+_ENDED = (1, 2, 9, 15)  # SIGHUP, SIGINT, SIGKILL (as for lack of memory), SIGTERM: no program does that to itself
 _TOOL_WARNING = re.compile(r"^pg_(?:dump|dumpall|restore): (?:warning|error): ")
 
 
@@ -90,6 +99,13 @@ class ToolOutput:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def is_of_host(error: ChildError) -> bool:
+    """Say whether a program failed for lack of room or memory, or because it or its server was ended: that proves
+    nothing against what it read."""
+    was_ended = any(error.status in (-number, 128 + number) for number in _ENDED)
+    return was_ended or bool(_OF_HOST.search(error.stderr))
 
 
 def judge_words(stderr: str, problem: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from ..errors import DamagedError, MissingPartError
 from ..minio import server_export
 from ..postgres.container import Container
 from ..postgres.fingerprint import fingerprint_of_chunks
+from ..postgres.output import is_of_host
 from ..postgres.tools import Inside, Tool, find_tool, major_of
 from ..repository.manifest import Manifest
 from ..repository.store import Store
@@ -48,7 +49,11 @@ def check_content(store: Store, manifest: Manifest, bin_dir: str = "", container
             else:
                 for _chunk in chunks:
                     pass
-        except (DamagedError, ChildError) as error:
+        except DamagedError as error:
+            return error.cause or error.problem
+        except ChildError as error:
+            if is_of_host(error):
+                raise
             return error.cause or error.problem
         figures["plain_bytes"] += each.file.facts.plain_size
         return ""

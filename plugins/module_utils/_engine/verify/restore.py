@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 import typing as t
 
 from ..child import ChildError
-from ..errors import DamagedError
+from ..errors import DamagedError, LifeboatError
 from ..postgres.drill import DrillReport, restore_and_compare
+from ..postgres.output import is_of_host
 from ..repository.manifest import Manifest
 from ..repository.store import Store
 from ..repository.stored_files import NeededFile
@@ -54,8 +56,21 @@ def _drill(store: Store, manifest: Manifest, each: NeededFile, place: DrillPlace
                 user=place.user,
                 jobs=place.jobs,
             )
-    except (DamagedError, ChildError) as error:
+    except DamagedError as error:
+        return error.cause or error.problem
+    except ChildError as error:
+        if is_of_host(error):
+            raise _not_tried_out(manifest, place, error) from error
         return error.cause or error.problem
     report.update(drill.fingerprint.summary())
     report.update(server_version=drill.server_version, load_s=round(drill.load_s, 3), total_s=round(drill.total_s, 3))
     return "; ".join(drill.differences)
+
+
+def _not_tried_out(manifest: Manifest, place: DrillPlace, error: ChildError) -> LifeboatError:
+    folder = place.folder or tempfile.gettempdir()
+    return LifeboatError(
+        f"Cannot try out a restore of backup {manifest.id} of {manifest.job}",
+        error.cause,
+        f"that says nothing of the backup: see that this host has room in {folder} and memory, and verify again",
+    )

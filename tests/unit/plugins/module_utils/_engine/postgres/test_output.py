@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.child import ChildError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import LifeboatError
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.output import ToolOutput, judge_words
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.output import (
+    ToolOutput,
+    is_of_host,
+    judge_words,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.tools import Tool
 
 
@@ -69,3 +73,39 @@ def test_a_reader_that_leaves_ends_the_program() -> None:
         next(iter(output))
         pid = output._child.pid
     assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (
+            1,
+            'pg_restore: error: COPY failed for table "t": ERROR:  could not extend file "base/5/6": '
+            "No space left on device\nHINT:  Check free disk space.\nCONTEXT:  COPY t, line 9",
+        ),
+        (1, "pg_restore: error: error returned by PQputCopyData: server closed the connection unexpectedly"),
+        (1, "pg_restore: error: could not execute query: FATAL:  terminating connection due to administrator command"),
+        (1, 'pg_restore: error: connection to server on socket "/x/.s.PGSQL.5432" failed: No such file or directory'),
+        (-9, ""),
+        (137, ""),
+    ],
+)
+def test_what_the_host_lacks_is_told_from_what_is_wrong_with_an_archive(status: int, words: str) -> None:
+    assert is_of_host(ChildError("Cannot restore", words, "", status, words))
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (1, "pg_restore: error: could not read from input file: end of file"),
+        (
+            1,
+            'pg_restore: error: COPY failed for table "t": ERROR:  invalid input syntax for type integer: "x"\n'
+            'CONTEXT:  COPY t, line 1, column a: "pg_restore: error: No space left on device"',
+        ),
+        (-11, ""),
+        (1, ""),
+    ],
+)
+def test_what_is_wrong_with_an_archive_is_not_taken_for_what_the_host_lacks(status: int, words: str) -> None:
+    assert not is_of_host(ChildError("Cannot restore", words, "", status, words))
