@@ -298,6 +298,21 @@ def test_a_failed_restore_leaves_no_database_behind(postgres: Postgres, tmp_path
         assert databases_of(server) == before
 
 
+def test_a_database_whose_own_definitions_forbid_a_restore_leads_to_the_manual(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    server, manual = postgres(15), Path(__file__).resolve().parents[2] / "docs" / "restore_manual.md"
+    script = """CREATE TABLE z (a int); INSERT INTO z VALUES (1);
+        CREATE FUNCTION is_known(int) RETURNS bool LANGUAGE sql AS 'SELECT EXISTS (SELECT FROM public.z WHERE a = $1)';
+        CREATE TABLE t (a int CHECK (is_known(a))); INSERT INTO t VALUES (1)"""
+    with database(server, "source", script):
+        source = describe_database(login(server), "source")
+        archive = dump_to(tmp_path / "archive", server, "source")
+    with pytest.raises(ChildError, match="section What does not load as it is"):
+        restore_database(login(server), str(archive), source, tools_of(server))
+    assert "\n### What does not load as it is\n" in manual.read_text()
+
+
 def test_what_a_killed_restore_left_is_dropped_by_the_next_and_a_living_one_is_left_alone(
     postgres: Postgres, tmp_path: Path
 ) -> None:

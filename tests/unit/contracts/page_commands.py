@@ -32,8 +32,8 @@ _ANSIBLE = {
 }
 # Programs that everybody has: the shell has read their lines, and nobody here knows more of them.
 ORDINARY = frozenset(
-    ("apt-get", "cat", "cd", "chmod", "export", "git", "grep", "less", "ls", "mkdir", "pg_restore", "pip", "printf")
-    + ("psql", "read", "sha256sum", "systemctl", "tail", "tar", "zstd")
+    ("apt-get", "cat", "cd", "chmod", "createdb", "export", "git", "grep", "less", "ls", "mkdir", "pg_restore")
+    + ("pip", "printf", "psql", "read", "sed", "sha256sum", "systemctl", "tail", "tar", "zstd")
 )
 _CRON_LINE = re.compile(r"((?:[\d*/,-]+\s+){4}[\w*/,-]+)\s+([a-z]\w*)\s+(\S.*)")
 _HIDDEN = re.compile(r"(?:(?:sudo )?(?:lifeboat|ansible-playbook|make|python3) \w)")

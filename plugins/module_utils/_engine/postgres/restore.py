@@ -306,7 +306,10 @@ def _run_pg_restore(
     if not options.with_tablespaces:
         arguments.append("--no-tablespaces")
     problem = "Cannot restore the archive"
-    remedy = "nothing that existed was touched; mend what the server says and start again"
+    remedy = (
+        "nothing that existed was touched; mend what the server says and start again, or, where that is in the backup "
+        "itself, load it by hand: docs/restore_manual.md, section What does not load as it is"
+    )
     environment = loading_environment(loader)
     pg_restore = loading_tool(tools.pg_restore, options.loader)
     with pg_restore.start(arguments, archive=archive_path, environment=environment) as child:
