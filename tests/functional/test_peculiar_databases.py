@@ -101,18 +101,27 @@ def test_time_limits_of_the_login_role_do_not_stop_a_dump(postgres: Postgres, tm
         server.sql("DROP ROLE hasty")
 
 
-@pytest.mark.parametrize("setting", ["bytea_output = 'escape'", "client_encoding = 'LATIN1'"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "bytea_output = 'escape'",
+        "client_encoding = 'LATIN1'",
+        "standard_conforming_strings = off",
+    ],
+)
+@pytest.mark.parametrize("option", ["--no-sync", "--quote-all-identifiers"])
 def test_an_archive_that_was_written_with_other_settings_is_restored(
-    postgres: Postgres, tmp_path: Path, setting: str
+    postgres: Postgres, tmp_path: Path, setting: str, option: str
 ) -> None:
     server = postgres(15)
-    script = r"CREATE TABLE t AS SELECT '\x00ff5c27'::bytea AS a, 'Müller'::text AS b"
+    script = r"""CREATE TABLE t AS SELECT '\x00ff5c27'::bytea AS a, 'Müller'::text AS b;
+        CREATE TABLE "T " (a int); COMMENT ON TABLE t IS E'a\\b'; GRANT SELECT ON t TO pg_monitor"""
     with database(server, "lab", script):
         source = describe_database(login(server), "lab")
         archive = tmp_path / "archive"
         with database(server, "elsewhere", script):
             server.sql(f"ALTER DATABASE elsewhere SET {setting}")
-            run_pg_dump(server, "elsewhere", archive)
+            run_pg_dump(server, "elsewhere", archive, option)
         found = restore_database(login(server), str(archive), source, tools_of(server))
         try:
             assert found.comparison.differences == ()
@@ -121,9 +130,9 @@ def test_an_archive_that_was_written_with_other_settings_is_restored(
             drop_database(login(server), found.name)
 
 
-def run_pg_dump(server: PostgresServer, name: str, path: Path) -> None:
+def run_pg_dump(server: PostgresServer, name: str, path: Path, option: str) -> None:
     """Write an archive as somebody does who runs pg_dump by hand."""
-    arguments = ["--format=custom", "--no-sync", f"--file={path}", f"--dbname={name}"]
+    arguments = ["--format=custom", option, f"--file={path}", f"--dbname={name}"]
     with tools_of(server).pg_dump.start(arguments, environment=login(server).environment()) as child:
         child.check("Cannot dump")
 

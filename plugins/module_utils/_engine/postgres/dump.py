@@ -22,14 +22,13 @@ class DumpOptions:
     with_unlogged_data: bool = True  # False on a standby, where unlogged tables cannot be read
     encoding: str = ""  # what texts are written in; empty: the client encoding that is set for the database or role
     bytea_output: str = "hex"  # hex | escape: how binary data are written
+    quote_all: bool = False  # names that need no quotes get them, too
+    standard_strings: bool = True  # False: backslashes in texts of definitions are doubled
 
 
 # What pg_dump leaves to the settings of the server, the database and the login role: two dumps of the same data would
 # look different. pg_dumpall sets no time limits, and pg_dump only after its first query.
-_SESSION = (
-    "-c statement_timeout=0 -c lock_timeout=0 -c client_min_messages=warning"
-    " -c quote_all_identifiers=off -c standard_conforming_strings=on"
-)
+_SESSION = "-c statement_timeout=0 -c lock_timeout=0 -c client_min_messages=warning"
 
 # What a standby says that has to choose between the dump and what its primary sends (PostgreSQL manual, 27.4.2).
 _CONFLICT = "conflict with recovery"
@@ -44,7 +43,7 @@ class Dump(ToolOutput):
         super().__init__(
             pg_dump,
             dump_arguments(server, database, chosen),
-            _environment(server, f"-c bytea_output={chosen.bytea_output}"),
+            _environment(server, *_form(chosen)),
             f"Cannot back up database {database}",
             "see the server's log; the previous backups are untouched",
         )
@@ -89,11 +88,20 @@ def _environment(server: Server, *options: str) -> dict[str, str]:
     return {**server.environment(), "PGOPTIONS": " ".join(word for word in words if word)}
 
 
+def _form(options: DumpOptions) -> tuple[str, ...]:
+    return (
+        f"-c bytea_output={options.bytea_output}",
+        "-c quote_all_identifiers=off",  # pg_dump itself turns it on when it is to quote all
+        f"-c standard_conforming_strings={'on' if options.standard_strings else 'off'}",
+    )
+
+
 def dump_arguments(server: Server, database: str, options: DumpOptions) -> list[str]:
     """Return the arguments of pg_dump; no secret is among them."""
     optional: t.Sequence[tuple[bool, str]] = (
         (not options.with_subscriptions, "--no-subscriptions"),
         (not options.with_unlogged_data, "--no-unlogged-table-data"),
+        (options.quote_all, "--quote-all-identifiers"),
     )
     return [
         "--format=custom",

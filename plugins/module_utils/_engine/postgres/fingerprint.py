@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import signal
 import typing as t
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from .output import ToolOutput
 from .rows import RowSums
 from .script import Gathered, ScriptReader
 from .tools import ClientTools, Tool
+
+_QUOTED = re.compile(r'"(?:[^"]|"")+"\."(?:[^"]|"")+".*', re.DOTALL)  # a long name is shortened
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Fingerprint:
     server_version: str = ""  # of the server that the data came from, such as `15.18`
     dumped_by: str = ""  # version of pg_dump
     encoding: str = ""  # of the texts, as PostgreSQL calls it
+    standard_strings: bool = True  # False: backslashes in texts of definitions are doubled
     size_bytes: int = 0  # of the whole script, which is about that of the plain data
 
     @property
@@ -72,6 +76,11 @@ class Fingerprint:
     @property
     def sequence_count(self) -> int:
         return sum(found.count for found in self.objects.values() if found.kind == "SEQUENCE SET")
+
+    @property
+    def may_quote_all(self) -> bool:
+        """Say whether the names of all tables are quoted, as pg_dump writes them when it is to quote all."""
+        return bool(self.tables) and all(_QUOTED.fullmatch(name) for name in self.tables)
 
     @property
     def digest(self) -> str:
@@ -200,6 +209,7 @@ def _final(gathered: Gathered) -> Fingerprint:
         server_version=gathered.server_version,
         dumped_by=gathered.dumped_by,
         encoding=gathered.encoding,
+        standard_strings=gathered.standard_strings,
         size_bytes=gathered.size_bytes,
     )
 

@@ -341,7 +341,11 @@ def _compared(
     version: int,
 ) -> Comparison:
     # What the archive of a standby lacks, empty tables and sequences that never counted, is new here.
-    dump = DumpOptions(with_unlogged_data=not source.get("is_standby", False), encoding=archive.encoding)
+    dump = DumpOptions(
+        with_unlogged_data=not source.get("is_standby", False),
+        encoding=archive.encoding,
+        standard_strings=archive.standard_strings,
+    )
     same_major = int(source["server_version_number"]) // 10000 == version // 10000
 
     def compared(dump: DumpOptions) -> Comparison:
@@ -349,17 +353,23 @@ def _compared(
         reached("restore.compared")
         return compare(archive, restored, same_major=same_major)
 
-    return compared_in_either_form(compared, dump)
+    return compared_in_any_form(compared, dump, archive)
 
 
-def compared_in_either_form(compared: t.Callable[[DumpOptions], Comparison], dump: DumpOptions) -> Comparison:
-    """Compare, and where that shows differences once more with the other form of binary data: an archive from elsewhere
-    does not say which one it has."""
+def compared_in_any_form(
+    compared: t.Callable[[DumpOptions], Comparison], dump: DumpOptions, archive: Fingerprint | None
+) -> Comparison:
+    """Compare, and where that shows differences once more with other forms of binary data and names: an archive from
+    elsewhere does not say which ones it has."""
     comparison = compared(dump)
-    if comparison.is_equal:
-        return comparison
-    other = compared(dataclasses.replace(dump, bytea_output="escape"))
-    return other if other.is_equal else comparison
+    for quote_all in (True, False) if archive is not None and archive.may_quote_all else (False,):
+        for bytea_output in ("hex", "escape"):
+            form = dataclasses.replace(dump, bytea_output=bytea_output, quote_all=quote_all)
+            if comparison.is_equal or form == dump:
+                continue
+            other = compared(form)
+            comparison = other if other.is_equal else comparison
+    return comparison
 
 
 def _refuse(comparison: Comparison) -> t.NoReturn:

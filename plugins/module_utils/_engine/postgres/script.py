@@ -29,6 +29,7 @@ _BETWEEN = re.compile(rb"\n|--\n|SET default_tablespace = |SET default_table_acc
 _BY_ROOT = b"-- load via partition root "  # before rows of a partition (pg_dump.c, dumpTableData)
 _VERSION = re.compile(rb"-- Dumped (from database|by pg_dump) version (\d+(?:\.\d+)?)")
 _ENCODING = re.compile(rb"SET client_encoding = '(\w+)';\n")
+_OLD_STRINGS = b"SET standard_conforming_strings = off;\n"
 _LONG_LINE = 4 * 1024 * 1024  # bytes; a longer line of a definition is hashed in pieces
 _NAME_LIMIT = 200  # characters of a name in results
 _LO_GROUPS = 1024  # large objects are summed up in so many groups, so that millions of them need no memory
@@ -45,6 +46,7 @@ class Gathered:
         self.server_version = ""
         self.dumped_by = ""
         self.encoding = ""
+        self.standard_strings = True
         self.size_bytes = 0
 
     def add_object(self, kind: str, key: str, digest: bytes) -> None:
@@ -139,6 +141,8 @@ class ScriptReader:
             self.gathered.dumped_by = match.group(2).decode()
         elif match:
             self.gathered.server_version = match.group(2).decode()
+        elif line == _OLD_STRINGS:
+            self.gathered.standard_strings = False
         elif match := _ENCODING.fullmatch(line):
             self.gathered.encoding = match.group(1).decode()
 

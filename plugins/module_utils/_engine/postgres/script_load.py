@@ -21,7 +21,7 @@ from .feed_pipe import FeedPipe
 from .fingerprint import Fingerprint, fingerprint_of_database, fingerprint_of_script
 from .prepared import refuse_prepared
 from .refused_settings import refused_statements
-from .restore import Restored, RestoreOptions, compared_in_either_form, loading_environment, loading_tool, restored_by
+from .restore import Restored, RestoreOptions, compared_in_any_form, loading_environment, loading_tool, restored_by
 from .script_filter import ScriptFilter, filtered
 from .statistics import analyze
 from .tools import ClientTools, Tool
@@ -92,7 +92,7 @@ def restore_script(
                 return Comparison()
             return compare(_rows_only(kept), _rows_only(found[-1]), same_major=True)
 
-        comparison = compared_in_either_form(compared, DumpOptions(encoding=kept.encoding if kept else ""))
+        comparison = compared_in_any_form(compared, DumpOptions(encoding=kept.encoding if kept else ""), kept)
         return found[-1], comparison
 
     return restored_by(server, source, options, fill, judge)
