@@ -119,7 +119,7 @@ class _Absence:
 
     def begin(self) -> None:
         clock, signer = _engine("clock"), _engine("s3.signature").Signer
-        vars(_engine("repository.retention"))["AHEAD"] += self._away  # what others made meanwhile is not of the future
+        vars(clock)["AHEAD"] += self._away  # what others made meanwhile is not of the future
         host, monotonic, signed = clock.now, clock.monotonic, signer.signed
         for store in (_engine("repository.bucket").BucketStore, _engine("repository.directory").DirectoryStore):
             store.now = self._behind(store.now)

@@ -12,6 +12,7 @@ import secrets
 import time
 
 UTC = dt.timezone.utc
+AHEAD = dt.timedelta(minutes=15)  # an id may be ahead of the server's clock by this; more, and its clock has jumped
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
 _ID_TIME = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z")
 _TEXT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{6})?Z")

@@ -9,7 +9,7 @@ import typing as t
 
 from ..errors import LifeboatError
 from ..repository import catalog
-from ..repository.catalog import Backup
+from ..repository.catalog import Backup, MergedBackup
 from ..repository.layout import checked_id, checked_job
 from .place import Place, twins
 from .recalling import Recalling, of_nothing
@@ -65,15 +65,8 @@ def candidates(known: Holdings, places: t.Sequence[Place], wanted: str) -> list[
     farther ones. For `latest_good` older good backups follow the newest. What is not authentic is never meant but by
     its id, and where that is allowed: raises GuardRefusal (`unsigned`). Raises LifeboatError when there is none.
     """
+    rows = meant(known.merged(), places, wanted)
     if wanted not in ("latest", "latest_good"):
-        checked_id(wanted)
-    rows = known.merged()
-    if wanted == "latest":
-        rows = [row for row in rows if row.is_authentic][-1:]
-    elif wanted == "latest_good":
-        rows = [row for row in reversed(rows) if row.is_trusted]
-    else:
-        rows = [row for row in rows if row.id == wanted]
         for row in rows:
             catalog.require_usable([backup for _name, backup in row.copies if backup.manifest is not None], known.job)
     by_name = {place.name: place for place in places}
@@ -89,11 +82,29 @@ def candidates(known: Holdings, places: t.Sequence[Place], wanted: str) -> list[
     return chosen
 
 
-def remarks(known: Holdings, chosen: Backup) -> list[str]:
-    """Say which repositories do not answer, and which copies of a backup are known to be damaged: those come last, or
-    cannot be used at all.
+def meant(rows: t.Sequence[MergedBackup], places: t.Sequence[Place], wanted: str) -> list[MergedBackup]:
+    """Return the backups that an id or `latest` means, or all that `latest_good` may mean, the newest first."""
+    if wanted not in ("latest", "latest_good"):
+        checked_id(wanted)
+        return [row for row in rows if row.id == wanted]
+    is_good = wanted == "latest_good"
+    found = {row.id: row for row in rows if (row.is_trusted if is_good else row.is_authentic)}
+    order = catalog.age_order(found, [place.store for place in places])
+    newest_first = [found[each] for each in sorted(found, key=order, reverse=True)]
+    return newest_first if is_good else newest_first[:1]
+
+
+def remarks(known: Holdings, chosen: Backup, places: t.Sequence[Place]) -> list[str]:
+    """Say which repositories do not answer, which backups seem to be of the future, and which copies of the chosen one
+    are known to be damaged: those come last, or cannot be used at all.
     """
     found = [f"{name} cannot be used: {why}" for name, why in known.unreachable.items()]
+    ids = {backup.id for backups in known.found.values() for backup in backups}
+    future = sorted(catalog.of_the_future(ids, [place.store for place in places]))
+    if future:
+        more = f" and {len(future) - 1} more" if len(future) > 1 else ""
+        words = "there may be newer ones" if chosen.id in future else "not taken for the newest"
+        found.append(f"{future[0]}{more}: of the future, for a clock was ahead then or is behind now; {words}")
     for name, backups in known.found.items():
         for copy in backups:
             if copy.id == chosen.id and copy.has_failed:

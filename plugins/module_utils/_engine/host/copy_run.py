@@ -145,7 +145,7 @@ def _chosen(request: CopyRequest, found: list[Backup], here: t.Sequence[Backup])
             )
         chosen = found
     else:
-        chosen = [catalog.choose(found, request.backup, request.job, request.source.name)]
+        chosen = [catalog.choose(found, request.backup, request.job, request.source.name, [request.source.store])]
     if request.narrowing.is_open:
         return chosen
     ids = request.narrowing.chosen(as_candidates(chosen), as_candidates(here), request.target.store.now())

@@ -14,7 +14,7 @@ from ..repository import catalog, layout
 from ..repository.catalog import Backup, MergedBackup
 from ..repository.manifest import Manifest
 from ..repository.store import Store
-from .candidates import holdings
+from .candidates import holdings, meant
 from .member_names import checked_server_job
 from .members import members_of
 from .place import Place
@@ -60,7 +60,7 @@ def listing(
     for name in names:
         known = holdings(name, [place for place in places if place.name not in unreachable], of_this_user)
         unreachable.update(known.unreachable)
-        rows += _selected(known.merged(), wanted)
+        rows += known.merged() if wanted == "all" else meant(known.merged(), places, wanted)[:1]
     newest_first = tuple(sorted(rows, key=lambda row: (row.id, row.job), reverse=True))
     return Listing(newest_first, unreachable, tuple(names), several)
 
@@ -96,17 +96,6 @@ def _is_job(name: str) -> bool:
         return bool(layout.checked_job(name))
     except UsageError:
         return False
-
-
-def _selected(rows: t.Sequence[MergedBackup], wanted: str) -> list[MergedBackup]:
-    """Choose from the backups of one job, oldest first."""
-    if wanted == "all":
-        return list(rows)
-    if wanted == "latest":
-        return [row for row in rows if row.is_authentic][-1:]
-    if wanted == "latest_good":
-        return [row for row in rows if row.is_trusted][-1:]
-    return [row for row in rows if row.id == wanted]
 
 
 def described(row: MergedBackup) -> dict[str, t.Any]:
@@ -168,13 +157,13 @@ def _copy(repository: str, backup: Backup) -> dict[str, t.Any]:
 
 def job_summaries(store: Store) -> list[dict[str, t.Any]]:
     """Return a row for each job of a repository, ordered by name: how many backups there are, and the newest."""
-    return [_summary(name, catalog.backups(store, name)) for name in filter(_is_job, catalog.jobs(store))]
+    return [_summary(name, catalog.backups(store, name), store) for name in filter(_is_job, catalog.jobs(store))]
 
 
-def _summary(job: str, found: t.Sequence[Backup]) -> dict[str, t.Any]:
+def _summary(job: str, found: t.Sequence[Backup], store: Store) -> dict[str, t.Any]:
     manifests = [backup.manifest for backup in found if backup.manifest is not None]
     good = [backup.id for backup in found if backup.is_good]
-    trusted = [backup.id for backup in found if backup.is_trusted]
+    trusted = {backup.id for backup in found if backup.is_trusted}
     return {
         "job": job,
         "kind": manifests[-1].kind if manifests else None,
@@ -184,5 +173,5 @@ def _summary(job: str, found: t.Sequence[Backup]) -> dict[str, t.Any]:
         "stored_bytes": sum(map(stored_bytes, manifests)),
         "latest": found[-1].id if found else None,
         "flagged": sum(backup.is_flagged for backup in found),
-        "latest_good": trusted[-1] if trusted else None,
+        "latest_good": max(trusted, key=catalog.age_order(trusted, [store]), default=None),
     }

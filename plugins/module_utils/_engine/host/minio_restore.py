@@ -19,7 +19,7 @@ from ..repository.store import StoreError
 from ..repository.stored_files import small_file
 from ..s3.endpoint import Endpoint
 from ..steps import reached
-from .candidates import Candidate, candidates, holdings
+from .candidates import Candidate, candidates, holdings, remarks
 from .job_kinds import MINIO
 from .objects_choice import manifest_of
 from .place import Place, Say, silent
@@ -75,8 +75,9 @@ def plan(request: RestoreRequest, say: Say = silent) -> RestorePlan:
     A copy that cannot be read is passed over for the next one. Raises LifeboatError when it could not work.
     """
     known = holdings(request.job, request.places)
-    notes = [f"{name} cannot be used: {why}" for name, why in known.unreachable.items()]
-    for candidate in candidates(known, request.places, request.backup):
+    copies = candidates(known, request.places, request.backup)
+    notes = remarks(known, copies[0].backup, request.places)
+    for candidate in copies:
         manifest = manifest_of(candidate)
         if manifest.kind != MINIO:
             problem = f"Cannot restore server metadata from backup {manifest.id} of {manifest.job}"

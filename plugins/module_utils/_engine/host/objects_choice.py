@@ -44,7 +44,7 @@ class Choice:
         found = candidates(self._narrowed(known, roles), places, self.backup)
         for candidate in found:
             _check_kind(manifest_of(candidate), roles)
-        return found, remarks(known, found[0].backup)
+        return found, remarks(known, found[0].backup, places)
 
     def _narrowed(self, known: Holdings, roles: t.Collection[str]) -> Holdings:
         if self.backup not in ("latest", "latest_good"):

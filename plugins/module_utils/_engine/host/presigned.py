@@ -58,7 +58,7 @@ def stored_file(store: BucketStore, job: str, backup: str, name: str) -> tuple[s
         raise UsageError(
             f"Cannot find a stored file of {job}", str(error), "give the name that the list shows"
         ) from error
-    found = catalog.choose(catalog.backups(store, job), backup, job, store.name)
+    found = catalog.choose(catalog.backups(store, job), backup, job, store.name, [store])
     key = layout.data(job, found.id, name)
     if store.stat(key) is None:
         raise LifeboatError(

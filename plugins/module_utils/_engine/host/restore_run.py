@@ -96,7 +96,7 @@ def plan(request: RestoreRequest) -> RestorePlan:
         problems += safety_problems(request, database)
     if request.server.container is not None:
         _tools(request, manifest)  # what a container lacks is better known before hours of fetching
-    known_notes = remarks(known, found[0].backup)
+    known_notes = remarks(known, found[0].backup, request.places)
     notes = (*known_notes, *target.notes, *(roles.notes() if roles else ()), *_left_out_notes(selection))
     target = dataclasses.replace(
         target, problems=(*(selection.problems if selection else ()), *problems, *target.problems)

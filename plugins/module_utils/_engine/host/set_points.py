@@ -28,6 +28,13 @@ class Points:
     reached: tuple[Place, ...]
     unreachable: t.Mapping[str, str]  # name of the repository → why
 
+    @property
+    def newest_first(self) -> list[str]:
+        """Return the ids; those of the future come last."""
+        return sorted(
+            self.having, key=catalog.age_order(self.having, [place.store for place in self.reached]), reverse=True
+        )
+
 
 def points(config: Config, settings: SetSettings) -> Points:
     """List the points in all repositories that answer."""
@@ -54,9 +61,10 @@ def listing(config: Config, settings: SetSettings, wanted: str = "all") -> Docum
         layout.checked_id(wanted)
     known = points(config, settings)
     ids = list(known.having)
-    chosen = ids if wanted == "all" else ids[-1:] if wanted == "latest" else [each for each in ids if each == wanted]
+    if wanted != "all":
+        ids = known.newest_first[:1] if wanted == "latest" else [each for each in ids if each == wanted]
     reader = _Reader(settings.name, known)
-    described = [reader.described(each, known.having[each]) for each in chosen]
+    described = [reader.described(each, known.having[each]) for each in ids]
     return {
         "job": settings.name,
         "kind": settings.kind,
@@ -72,7 +80,7 @@ def newest(config: Config, settings: SetSettings) -> Document:
     reader = _Reader(settings.name, known)
     latest: Document | None = None
     good: Document | None = None
-    for point_id in reversed(list(known.having)):
+    for point_id in known.newest_first:
         found = reader.described(point_id, known.having[point_id])
         latest = latest or found
         if found["good"]:

@@ -18,7 +18,7 @@ from ..verify.drill_place import DrillPlace
 from ..verify.objects_restore import Opener
 from ..verify.sample import EVERYTHING, Sample
 from ..verify.scratch import Scratch
-from .candidates import Candidate, holdings
+from .candidates import Candidate, holdings, meant
 from .copies_objective import CopiesObjective, lacking
 from .drills import try_out
 from .place import Place, Say, silent, twin_words
@@ -78,7 +78,7 @@ def plan(request: VerifyRequest) -> VerifyPlan:
     rows = known.merged()
     wanted = [row.id for row in rows if request.backup in ("all", row.id)]
     if request.backup == "latest":
-        wanted = [row.id for row in rows if row.is_authentic][-1:]
+        wanted = [row.id for row in meant(rows, request.places, request.backup)]
     copies, has_remarks = [], False
     for place in request.places:
         here = {backup.id: backup for backup in known.found.get(place.name, [])}

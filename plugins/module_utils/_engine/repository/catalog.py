@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
+import datetime as dt
 import itertools
 import typing as t
 
@@ -146,11 +148,12 @@ def _with_acknowledgement(store: Store, job: str, found: list[Backup]) -> list[B
     return [dataclasses.replace(backup, acknowledged=newest) for backup in found]
 
 
-def choose(found: t.Sequence[Backup], wanted: str, job: str, where: str) -> Backup:
+def choose(found: t.Sequence[Backup], wanted: str, job: str, where: str, stores: t.Sequence[Store] = ()) -> Backup:
     """Return the backup that an operator means: an id, `latest`, or `latest_good`.
 
     The last is the newest one that is proved, that nobody has touched and no guard doubts. What is not authentic is
-    never meant but by its id. Raises LifeboatError that says what there is instead, GuardRefusal (`unsigned`).
+    never meant but by its id. `stores` are asked for their clocks where a backup seems to be of the future. Raises
+    LifeboatError that says what there is instead, GuardRefusal (`unsigned`).
     """
     if wanted not in ("latest", "latest_good"):
         layout.checked_id(wanted)
@@ -162,7 +165,8 @@ def choose(found: t.Sequence[Backup], wanted: str, job: str, where: str) -> Back
         or (wanted == "latest_good" and backup.is_trusted)
     ]
     if candidates:
-        newest = max(candidates, key=lambda backup: backup.id)
+        order = age_order([backup.id for backup in candidates], stores)
+        newest = max(candidates, key=lambda backup: order(backup.id))
         require_usable([newest], job)
         return newest
     raise LifeboatError(
@@ -281,3 +285,33 @@ def merged(found: t.Mapping[str, t.Sequence[Backup]]) -> list[MergedBackup]:
         manifest = next((backup.manifest for _name, backup in believed if backup.manifest is not None), None)
         rows.append(MergedBackup(job, backup_id, manifest, tuple(copies)))
     return rows
+
+
+def of_the_future(ids: t.Iterable[str], stores: t.Iterable[Store] = ()) -> frozenset[str]:
+    """Return the ids that are later than this host's clock and those of the repositories, by more than they may be.
+
+    A clock was ahead when these backups or points began. Repositories are asked only where an id is later than here.
+    """
+    moment = clock.now()
+    found = {each for each in ids if _is_later(each, moment)}
+    for store in stores if found else ():
+        with contextlib.suppress(LifeboatError):
+            moment = max(moment, store.now())
+    return frozenset(each for each in found if _is_later(each, moment))
+
+
+def age_order(ids: t.Collection[str], stores: t.Iterable[Store] = ()) -> t.Callable[[str], tuple[bool, str]]:
+    """Return the key that sorts ids from the oldest to the newest; those of the future count as older than all others.
+
+    Else one that began while a clock was ahead would be the newest one until its date comes, and nothing that is done
+    since would ever be meant by that.
+    """
+    future = of_the_future(ids, stores)
+    return lambda each: (each not in future, each)
+
+
+def _is_later(backup_id: str, moment: dt.datetime) -> bool:
+    try:
+        return clock.from_backup_id(backup_id) > moment + clock.AHEAD
+    except ValueError:
+        return False  # it tells no time that there is

@@ -15,7 +15,6 @@ import typing as t
 from .. import clock
 from .keep import TIERS, Keep, within_text
 
-AHEAD = dt.timedelta(minutes=15)  # an id may be ahead of the server's clock by this; more, and its clock has jumped
 _PACE_OF = 11  # the newest backups tell how often there is one
 _LONG_AGO = dt.datetime(1970, 1, 1, tzinfo=clock.UTC)
 _Moment = t.Optional[dt.datetime]
@@ -108,7 +107,7 @@ def plan(
     if keep is None:
         reasons = {backup_id: {**own, "no retention is set": None} for backup_id, own in reasons.items()}
     else:
-        counted = [each for each in ordered if each.time is not None and each.time <= now + AHEAD]
+        counted = [each for each in ordered if each.time is not None and each.time <= now + clock.AHEAD]
         rules = _Rules(counted, keep, zone)
         proved = [each for each in counted if each.is_proved]
         vouched = [each for each in counted if each.is_proved or each.is_vouched]
@@ -174,7 +173,7 @@ def _own_reasons(each: Candidate, now: dt.datetime) -> dict[str, _Moment]:
         found["not to be trusted"] = None
     if each.time is None:
         found["its id tells no time"] = None
-    elif each.time > now + AHEAD:
+    elif each.time > now + clock.AHEAD:
         found["seems to be of the future"] = None
     return found
 

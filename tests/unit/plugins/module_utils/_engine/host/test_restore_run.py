@@ -20,16 +20,27 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors i
     LifeboatError,
     UsageError,
 )
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import restore_request, restore_run
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import (
+    restore_request,
+    restore_run,
+    verify_run,
+)
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.listing import job_summaries, listing
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.place import Place
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.restore_request import RestoreRequest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host.verify_run import VerifyRequest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.comparison import Comparison
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.connection import Server
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.fingerprint import Fingerprint
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.restore import Restored
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.swap import Swapped
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.postgres.target import TargetCheck
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import identity, proof
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import (
+    catalog,
+    identity,
+    layout,
+    proof,
+)
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.manifest import Manifest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.publish import Contents, Run
@@ -39,6 +50,7 @@ from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.reposito
 )
 
 JOB = "host1-lab"
+FUTURE = "20991120T020000Z-0a1b2c"
 ARCHIVE = Fingerprint({}, {}, {}, server_version="15.18", dumped_by="15.18")
 
 
@@ -173,6 +185,30 @@ def test_a_repository_that_is_away_is_told_and_passed_over(world: World, place: 
     result = restore_run.restore(plan_of(gone, here))
     assert result.repository == "here"
     assert result.notes[0] == "gone cannot be used: connection refused"
+
+
+def test_a_backup_of_the_future_is_not_taken_for_the_newest(
+    world: World, place: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = place("here")
+    monkeypatch.setattr(clock, "now", lambda: clock.from_text("2026-11-20T03:00:00Z"))
+    with monkeypatch.context() as ahead:
+        ahead.setattr(clock, "new_backup_id", lambda _moment: FUTURE)
+        backed_up(here, b"of a run while a clock was ahead")
+    alone = plan_of(here)
+    assert alone.first.backup.id == FUTURE
+    assert alone.notes[0].startswith(f"{FUTURE}: of the future") and "there may be newer ones" in alone.notes[0]
+    newer = backed_up(here, b"of a run since")
+    for wanted in ("latest", "latest_good"):
+        planned = plan_of(here, backup=wanted)
+        assert planned.first.backup.id == newer.id
+        assert planned.notes[0].startswith(f"{FUTURE}: of the future") and "not taken" in planned.notes[0]
+    assert plan_of(here, backup=FUTURE).first.backup.id == FUTURE
+    here.store.put(layout.binding(JOB), b"{}")
+    chosen = [row.id for wanted in ("latest", "latest_good") for row in listing((here,), JOB, wanted).rows]
+    verified = [each.backup.id for each in verify_run.plan(VerifyRequest(JOB, "latest", (here,), "presence")).copies]
+    copied_first = catalog.choose(catalog.backups(here.store, JOB), "latest", JOB, "here", [here.store]).id
+    assert {*chosen, *verified, copied_first, job_summaries(here.store)[0]["latest_good"]} == {newer.id}
 
 
 @pytest.mark.parametrize("trouble", ["changed", "missing", "unreadable"])

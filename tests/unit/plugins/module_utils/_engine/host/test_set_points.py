@@ -105,3 +105,14 @@ def test_a_member_is_unknown_where_a_repository_was_away_from_the_begin(world: W
     (tmp_path / "far/lifeboat.json").unlink()
 
     assert "is gone" not in "".join(world.point()["problems"])
+
+
+def test_a_point_of_the_future_is_not_taken_for_the_newest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "now", lambda: clock.from_backup_id(POINT))
+    store = DirectoryStore(world.config.repositories["near"].path)
+    moment, later = clock.from_backup_id(ID), f"2099{POINT[4:]}"
+    point = Point("whole", later, moment, moment, "db1", (Member("etc", "files", ID, moment, moment),))
+    store.put_new(layout.point("whole", later), point.to_bytes(None))
+    assert set_points.choose(world.config, world.set, "latest")["id"] == POINT
+    assert set_points.newest(world.config, world.set)["latest"]["id"] == POINT
+    assert set_points.choose(world.config, world.set, later)["id"] == later

@@ -11,6 +11,7 @@ import itertools
 import typing as t
 
 import pytest
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.errors import LifeboatError, UsageError
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import (
     catalog,
@@ -269,7 +270,10 @@ def test_a_backup_that_needs_more_files_than_there_are_has_failed(place: MemoryP
     assert "more files than" in found[1].standing.problems[0]
 
 
-def test_an_operator_can_choose_by_id_latest_and_latest_good(place: MemoryPlace) -> None:
+def test_an_operator_can_choose_by_id_latest_and_latest_good(
+    place: MemoryPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "now", lambda: clock.from_backup_id(LATER_ID))
     published(place)
     published(place, LATER_ID, is_proved=False)
     found = catalog.backups(place.store(), JOB)

@@ -11,10 +11,10 @@ import datetime as dt
 import os
 import typing as t
 
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine import clock
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import retention
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.keep import TIERS, Keep
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.retention import (
-    AHEAD,
     Candidate,
     RetentionPlan,
 )
@@ -41,7 +41,7 @@ def planned(history: History, keep: Keep | None = None, force: bool = True) -> R
 
 
 def is_of_the_future(each: Candidate, history: History) -> bool:
-    return each.time is not None and each.time > history.now + AHEAD
+    return each.time is not None and each.time > history.now + clock.AHEAD
 
 
 @_SETTINGS
