@@ -150,6 +150,19 @@ def test_a_lock_lasts_as_long_as_the_tiers_promise_and_expired_backups_get_none(
         assert found.until == result.plan.promises[backup_id]
 
 
+def test_a_backup_of_which_a_stored_file_is_gone_takes_the_lock_of_no_whole_one(
+    root: BucketStore, locker: Store
+) -> None:
+    first, second, third = sorted(back_up(root) for _number in range(3))
+    (dump,) = (entry.key for entry in root.entries(layout.data(JOB, third)) if "dump" in entry.key)
+    root.delete(dump)  # what a delete marker hides is locked, too
+    result = locked(locker, Keep(last=1, verified_min=1))
+    assert set(result.plan.promises) == {second, third}
+    for backup_id in (second, third):
+        assert all(found.mode for found in retentions(root, layout.data(JOB, backup_id)).values())
+    assert not any(found.mode for found in retentions(root, layout.data(JOB, first)).values())
+
+
 def test_governance_is_extended_as_it_is_and_told_where_compliance_is_wanted(root: BucketStore, locker: Store) -> None:
     backup_id = back_up(root)
     locked(locker, policy=LockPolicy("GOVERNANCE"))

@@ -90,6 +90,33 @@ def named_by(store: Store, job: str, backups: t.Sequence[Backup]) -> dict[str, t
     return {manifest.id: keys for manifest, keys in zip(manifests, found)}
 
 
+def lost(
+    store: Store, named: t.Mapping[str, tuple[Named, ...]], listed: t.Mapping[str, t.Sequence[Version]]
+) -> frozenset[str]:
+    """Return the ids of backups of which a stored file is gone or of another size, whatever was proved of it.
+
+    `listed` are the versions of stored files, the newest first. What a delete marker hides is gone: no restore finds
+    it. Of a run that published since the files were listed they are not in the listing: so each is looked for.
+    """
+    newest = {key: versions[0] for key, versions in listed.items()}
+    sizes = {key: version.entry.size for key, version in newest.items() if not version.is_delete_marker}
+    lacking: dict[int, list[tuple[str, int]]] = {}  # of what several backups need
+    are_lost: dict[str, bool] = {}
+    ids = set()
+    for backup_id, parts in named.items():
+        for part in parts:
+            if id(part) not in lacking:
+                wanted = ((key, size) for key, size in part.items() if size is not None)
+                lacking[id(part)] = [(key, size) for key, size in wanted if sizes.get(key) != size]
+            for key, size in lacking[id(part)]:
+                if backup_id not in ids and key not in are_lost:
+                    found = store.stat(key)
+                    are_lost[key] = found is None or found.size != size
+                if are_lost.get(key):
+                    ids.add(backup_id)
+    return frozenset(ids)
+
+
 def _told(store: Store, manifest: Manifest, known: Memory[Need, Named]) -> tuple[Named, ...]:
     try:
         return _named(store, manifest, known)

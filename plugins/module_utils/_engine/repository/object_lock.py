@@ -96,15 +96,17 @@ def plan(store: Store, request: LockRequest) -> LockPlan:
     job = layout.checked_job(request.job)
     backups = catalog.backups(store, job)
     now = store.now()
-    promises = _promises(store, request, backups, now)
+    found = _Found(store, job)
+    named, unknown = _named(store, job, [backup for backup in backups if backup.manifest is not None])
+    promises = _promises(store, request, backups, now, alive.lost(store, named, found.versions))
+    unknown = {backup_id: why for backup_id, why in unknown.items() if backup_id in promises}
     wanted: dict[str, dt.datetime] = {}
-    readable = [backup for backup in backups if backup.id in promises and backup.manifest is not None]
-    named, unknown = _named(store, job, readable)
     for backup_id, parts in named.items():
+        if backup_id not in promises:
+            continue
         for key in (layout.manifest(job, backup_id), *(key for part in parts for key in part)):
             wanted[key] = max(wanted.get(key, now), promises[backup_id])
     longest = max(wanted.values(), default=now)
-    found = _Found(store, job)
     if wanted:
         wanted.update({key: longest for key in found.shared})
     return dataclasses.replace(_planned(request, now, promises, wanted, found), unknown=unknown)
@@ -131,14 +133,14 @@ def _named(
 
 
 def _promises(
-    store: Store, request: LockRequest, backups: t.Sequence[catalog.Backup], now: dt.datetime
+    store: Store, request: LockRequest, backups: t.Sequence[catalog.Backup], now: dt.datetime, lost: t.Collection[str]
 ) -> dict[str, dt.datetime]:
-    """Return until when each backup that stays is to be locked.
+    """Return until when each backup that stays is to be locked; one that is lost takes the place of no whole one.
 
     Locks are left out of what retention decides by: else they would be reasons for themselves. While nothing may be
     dropped, what the rules would drop is locked ahead as well: that is when somebody may be after the backups.
     """
-    found = prune.candidates(backups, _NO_INTENTS, hold.read(store, request.job))
+    found = prune.candidates(backups, _NO_INTENTS, hold.read(store, request.job), lost=lost)
     decided = retention.plan(found, request.keep, now, request.zone)
     ends: dict[str, dt.datetime | None] = {each.id: each.until for each in decided.kept}
     if decided.refusals:

@@ -184,7 +184,7 @@ class _Work:
         self._seen = _snapshot(store, request.job)
         alive.require_readable(self._job, self._seen.backups, store.name)
         self._named_by = alive.named_by(store, self._job, self._seen.backups)
-        self._lost = self._found_lost()
+        self._lost = alive.lost(store, self._named_by, self._seen.files)
         self._retention = self._decided()
         self._named = self._named_but(())
         self._removed: list[str] = []  # ids of backups, so far
@@ -200,37 +200,13 @@ class _Work:
             force=self._request.force,
             frozen_by=self._request.frozen_by,
         )
-        found = candidates(self._seen.backups, self._seen.intents, self._seen.holds, self._request.acknowledged)
-        found = [_as_failed(each) if each.id in self._lost else each for each in found]
+        seen = self._seen
+        found = candidates(seen.backups, seen.intents, seen.holds, self._request.acknowledged, self._lost)
         first = decide(found)
         locks = {each: self._store.locked_until(layout.manifest(self._job, each)) for each in first.removable}
         if not any(locks.values()):
             return first
         return decide([dataclasses.replace(each, locked_until=locks.get(each.id)) for each in found])
-
-    def _found_lost(self) -> frozenset[str]:
-        """Return the ids of backups of which a stored file is gone or of another size, whatever was proved of it.
-
-        What a delete marker hides is gone: no restore finds it. Of a run that published since the files were listed
-        they are not in the listing: so each is looked for.
-        """
-        newest = {key: versions[0] for key, versions in self._seen.files.items()}
-        sizes = {key: version.entry.size for key, version in newest.items() if not version.is_delete_marker}
-        lacking: dict[int, list[tuple[str, int]]] = {}  # of what several backups need
-        are_lost: dict[str, bool] = {}
-        lost = set()
-        for backup_id, parts in self._named_by.items():
-            for part in parts:
-                if id(part) not in lacking:
-                    wanted = ((key, size) for key, size in part.items() if size is not None)
-                    lacking[id(part)] = [(key, size) for key, size in wanted if sizes.get(key) != size]
-                for key, size in lacking[id(part)]:
-                    if backup_id not in lost and key not in are_lost:
-                        found = self._store.stat(key)
-                        are_lost[key] = found is None or found.size != size
-                    if are_lost.get(key):
-                        lost.add(backup_id)
-        return frozenset(lost)
 
     def _named_but(self, removed: t.Collection[str]) -> frozenset[str]:
         """Return the keys of what backups name, but for those that are removed."""
@@ -355,10 +331,15 @@ def _as_failed(each: Candidate) -> Candidate:
 
 
 def candidates(
-    backups: t.Iterable[Backup], intents: Intents, holds: t.Mapping[str, Hold], acknowledged: str = ""
+    backups: t.Iterable[Backup],
+    intents: Intents,
+    holds: t.Mapping[str, Hold],
+    acknowledged: str = "",
+    lost: t.Collection[str] = (),
 ) -> list[Candidate]:
-    """Return backups as retention must know them."""
-    return [_candidate(backup, intents, holds.get(backup.id), acknowledged) for backup in backups]
+    """Return backups as retention must know them; of those that are lost a stored file is gone."""
+    found = (_candidate(backup, intents, holds.get(backup.id), acknowledged) for backup in backups)
+    return [_as_failed(each) if each.id in lost else each for each in found]
 
 
 def _candidate(backup: Backup, intents: Intents, held_by: Hold | None, acknowledged: str) -> Candidate:
