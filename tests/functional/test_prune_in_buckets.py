@@ -116,6 +116,7 @@ def test_the_key_of_the_pruner_removes_all_versions_of_what_goes_and_nothing_els
     assert list(result.removed) == made[:2] and result.denied == ()
     make_plans_old(root)
     later = pruned(pruner)
+    assert len(every_version(root, layout.lease(JOB))) == 4  # the key may not remove those
     assert later.files == result.planned == 8 and later.denied == ()
     for gone in made[:2]:
         for folder in ("data", "manifests", "verified", "intents"):
@@ -123,6 +124,15 @@ def test_the_key_of_the_pruner_removes_all_versions_of_what_goes_and_nothing_els
     assert ids(root) == made[2:]
     assert root.stat("notes.txt") and s3.head(versioned_bucket, "sites/other/secret")
     assert prune.plan(pruner, prune.PruneRequest(JOB, Keep(last=2)), WINDOW).is_empty
+
+
+def test_a_key_that_may_removes_old_versions_of_the_lease(root: BucketStore) -> None:
+    made = backups(root, 4)
+    for gone in made[:2]:
+        assert pruned(root, Keep(last=3 - made.index(gone))).removed == (gone,)
+        # As it was held and as it was given back, by this prune and no other.
+        assert len(every_version(root, layout.lease(JOB))) == 2
+    assert prune.plan(root, prune.PruneRequest(JOB, Keep(last=2)), WINDOW).is_empty
 
 
 def test_the_key_of_a_writer_removes_no_backup_and_no_file(root: BucketStore, role: t.Callable[[str], Store]) -> None:

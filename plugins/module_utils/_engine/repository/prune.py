@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import functools
@@ -22,6 +23,8 @@ from .lease import WAIT_S, Permit, held
 from .removal import remove_all, remove_backup, remove_versions
 from .retention import Candidate, RetentionPlan
 from .store import DeniedError, Store
+
+_MOST_LEASES = 1000  # old versions of the lease that one prune deletes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -324,6 +327,18 @@ class _Work:
             permit()
             self._store.discard_unfinished(key)
             reached("prune.upload_dropped")
+        self._forget_leases(permit)
+
+    def _forget_leases(self, permit: Permit) -> None:
+        """Delete old versions of the lease, of which each run leaves some where no rule of the bucket removes them.
+
+        The newest one is ours. That a key may not, or that they are locked, is no failure: nobody reads them.
+        """
+        key = layout.lease(self._job)
+        versions = [each for each in self._store.versions(key) if each.entry.key == key and not each.is_latest]
+        old = [each for each in reversed(versions) if each.entry.version_id not in ("", "null")]
+        with contextlib.suppress(DeniedError):
+            remove_versions(self._store, old[:_MOST_LEASES], permit)
 
 
 def _as_failed(each: Candidate) -> Candidate:
