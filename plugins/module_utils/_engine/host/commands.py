@@ -139,7 +139,7 @@ def prune(config: Config, options: argparse.Namespace, say: Say) -> Shown:
         become(wanted.reader, wanted.name)
         places, refused = config.usable_places(wanted)
         chosen = _chosen(places, options.repository, wanted)
-        return set_command.prune(wanted, chosen, _of(refused, options.repository), options, say)
+        return set_command.prune(wanted, places, chosen, refused, options, say)
     return _of_all(config, options, lambda job: _prune(config, job, options, say))
 
 

@@ -177,13 +177,20 @@ def copy(
 
 def prune(
     settings: SetSettings,
+    places: t.Sequence[Place],
     chosen: t.Sequence[Place],
     refused: t.Mapping[str, str],
     options: argparse.Namespace,
     say: Say,
 ) -> Shown:
-    """Remove the points of which a member has gone; in the process of the set's reader."""
-    outcomes = [set_prune.tidied(settings, place, options.dry_run, say) for place in chosen]
+    """Remove the points of which a member has gone; in the process of the set's reader.
+
+    `refused` are those of its repositories that cannot be opened: what they have is not known.
+    """
+    outcomes = []
+    for place in chosen:
+        others = set_prune.Others(tuple(each for each in places if each.name != place.name), not refused)
+        outcomes.append(set_prune.tidied(settings, place, others, options.dry_run, say))
     shown = []
     for each in outcomes:
         shown.append(f"{each.repository}: {each.points} recovery points")
@@ -191,7 +198,8 @@ def prune(
         for point_id, why in each.broken.items():
             shown += tables.note(f"{point_id} {verb}: {why}", "")
         shown += tables.note(each.problem) if each.problem else []
-    remarks = [f"{name} cannot be used: {why}" for name, why in refused.items()]
+    asked = {name: why for name, why in refused.items() if not options.repository or name in options.repository}
+    remarks = [f"{name} cannot be used: {why}" for name, why in asked.items()]
     document = {
         "job": settings.name,
         "dry_run": options.dry_run,

@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import dataclasses
+import typing as t
 
 from ..errors import DamagedError, LifeboatError
 from ..repository import prune, recovery_point
 from ..repository.lease import held
 from ..repository.prune import PruneRequest
+from ..repository.recovery_point import Member, Point
 from .place import Place, Say
 from .run_as import Document
 from .set_settings import SetSettings
@@ -32,23 +34,33 @@ class Tidied:
         return dataclasses.asdict(self)
 
 
-def tidied(settings: SetSettings, place: Place, is_dry_run: bool, say: Say) -> Tidied:
-    """Remove the points of a repository of which a member has no backup there; never raises LifeboatError.
+@dataclasses.dataclass(frozen=True)
+class Others:
+    """The other repositories of a set, where members of its points may still be."""
 
-    Nothing else is removed: how long a point lives is up to what its members keep. A point that cannot be read stays.
+    places: tuple[Place, ...] = ()
+    are_all: bool = True  # False: there are more, which cannot be used
+
+
+def tidied(settings: SetSettings, place: Place, others: Others, is_dry_run: bool, say: Say) -> Tidied:
+    """Remove the points of a repository of which a member has gone; never raises LifeboatError.
+
+    A point whose members are in several repositories can be restored: it goes where one of them has gone once another
+    repository has all of it, or a member has gone everywhere. Nothing else is removed: how long a point lives is up to
+    what its members keep. A point that cannot be read stays.
     """
     found = Tidied(place.name)
     try:
         window = place.identity().signature_window
         ids = recovery_point.ids(place.store, settings.name)
-        found = Tidied(place.name, len(ids), _broken(settings, place, ids))
+        found = Tidied(place.name, len(ids), _broken(settings, place, others, ids))
         request = PruneRequest(settings.name)
         planned = prune.plan(place.store, request, window)
         if is_dry_run or (not found.broken and planned.is_empty):
             return found
         say(f"{settings.name}: pruning {place.name}")
         with held(place.store, settings.name, window, on_wait=say, is_removing=True) as permit:
-            for point_id in _broken(settings, place, list(found.broken)):
+            for point_id in _broken(settings, place, others, list(found.broken)):
                 recovery_point.remove(place.store, settings.name, point_id, permit)
         # What lay under these points is garbage now, and goes as garbage does: a day later.
         result = prune.prune(place.store, request, window, on_wait=say)
@@ -57,7 +69,7 @@ def tidied(settings: SetSettings, place: Place, is_dry_run: bool, say: Say) -> T
         return dataclasses.replace(found, problem=error.summary)
 
 
-def _broken(settings: SetSettings, place: Place, ids: list[str]) -> dict[str, str]:
+def _broken(settings: SetSettings, place: Place, others: Others, ids: list[str]) -> dict[str, str]:
     found = {}
     for point_id in ids:
         try:
@@ -65,6 +77,21 @@ def _broken(settings: SetSettings, place: Place, ids: list[str]) -> dict[str, st
         except DamagedError:
             continue
         gone = recovery_point.gone_members(place.store, point) if point else ()
-        if gone:
+        if point is not None and gone and _may_go(settings, point, gone, others):
             found[point_id] = ", ".join(f"backup {each.backup} of {each.job} has gone" for each in gone)
     return found
+
+
+def _may_go(settings: SetSettings, point: Point, gone: t.Collection[Member], others: Others) -> bool:
+    """Say whether a point is not needed here: another repository has all of it, or nothing brings a member back."""
+    nowhere, is_certain = set(gone), others.are_all
+    for other in others.places:
+        try:
+            other.identity()  # where nothing is mounted, nothing has gone
+            has_point = point.id in recovery_point.ids(other.store, settings.name)
+            if has_point and not recovery_point.missing_members(other.store, point):
+                return True
+            nowhere.intersection_update(recovery_point.gone_members(other.store, point))
+        except LifeboatError:
+            is_certain = False
+    return is_certain and bool(nowhere)

@@ -180,6 +180,36 @@ def test_a_point_whose_member_is_only_hidden_is_not_removed():
         for version in list(store.versions(layout.manifest(gone.job, gone.id))):
             store.delete(version.entry.key, version.entry.version_id)
         settings = t.cast("t.Any", types.SimpleNamespace(name=SET))
-        found = set_prune.tidied(settings, Place("A", store), False, lambda _line: None)
+        found = set_prune.tidied(settings, Place("A", store), set_prune.Others(), False, lambda _line: None)
         assert (found.problem, list(found.broken)) == ("", [points[1].id])
         assert recovery_point.ids(store, SET) == [points[0].id]
+
+
+@pytest.mark.parametrize("trouble", ["", "away", "refused"])
+def test_a_point_stays_while_its_members_are_in_several_repositories_together(trouble):
+    """Members with other rules in each repository leave a point that is whole in none, and can be restored."""
+    with World() as world:
+        places = [MemoryPlace(world, name) for name in "AB"]
+        stores = [place.store() for place in places]
+        for place, store in zip(places, stores):
+            made = identity.Identity("6f0c1a1e-7b2c-4a86-9f0e-1d2c3b4a5f60", store.now(), True, place.window)
+            store.put_new(layout.IDENTITY, made.to_bytes())
+        first, second = back_up(stores[0]), back_up(stores[1], "db1-etc")
+        point = point_of(first, second)
+        for store in stores:
+            store.put_new(layout.point(SET, point.id), point.to_bytes(None))
+        settings = t.cast("t.Any", types.SimpleNamespace(name=SET))
+
+        def broken(others: set_prune.Others) -> list[str]:
+            return list(set_prune.tidied(settings, Place("A", stores[0]), others, False, lambda _line: None).broken)
+
+        other = (Place("B", stores[1]),)
+        assert broken(set_prune.Others(other)) == []
+        stores[1].delete(layout.manifest(second.job, second.id))
+        if trouble:
+            if trouble == "away":
+                stores[1].delete(layout.IDENTITY)  # such as a disk that is not mounted
+            assert broken(set_prune.Others(other, trouble != "refused")) == []
+        else:
+            assert broken(set_prune.Others(other)) == [point.id]
+        assert recovery_point.ids(stores[0], SET) == ([point.id] if trouble else [])
