@@ -153,7 +153,19 @@ class _Subparser(_Parser):
         declare, self.declare = self.declare, None
         if declare is not None:
             declare(self)
+        self._refuse_empty(given[0] if given else ())
         return super().parse_known_args(*given, **more)
+
+    def _refuse_empty(self, words: t.Iterable[str]) -> None:
+        """Refuse options that are given an empty value, as by a variable that is not set in a script: it would count as
+        an option that is not given at all, and a restore would go to where the data was."""
+        before = ""
+        for word in itertools.takewhile(lambda each: each != "--", words):
+            option, equals, value = word.partition("=")
+            empty = option if equals and not value else before * (not word)
+            if empty.startswith("--"):
+                self.error(f"argument {empty}: it has an empty value; leave it out if none is meant")
+            before = word
 
 
 class _Version(argparse.Action):

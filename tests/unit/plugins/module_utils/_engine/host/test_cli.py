@@ -309,3 +309,11 @@ def test_jobs_of_others_are_left_out_with_a_remark(monkeypatch, file, repository
 def test_a_repository_that_the_job_does_not_have_is_wrong_usage(repository, file, capsys):
     assert cli.main(["--config", file, "verify", "lab", "--repository", "site"]) == 2
     assert "job lab does not have it" in capsys.readouterr().err
+
+
+def test_an_option_with_an_empty_value_is_named(capsys, file):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["--config", file, "--json", "copy", "lab", "--min-age", ""])
+    told = capsys.readouterr()
+    assert end.value.code == 2 and "--min-age" in told.err
+    assert "--min-age" in json.loads(told.out)["error"]["cause"]

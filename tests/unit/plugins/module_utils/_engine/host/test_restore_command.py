@@ -96,6 +96,16 @@ def test_a_restore_of_what_the_backup_does_not_have_is_no_success(command, root,
     assert not (tmp_path / "there").exists()
 
 
+@pytest.mark.parametrize("option", ["--to", "--as-of", "--quarantine", "--prefix", "--repository", "--backup"])
+def test_a_value_that_is_empty_is_not_taken_for_one_that_is_not_given(command, root, option):
+    (root / "index.html").unlink()
+    for words in ([option, ""], [f"{option}="]):
+        with pytest.raises(SystemExit) as end:
+            command("restore", "www", *words)
+        assert end.value.code == 2
+    assert [path.name for path in root.iterdir()] == ["about.html"]
+
+
 def test_an_exact_restore_of_what_the_backup_does_not_have_removes_it(command, root):
     (root / "new.html").write_text("not mine")
     assert command("restore", "www", "--prefix", "new", "--exact", "--confirm", str(root))[0] == 0
