@@ -21,7 +21,7 @@ from .hold import Hold
 from .keep import Keep
 from .lease import WAIT_S, Permit, held
 from .removal import remove_all, remove_backup, remove_versions
-from .retention import Candidate, RetentionPlan
+from .retention import Candidate, Refusal, RetentionPlan
 from .store import DeniedError, Store
 
 _MOST_LEASES = 1000  # old versions of the lease that one prune deletes
@@ -188,7 +188,7 @@ class _Work:
         alive.require_readable(self._job, self._seen.backups, store.name)
         self._named_by = alive.named_by(store, self._job, self._seen.backups)
         self._lost = alive.lost(store, self._named_by, self._seen.files)
-        self._retention = self._decided()
+        self._retention = self._with_manifests_missed(self._decided())
         self._named = self._named_but(())
         self._removed: list[str] = []  # ids of backups, so far
         self._collected = Collected()
@@ -210,6 +210,20 @@ class _Work:
         if not any(locks.values()):
             return first
         return decide([dataclasses.replace(each, locked_until=locks.get(each.id)) for each in found])
+
+    def _with_manifests_missed(self, found: RetentionPlan) -> RetentionPlan:
+        """Add a refusal where whole backups lie there, and the job has no manifest at all, unless it is by force.
+
+        No prune leaves a job without any: their folder was lost, or something else is mounted over it.
+        """
+        if self._seen.backups or self._request.force:
+            return found
+        sums = [key for key in self._seen.files if key.endswith(f"/{layout.SUMS}") and self._is_garbage(key, ())]
+        if not sums:
+            return found
+        cause = f"stored files of {len(sums)} whole backups are there, and no manifest at all"
+        remedy = f"bring {layout.manifests(self._job)} back, or do it by force if these backups were deleted on purpose"
+        return dataclasses.replace(found, refusals=(*found.refusals, Refusal("mass_removal", cause, remedy)))
 
     def _named_but(self, removed: t.Collection[str]) -> frozenset[str]:
         """Return the keys of what backups name, but for those that are removed."""

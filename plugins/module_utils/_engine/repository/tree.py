@@ -33,6 +33,7 @@ _CAUSES = {
         "look at ulimit -f, or choose another file system",
     ),
     errno.ENOLCK: ("its file system gives no locks", "start the lock service of NFS, or use another file system"),
+    errno.ENOTDIR: ("a file is where a directory belongs", "put the directory back, or remove the file if it never was"),
     errno.ELOOP: ("a symbolic link stands in the way", "remove the link: a repository holds none"),
 }
 
@@ -206,11 +207,12 @@ class Tree:
     def files(self, folder: t.Sequence[str], start: str, is_wanted: t.Callable[[str, str], bool]) -> t.Iterator[Found]:
         """Walk the regular files below `folder` whose path there begins with `start`, in the order of their bytes.
 
-        `is_wanted` is asked with the path of the directory (with a slash, or empty) and the file's name.
+        `is_wanted` is asked with the path of the directory (with a slash, or empty) and the file's name. Raises
+        NotADirectoryError where something else is in its place: nobody can tell what would be there.
         """
         try:
             at = self._descend(folder, make=False)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return
         try:
             yield from self._walk(at, "".join(f"{part}/" for part in folder), start, is_wanted)

@@ -391,6 +391,14 @@ def test_an_absent_root_is_unavailable_and_never_made(tmp_path: pathlib.Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_in_the_place_of_a_directory_is_no_empty_listing(place: directory.DirectoryStore) -> None:
+    (pathlib.Path(place.name) / "manifests").write_text("")
+    for prefix in ("manifests/lab/", "manifests/lab/2026"):
+        with pytest.raises(store.StoreError) as refused:
+            list(place.entries(prefix))
+        assert "belongs" in refused.value.cause
+
+
 def test_a_relative_root_is_refused() -> None:
     with pytest.raises(UsageError):
         directory.DirectoryStore("backups")

@@ -343,6 +343,24 @@ def test_more_than_half_goes_by_force_only(anywhere: Setting) -> None:
     assert pruned(anywhere, force=True).removed == tuple(ids[:3])
 
 
+def test_files_of_whole_backups_without_any_manifest_go_by_force_only(anywhere: Setting) -> None:
+    backups(anywhere, 3)
+    store = anywhere.a.store()
+    for version in list(store.versions(layout.manifests(JOB))):
+        store.delete(version.entry.key, version.entry.version_id)
+    there = anywhere.keys(anywhere.a, data_keys())
+    with pytest.raises(GuardRefusal) as refused:
+        pruned(anywhere, force=False)
+    assert refused.value.guard == "mass_removal" and "no manifest" in refused.value.cause
+    assert not anywhere.keys(anywhere.a, layout.plans(JOB))
+    assert pruned(anywhere, force=True).planned == len(there)
+
+
+def test_what_a_killed_first_run_left_needs_no_force(anywhere: Setting) -> None:
+    left_by_a_killed_run(anywhere)
+    assert pruned(anywhere, force=False).planned == 1
+
+
 def test_a_manifest_that_cannot_be_read_stops_everything(anywhere: Setting) -> None:
     ids = backups(anywhere, 4)
     junk = left_by_a_killed_run(anywhere)
