@@ -44,8 +44,8 @@ def run(config: Config, options: argparse.Namespace, say: Say) -> Shown:
             job_parts.refuse(job, "acknowledge")
         return server_command.run(config, job, options, say)
     if options.acknowledge:
-        return run_command.acknowledge(job, config.places(job), options.acknowledge)
-    return run_command.run(job, config.places(job), options, say)
+        return run_command.acknowledge(job, config.places_of_run(job), options.acknowledge)
+    return run_command.run(job, config.places_of_run(job), options, say)
 
 
 @no_search_for_cycles()
@@ -103,7 +103,7 @@ def _copy(config: Config, job: JobSettings, options: argparse.Namespace, say: Sa
     from .copy_choice import narrowing_from
     from .drills import try_out
 
-    places = config.places(job)
+    places = config.places_of_run(job)
     request = copy_jobs.Request(
         job=job.name,
         backup=options.backup,

@@ -11,6 +11,7 @@ import stat
 import typing as t
 
 from ..errors import LifeboatError, UsageError
+from .closed_place import closed
 from .database_settings import database_from
 from .fields import Fields
 from .job_kinds import DATABASE, MINIO, SET
@@ -61,6 +62,21 @@ class Config:
     def places(self, job: JobSettings) -> tuple[Place, ...]:
         """Return all repositories of a job. Raises UsageError when the secrets of one cannot be read."""
         return tuple(self.repositories[name].opened() for name in job.repositories)
+
+    def places_of_run(self, job: JobSettings) -> tuple[Place, ...]:
+        """Return all repositories of a job for those who write to them: one whose secrets cannot be read costs a copy,
+        as one that is away does, and not the backup. Raises UsageError when that is so of all."""
+        found: list[Place] = []
+        errors: list[LifeboatError] = []
+        for name in job.repositories:
+            try:
+                found.append(self.repositories[name].opened())
+            except LifeboatError as error:
+                errors.append(error)
+                found.append(closed(name, self.repositories[name].site, error))
+        if errors and len(errors) == len(found):
+            raise errors[0]
+        return tuple(found)
 
     def usable_places(self, job: JobSettings) -> tuple[tuple[Place, ...], dict[str, str]]:
         """Return the repositories of a job that can be opened, and why the others cannot: reading must not depend on

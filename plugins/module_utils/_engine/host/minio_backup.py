@@ -28,6 +28,7 @@ from ..verify.outcome import Outcome
 from . import backup_plan
 from .backup_plan import PlaceState
 from .backup_run import BackupResult, begun_run, deliver, make_ready, require_copies
+from .closed_place import ClosedStore
 from .drills import try_out
 from .job_kinds import MINIO
 from .job_lock import job_lock
@@ -86,9 +87,14 @@ def require_encryption(job: MinioJob) -> None:
 
     To be called before anything is asked of the server: what it answers holds every secret that it has.
     """
-    plain = [place.name for place in job.places if place.access is None and place.store.keys is None]
+    plain = [place.name for place in job.places if _is_plain(place)]
     if plain:
         raise _plaintext(job, plain)
+
+
+def _is_plain(place: Place) -> bool:
+    is_closed = isinstance(place.store, ClosedStore)  # nothing is written to it
+    return place.access is None and place.store.keys is None and not is_closed
 
 
 def _plaintext(job: MinioJob, names: t.Sequence[str]) -> GuardRefusal:

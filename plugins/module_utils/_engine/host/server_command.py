@@ -34,7 +34,7 @@ def server_job(config: Config, job: DatabaseSettings, options: argparse.Namespac
     """Return what a run works with. Raises UsageError."""
     if job.selection is None:
         raise UsageError(f"Cannot run job {job.name} for several databases", "it is for one", "set databases")
-    wanted = job.all_of_server(job.selection, lambda: config.places(job))
+    wanted = job.all_of_server(job.selection, lambda: config.places_of_run(job))
     if options is None:
         return wanted
     return run_command.with_options(wanted, options)

@@ -36,7 +36,7 @@ def backed_up(config: Config, job: JobSettings, options: argparse.Namespace, say
 
 
 def _of_one(config: Config, job: JobSettings, options: argparse.Namespace, say: Say) -> Document:
-    shown = run_command.run(job, config.places(job), options, say)
+    shown = run_command.run(job, config.places_of_run(job), options, say)
     error = shown.error
     is_whole = error is None or isinstance(error, MissingCopiesError)
     outcome = {**_ended(error), "is_whole": is_whole, "lines": list(shown.lines)}

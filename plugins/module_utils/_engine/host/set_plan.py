@@ -48,7 +48,7 @@ def require(settings: SetSettings, members: tuple[MemberPlan, ...]) -> None:
 def _planned(config: Config, job: JobSettings) -> MemberPlan:
     def work() -> Document:
         try:
-            places = config.places(job)
+            places = config.places_of_run(job)
             if isinstance(job, DatabaseSettings) and job.has_members:
                 _plan_databases(config, job)
             elif isinstance(job, DatabaseSettings):

@@ -113,6 +113,23 @@ def test_an_exact_restore_of_what_the_backup_does_not_have_removes_it(command, r
     assert command("restore", "www", "--key", "index.html")[0] == 0  # it is there already
 
 
+def test_a_repository_whose_secret_cannot_be_read_costs_a_copy_and_not_the_backup(command, root, tmp_path):
+    document = json.loads((tmp_path / "config.json").read_text())
+    server = {"endpoint_url": "https://127.0.0.1:9", "access_key": "a", "secret_key_file": str(tmp_path / "gone")}
+    document["repositories"]["site"] = {"bucket": "backups", **server}
+    job = document["jobs"]["www"]
+    for order in (["site", "local"], ["local", "site"]):
+        job["repositories"] = order
+        (tmp_path / "config.json").write_text(json.dumps(document))
+        code, out, err = command("run", "www")
+        assert code == 5 and "local: proved" in out and "site: MISSING" in out and str(tmp_path / "gone") in err
+    assert command("copy", "www")[0] in (1, 5)
+    job["repositories"] = ["site"]
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    code, out, err = command("run", "www")
+    assert (code, out) == (2, "") and str(tmp_path / "gone") in err
+
+
 def test_what_is_destroyed_is_saved_first(command, root, tmp_path):
     (root / "extra.html").write_text("mine")
     words = ("--exact", "--confirm", str(root), "--quarantine", str(tmp_path / "shelf"))
