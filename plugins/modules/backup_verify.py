@@ -264,6 +264,7 @@ class Planned:
 def answer(plan: verify_run.VerifyPlan, verdicts: t.Sequence[verify_run.Verdict]) -> dict[str, t.Any]:
     """Return what a task says about copies that were verified."""
     bad = [f"{each.repository}: {problem}" for each in verdicts for problem in each.problems]
+    bad += verify_run.recording_problems(verdicts)
     problems = [*plan.problems, *bad, *(verify_run.copies_problems(plan, verdicts) if verdicts else ())]
     return {
         "good": not problems,

@@ -214,6 +214,7 @@ def _verify(config: Config, job: JobSettings, options: argparse.Namespace, say: 
     problems = [
         *planned.problems,
         *catalog_view.remarks(_of(refused, options.repository)),
+        *verify_run.recording_problems(verdicts),
         *verify_run.copies_problems(planned, verdicts),
     ]
     shown = []

@@ -14,7 +14,7 @@ from ..errors import DamagedError, UsageError
 from ..repository import layout, proof
 from ..repository.intent import host_name
 from ..repository.manifest import Manifest, Need
-from ..repository.store import ArchivedError, Store
+from ..repository.store import ArchivedError, Store, StoreError
 from ..repository.stored_files import files_of_need, needs_of
 from ..verify.checksum import check_sums
 from ..verify.drill_place import DrillPlace
@@ -45,7 +45,7 @@ def prove(
     damaged_since: dt.datetime | None = None,
 ) -> Outcome:
     """Verify a backup at one level and record the verdicts beside its stored files; presence proves nothing, so it is
-    not recorded.
+    not recorded. Raises UnrecordedError where that cannot be done.
 
     `own_only` is for runs: what earlier backups wrote is whole, that is it was proved before (`whole_since`).
     `sample` chooses among the packs of objects and files at level content. `drill` is what level restore means.
@@ -58,6 +58,30 @@ def prove(
         outcome = drill(store, manifest)
     else:
         outcome = _outcome(store, manifest, level, place, own_only, sample)
+    try:
+        _record(store, manifest, outcome, moment, sample, damaged_since)
+    except StoreError as error:
+        raise UnrecordedError(manifest, outcome, error) from error
+    return outcome
+
+
+class UnrecordedError(StoreError):
+    """A copy was read, and what was found cannot be recorded beside it; `outcome` is what was found."""
+
+    def __init__(self, manifest: Manifest, outcome: Outcome, why: StoreError) -> None:
+        super().__init__(f"Cannot record what was found of {manifest.id} of {manifest.job}", why.summary, why.remedy)
+        self.outcome = outcome
+
+
+def _record(
+    store: Store,
+    manifest: Manifest,
+    outcome: Outcome,
+    moment: dt.datetime,
+    sample: Sample,
+    damaged_since: dt.datetime | None,
+) -> None:
+    level = outcome.level
     # The backup's own record comes last: it says that the others are there, and a run may be killed between them.
     for owner, verdicts in sorted(outcome.verdicts.items(), key=lambda each: each[0] == manifest.id):
         report: dict[str, t.Any] = dict(outcome.report) if owner == manifest.id else {}
@@ -68,7 +92,6 @@ def prove(
         told = verdicts if store.keys is None else tuple(_without_names(verdict, level) for verdict in verdicts)
         time = proof.after_known(store, manifest.job, owner, moment)
         proof.write(store, proof.ProofRecord(manifest.job, owner, level, time, host_name(), told, report))
-    return outcome
 
 
 def _without_names(verdict: proof.FileVerdict, level: str) -> proof.FileVerdict:

@@ -22,7 +22,7 @@ from .candidates import Candidate, holdings, meant
 from .copies_objective import CopiesObjective, lacking
 from .drills import try_out
 from .place import Place, Say, silent, twin_words
-from .proving import prove
+from .proving import UnrecordedError, prove
 
 Client = t.Callable[[], S3Client]
 
@@ -69,6 +69,7 @@ class Verdict:
     problems: tuple[str, ...]
     report: t.Mapping[str, t.Any]
     seconds: float
+    unrecorded: str = ""  # why what was found is not recorded in the repository
 
 
 def plan(request: VerifyRequest) -> VerifyPlan:
@@ -102,6 +103,11 @@ def plan(request: VerifyRequest) -> VerifyPlan:
             "look at the list of backups; run the job if it never ran",
         )
     return VerifyPlan(request, tuple(copies), tuple(problems), has_remarks)
+
+
+def recording_problems(verdicts: t.Sequence[Verdict]) -> list[str]:
+    """Say which verdicts nobody will know of who lists or prunes these backups."""
+    return [f"{each.repository}: {each.unrecorded}" for each in verdicts if each.unrecorded]
 
 
 def copies_problems(planned: VerifyPlan, verdicts: t.Sequence[Verdict]) -> list[str]:
@@ -157,6 +163,7 @@ def _verified(request: VerifyRequest, copy: Candidate, say: Say) -> Verdict:
     backup_id, manifest = copy.backup.id, copy.backup.manifest
     problems: tuple[str, ...] = ()
     report: t.Mapping[str, t.Any] = {}
+    unrecorded = ""
     say(f"{request.job}: verifying {backup_id} in {copy.place.name} ({request.level})")
     try:
         if manifest is not None:
@@ -174,10 +181,13 @@ def _verified(request: VerifyRequest, copy: Candidate, say: Say) -> Verdict:
                 ),
             )
             problems, report = outcome.problems, outcome.report
+    except UnrecordedError as error:
+        problems, report, unrecorded = error.outcome.problems, error.outcome.report, error.summary
     except WrongKeyError:
         raise  # it is not the copy that is bad
     except LifeboatError as error:
         problems = (error.summary,)
+    seconds = clock.seconds_since(begun)
     return Verdict(
-        copy.place.name, backup_id, request.level, not problems, problems, report, clock.seconds_since(begun)
+        copy.place.name, backup_id, request.level, not problems, problems, report, seconds, unrecorded
     )

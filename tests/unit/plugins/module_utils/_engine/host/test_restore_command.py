@@ -10,8 +10,9 @@ import json
 
 import pytest
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.host import backup_run, cli, job_lock
-from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import identity
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository import identity, proof
 from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.directory import DirectoryStore
+from ansible_collections.lifeboat.recovery.plugins.module_utils._engine.repository.store import DeniedError
 
 
 @pytest.fixture
@@ -128,6 +129,21 @@ def test_a_repository_whose_secret_cannot_be_read_costs_a_copy_and_not_the_backu
     (tmp_path / "config.json").write_text(json.dumps(document))
     code, out, err = command("run", "www")
     assert (code, out) == (2, "") and str(tmp_path / "gone") in err
+
+
+@pytest.mark.parametrize(("is_damaged", "expected", "words"), [(False, 5, "good"), (True, 1, "BAD")])
+def test_a_verdict_that_cannot_be_recorded_is_still_the_one_that_was_found(
+    command, tmp_path, monkeypatch, is_damaged, expected, words
+):
+    def refuse(*_given):
+        raise DeniedError("Cannot write", "Permission denied", "check the owner")
+
+    monkeypatch.setattr(proof, "write", refuse)
+    if is_damaged:
+        (pack,) = (tmp_path / "repository" / "data").rglob("pack-*")
+        pack.write_bytes(bytes(pack.stat().st_size))
+    code, out, _err = command("verify", "www")
+    assert code == expected and f"{words} (content)" in out and "Permission denied" in " ".join(out.split())
 
 
 def test_what_is_destroyed_is_saved_first(command, root, tmp_path):
