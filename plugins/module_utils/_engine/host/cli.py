@@ -25,6 +25,7 @@ from .shown import Shown
 from .signals import Interrupted, unwinding
 from .streams import complain, open_missing, tell
 from .tables import block
+from .typed import refuse_mistyped
 from .version import VERSION
 
 _Work = t.Callable[[Config, argparse.Namespace, Say], Shown]
@@ -34,15 +35,18 @@ _EPILOG = """exit codes: 0 done, 1 failed (status: something is wrong), 2 wrong 
 3 refused by a guard, 4 busy, 5 done but incomplete, 128 + number ended by a signal"""
 
 
-def main(argv: t.Sequence[str] | None = None) -> int:
-    """Run the command `lifeboat` and return its exit code; argparse ends wrong usage itself, with 2."""
+def main(argv: t.Sequence[str] | None = None, *, by_schedule: bool = False) -> int:
+    """Run the command `lifeboat` and return its exit code; argparse ends wrong usage itself, with 2.
+
+    `by_schedule`: nobody sees what it says, so that a wrong name in it is reported as any other end.
+    """
     open_missing()
     try:
         options = _options(sys.argv[1:] if argv is None else argv)
         if "work" not in options:
             return _run_scheduled(options)
         with unwinding():
-            return _run(options)
+            return _run(options, by_schedule)
     except Interrupted as end:
         complain(f"Ended by {end.signal.name}.")
         return end.exit_code
@@ -64,9 +68,11 @@ def parsed(argv: t.Sequence[str]) -> argparse.Namespace:
     return _parser().parse_args(argv)
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace, by_schedule: bool) -> int:
     try:
         config = load(options.config)
+        if not by_schedule:
+            refuse_mistyped(config, options)
     except LifeboatError as error:
         return _tell(Shown({}, (), error.exit_code, error=error), options)
     try:
@@ -108,7 +114,7 @@ def _run_scheduled(options: argparse.Namespace) -> int:
     # Outside of `unwinding`: what is scheduled runs by this same command, which has its own.
     try:
         given = ["--config", options.config, *(["--json"] if options.json else [])]
-        return scheduled.run(options, lambda words: main([*given, *words]))
+        return scheduled.run(options, lambda words: main([*given, *words], by_schedule=True))
     except LifeboatError as error:
         complain(str(error))
         return error.exit_code

@@ -23,6 +23,7 @@ from .run_as import Document, as_user, become, is_other, is_root
 from .set_settings import SetSettings
 from .shown import Shown
 from .timing import zone_of
+from .typed import require_repositories
 
 if t.TYPE_CHECKING:
     from .verify_run import VerifyRequest
@@ -160,10 +161,7 @@ def lock(config: Config, options: argparse.Namespace, say: Say) -> Shown:
 def _lock(config: Config, job: JobSettings, options: argparse.Namespace, say: Say) -> Shown:
     from . import lock_command
 
-    for name in options.repository:
-        if name not in job.repositories:
-            known = ", ".join(job.repositories)
-            raise UsageError(f"Cannot use repository {name}", f"job {job.name} does not have it", f"it has {known}")
+    require_repositories(options.repository, job)
     names = options.repository or job.repositories
     return lock_command.lock(job, [config.repositories[name] for name in names], options, say)
 
@@ -377,10 +375,7 @@ def _accessible(config: Config, name: str) -> tuple[list[JobSettings], list[str]
 def _chosen(places: t.Sequence[Place], names: t.Sequence[str], job: JobSettings) -> tuple[Place, ...]:
     """Return the places of the given names, in that order; all of them when no name is given. Raises UsageError."""
     by_name = {place.name: place for place in places}
-    for name in names:
-        if name not in job.repositories:
-            known = ", ".join(job.repositories)
-            raise UsageError(f"Cannot use repository {name}", f"job {job.name} does not have it", f"it has {known}")
+    require_repositories(names, job)
     found = tuple(by_name[name] for name in names or by_name if name in by_name)
     if not found:
         raise UsageError(

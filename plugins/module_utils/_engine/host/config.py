@@ -11,7 +11,6 @@ import stat
 import typing as t
 
 from ..errors import LifeboatError, UsageError
-from .closed_place import closed
 from .database_settings import database_from
 from .fields import Fields
 from .job_kinds import DATABASE, MINIO, SET
@@ -20,7 +19,7 @@ from .minio_settings import minio_from
 from .mirror_config import MirrorSettings, mirrors_from
 from .notify_config import Notify, Reporting, check_channels, reporting_from
 from .objects_job_settings import bucket_from, files_from
-from .place import Place
+from .place import Place, closed
 from .repository_settings import RepositorySettings, check_name, refuse_twins, repository_from
 from .set_settings import set_from, with_members
 

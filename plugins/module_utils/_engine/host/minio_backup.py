@@ -28,11 +28,10 @@ from ..verify.outcome import Outcome
 from . import backup_plan
 from .backup_plan import PlaceState
 from .backup_run import BackupResult, begun_run, deliver, make_ready, require_copies
-from .closed_place import ClosedStore
 from .drills import try_out
 from .job_kinds import MINIO
 from .job_lock import job_lock
-from .place import Place, Say, require_places, silent
+from .place import ClosedStore, Place, Say, require_places, silent
 from .version import VERSION
 
 _NAMES = {server_export.IDENTITIES: "identities.zip", server_export.BUCKETS: "bucket-settings.zip"}

@@ -15,14 +15,22 @@ from . import acknowledging, database_backup, minio_backup, objects_backup, tabl
 from .backup_run import BackupResult
 from .database_backup import DatabaseJob
 from .database_settings import DatabaseSettings
-from .job_kinds import DATABASE
+from .job_kinds import DATABASE, MINIO
 from .job_settings import JobSettings
 from .minio_settings import MinioSettings
 from .objects_job_settings import ObjectsSettings
 from .place import Place, Say
+from .proving import OBJECT_KINDS
 from .run_as import Document
 from .server_backup import ServerJob
 from .shown import Shown
+
+_OF_OBJECTS = ("full", "metadata_only", "reread", "allow_empty")
+_FOREIGN = {  # by kind of job: the options that it does not have
+    DATABASE: _OF_OBJECTS,
+    MINIO: ("on_shrink", *_OF_OBJECTS),
+    **dict.fromkeys(OBJECT_KINDS, ("on_shrink",)),
+}
 
 
 def run(job: JobSettings, places: tuple[Place, ...], options: argparse.Namespace, say: Say) -> Shown:
@@ -37,7 +45,7 @@ def _backed_up(job: JobSettings, places: tuple[Place, ...], options: argparse.Na
     if isinstance(job, DatabaseSettings):
         return database_backup.back_up(_with_options(job.job(places), options), say)
     if isinstance(job, ObjectsSettings):
-        _refuse(job.name, job.kind, {"--on-shrink": options.on_shrink})
+        refuse_foreign(job, options)
         mode = "full" if options.full else ("metadata_only" if options.metadata_only else "incremental")
         is_allowed = job.allow_empty or options.allow_empty
         changes: dict[str, t.Any] = {"rebind": options.rebind, "mode": mode, "allow_empty": is_allowed}
@@ -45,8 +53,7 @@ def _backed_up(job: JobSettings, places: tuple[Place, ...], options: argparse.Na
             changes["reread"] = options.reread
         return objects_backup.back_up(dataclasses.replace(job.job(places), **changes), say)
     if isinstance(job, MinioSettings):
-        names = ("on_shrink", "full", "metadata_only", "reread", "allow_empty")
-        _refuse(job.name, job.kind, {f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
+        refuse_foreign(job, options)
         return minio_backup.back_up(dataclasses.replace(job.job(places), rebind=options.rebind), say)
     raise UsageError(f"Cannot run job {job.name}", f"nothing is known of kind {job.kind}", "upgrade lifeboat")
 
@@ -57,16 +64,20 @@ def with_options(job: ServerJob, options: argparse.Namespace) -> ServerJob:
 
 
 def _with_options(job: DatabaseJob, options: argparse.Namespace) -> DatabaseJob:
-    foreign = ("full", "metadata_only", "reread", "allow_empty")
-    given = {f"--{name.replace('_', '-')}": getattr(options, name) for name in foreign}
-    _refuse(job.name, DATABASE, given)
+    _refuse(job.name, DATABASE, options)
     return dataclasses.replace(job, rebind=options.rebind, on_shrink=options.on_shrink or job.on_shrink)
 
 
-def _refuse(job: str, kind: str, options: t.Mapping[str, t.Any]) -> None:
-    for name, value in options.items():
-        if value:
-            raise UsageError(f"Cannot run job {job} with {name}", f"it is of kind {kind}", "leave it out")
+def refuse_foreign(job: JobSettings, options: argparse.Namespace) -> None:
+    """Raise UsageError for options that the kind of the job does not have."""
+    _refuse(job.name, job.kind, options)
+
+
+def _refuse(job: str, kind: str, options: argparse.Namespace) -> None:
+    for name in _FOREIGN.get(kind, ()):
+        if getattr(options, name):
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"Cannot run job {job} with {option}", f"it is of kind {kind}", "leave it out")
 
 
 def acknowledge(job: JobSettings, places: tuple[Place, ...], backup: str) -> Shown:

@@ -33,7 +33,7 @@ _CAUSES = {
         "look at ulimit -f, or choose another file system",
     ),
     errno.ENOLCK: ("its file system gives no locks", "start the lock service of NFS, or use another file system"),
-    errno.ENOTDIR: ("a file is where a directory belongs", "put the directory back, or remove the file if it never was"),
+    errno.ENOTDIR: ("a file is where a directory belongs", "remove the file, or put the directory back"),
     errno.ELOOP: ("a symbolic link stands in the way", "remove the link: a repository holds none"),
 }
 

@@ -115,6 +115,26 @@ def test_every_bad_end_is_told_once_to_each_channel_and_kept(host, error, code, 
     assert host.metrics()['lifeboat_last_exit_code{command="run",lifeboat_job="etc"}'] == str(code)
 
 
+MISTYPED = [
+    ("verify", "etc", "--repository", "foo"),
+    ("verify", "etc", "--sample", "x"),
+    ("copy", "etc", "--min-age", "x"),
+    ("copy", "etc", "--to", "foo"),
+    ("run", "etc", "--on-shrink", "warn"),
+]
+
+
+@pytest.mark.parametrize("words", MISTYPED)
+def test_what_somebody_has_mistyped_is_told_to_nobody_else(host, words):
+    assert host.run(*words) == 2
+    assert host.told == [] and not host.history().ends
+
+
+def test_a_schedule_with_a_name_that_is_no_more_is_told(host):
+    assert host.run("scheduled", "--name", "weekly", "--", *MISTYPED[0]) == 2
+    assert host.history().ends["verify"].outcome == "failure"
+
+
 def test_a_good_end_is_for_the_ping_alone_unless_the_one_before_was_bad(host):
     assert host.run() == 0
     assert host.words() == ["start", "success"]

@@ -49,7 +49,7 @@ def run(tmp_path, slept, streams, monkeypatch):
     def run(*words, work=lambda argv: 0):
         streams()
         main = cli.main
-        monkeypatch.setattr(cli, "main", lambda argv: work(argv[2:]) if "scheduled" not in argv else main(argv))
+        monkeypatch.setattr(cli, "main", lambda argv, **_how: work(argv[2:]) if "scheduled" not in argv else main(argv))
         files = ["--log", str(tmp_path / "log"), "--state", str(tmp_path / "state.json")]
         return main(["scheduled", "--name", "db1-shop", *files, *words])
 
@@ -188,6 +188,6 @@ def test_the_configuration_is_handed_on(monkeypatch):
     seen = []
     monkeypatch.setattr(scheduled, "run", lambda options, main: seen.append((options.command, main)) or 0)
     cli.main(["--config", "/tmp/other.json", "scheduled", "--name", "x", "--", "run", "x"])
-    monkeypatch.setattr(cli, "_run", lambda options: seen.append(options.config) or 0)
+    monkeypatch.setattr(cli, "_run", lambda options, _by_schedule: seen.append(options.config) or 0)
     seen[0][1](["status"])
     assert seen[1] == "/tmp/other.json"
