@@ -49,7 +49,7 @@ def listing_lines(each: Document, now: dt.datetime) -> list[str]:
     names = list(dict.fromkeys(copy["repository"] for backup in reversed(each["backups"]) for copy in backup["copies"]))
     rows = [_row(backup, now, {name: name for name in names}) for backup in each["backups"]]
     if not rows:
-        return ["no backups"]
+        return [tables.nothing("backups", each["reached"], each["unreachable"])]
     if max(len(row[-1]) for row in rows) <= _COPIES_WIDTH:
         return tables.table(_HEAD, rows, _WIDTHS)
     numbers = {name: str(number) for number, name in enumerate(names, 1)}

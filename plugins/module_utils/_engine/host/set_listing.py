@@ -42,7 +42,8 @@ def add_restore_options(parser: argparse.ArgumentParser) -> None:
 def listing_lines(each: Document, now: dt.datetime) -> list[str]:
     """Return the points of a set as a table for people."""
     rows = [_row(point, now) for point in each["points"]]
-    lines = tables.table(_HEAD, rows, _WIDTHS) if rows else ["no recovery points"]
+    nothing = tables.nothing("recovery points", each["reached"], each["unreachable"])
+    lines = tables.table(_HEAD, rows, _WIDTHS) if rows else [nothing]
     shown = lines[:1]
     for line, point in zip(lines[1:], each["points"]):
         shown.append(line)

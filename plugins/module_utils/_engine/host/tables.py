@@ -101,3 +101,10 @@ def note(text: str, mark: str = "! ") -> list[str]:
     return textwrap.wrap(
         printable(text), WIDTH, initial_indent=indent, subsequent_indent=" " * len(indent), break_on_hyphens=False
     )
+
+
+def nothing(what: str, reached: t.Collection[str], unreachable: t.Collection[str]) -> str:
+    """Say that there is nothing of `what`, as far as that is known."""
+    if not unreachable:
+        return f"no {what}"
+    return f"no {what} in {', '.join(reached)}" if reached else f"no repository can be read: {what} are not known"

@@ -146,6 +146,14 @@ def test_a_verdict_that_cannot_be_recorded_is_still_the_one_that_was_found(
     assert code == expected and f"{words} (content)" in out and "Permission denied" in " ".join(out.split())
 
 
+def test_a_list_does_not_say_that_there_is_nothing_where_nothing_can_be_read(command, tmp_path):
+    (tmp_path / "repository").rename(tmp_path / "elsewhere")
+    code, out, _err = command("list", "www")
+    assert code == 1 and out == "no repository can be read: backups are not known\n"
+    code, out, _err = command("list", "www", "--json")
+    assert json.loads(out)["jobs"][0]["backups"] == []
+
+
 def test_what_is_destroyed_is_saved_first(command, root, tmp_path):
     (root / "extra.html").write_text("mine")
     words = ("--exact", "--confirm", str(root), "--quarantine", str(tmp_path / "shelf"))
