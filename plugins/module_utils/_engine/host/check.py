@@ -61,7 +61,7 @@ def check_job(config: Config, job: JobSettings) -> Document:
 
     The repositories, the source and the rights of the login role there, programs and libraries.
     """
-    looked_at = [_repository(config.repositories[name]) for name in job.repositories]
+    looked_at = [_repository(config.repositories[name], job.name) for name in job.repositories]
     findings = [finding for finding, _opened in looked_at]
     opened = [place for _finding, place in looked_at if place is not None]
     reached = [place for finding, place in looked_at if place is not None and finding.is_good]
@@ -130,7 +130,7 @@ def _found(subject: str, look: t.Callable[[], str]) -> Finding:
         return Finding(subject, words, error.remedy, error.exit_code)
 
 
-def _repository(settings: RepositorySettings) -> tuple[Finding, Place | None]:
+def _repository(settings: RepositorySettings, job: str = "") -> tuple[Finding, Place | None]:
     """Return what was found, and the repository unless its secrets cannot be read."""
     opened: list[Place] = []
 
@@ -138,6 +138,8 @@ def _repository(settings: RepositorySettings) -> tuple[Finding, Place | None]:
         opened.append(settings.opened())
         identity = opened[0].writable_identity()
         _refuse_skew(opened[0])
+        if job:
+            opened[0].store.require_writable(job)
         return f"{opened[0].store.name} is repository {identity.repository}"
 
     finding = _found(f"repository {settings.name}", look)

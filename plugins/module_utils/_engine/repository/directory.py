@@ -16,7 +16,7 @@ from .. import clock
 from ..child import CHUNK
 from ..errors import BusyError, DamagedError, UsageError
 from ..steps import reached
-from .store import ChangedError, Document, Entry, ExistsError, Store, StoreError, UnavailableError, Upload, Version
+from .store import ChangedError, DeniedError, Document, Entry, ExistsError, Store, StoreError, UnavailableError, Upload, Version
 from .tree import TemporaryFile, Tree, explained, is_foreign, is_temporary, lock, store_error, sync_directory
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
@@ -24,6 +24,7 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _SHARED = ((), ("jobs",), ("maintenance",), ("keys",), ("RESCUE",))
 # Directories with one for each job.
 _PER_JOB = ("acknowledged", "data", "holds", "intents", "manifests", "plans", "recoveries", "verified")
+_WRITTEN = ("data", "intents", "manifests", "verified")  # of those, what every run of a job writes to
 _REPLACE_LOCK = ".replace"
 _REPLACE_WAIT_S = 60.0  # the lock is held for the milliseconds of one small write
 _LOCK_WAIT_S = 70 * 60.0  # docs/protocol.md, rule 6: who finds maintenance under way waits up to 70 minutes
@@ -190,6 +191,16 @@ class DirectoryStore(Store):
                 finally:
                     os.close(descriptor)
         return False
+
+    def require_writable(self, job: str) -> None:
+        name = _lock_name(job)
+        for parts in (*((top, name) for top in _WRITTEN), ("maintenance", f"{name}.lock")):
+            path = os.path.join(self.name, *parts)
+            while not os.path.lexists(path) and len(path) > len(self.name):
+                path = os.path.dirname(path)
+            if not os.access(path, os.W_OK, effective_ids=True):
+                cause = f"this user cannot write to {path}"
+                raise DeniedError(self._problem("back up", job), cause, "check its owner and mode, and how it is mounted")
 
     def read(self, key: str, offset: int = 0, length: int | None = None, version_id: str = "") -> t.Iterator[bytes]:
         problem = self._problem("read", key)

@@ -210,6 +210,10 @@ class Store(abc.ABC):
         """
         return []
 
+    def require_writable(self, job: str) -> None:
+        """Raise DeniedError where it shows without a try that this user cannot write what a run of a job writes."""
+        return
+
     def locked_until(self, key: str, version_id: str = "") -> dt.datetime | None:
         """Return until when a bucket's object lock keeps an object from being deleted; None where nothing does."""
         return None

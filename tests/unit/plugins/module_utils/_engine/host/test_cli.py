@@ -245,6 +245,17 @@ def test_check_looks_at_repositories_that_no_job_uses(tmp_path, repository, caps
     assert f"okrepositorylocal:{repository.name}isrepository{identity.require(repository).repository}" in told
 
 
+@pytest.mark.parametrize("name", ["", "data", "manifests/lab"])
+def test_check_finds_where_this_user_cannot_write(tmp_path, repository, file, capsys, monkeypatch, name):
+    folder = tmp_path / "repository" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, *more, **how: path != str(folder) and may(path, *more, **how))
+    assert cli.main(["--config", file, "check", "lab"]) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert "WRONG repository local" in told and f"cannot write to {folder}" in told
+
+
 def test_check_refuses_another_repository_than_the_configured_one(tmp_path, repository, capsys):
     other = "00000000-0000-4000-8000-000000000000"
     path = tmp_path / "other.json"
