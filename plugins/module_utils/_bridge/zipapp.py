@@ -32,7 +32,12 @@ _DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can hold
 _READABLE = 0o644 << 16  # of members, for who unpacks the file
 _MAIN = f"""\
 import os
+import signal
 import sys
+
+# Who ends this while it is being loaded wants no traceback; main has a better answer later.
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 if sys.version_info < {_OLDEST_PYTHON}:
     sys.stderr.write("lifeboat needs Python {_OLDEST_PYTHON[0]}.{_OLDEST_PYTHON[1]} or later, and this is %s\\n"

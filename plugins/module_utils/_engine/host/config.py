@@ -115,8 +115,10 @@ def parse(data: bytes, source: str) -> Config:
 def _read(path: str) -> bytes:
     problem = f"Cannot use {path}"
     try:
-        with open(path, "rb") as file:
+        # A pipe that nobody writes to must not block us.
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
             found = os.fstat(file.fileno())
+            os.set_blocking(file.fileno(), True)
             # Who can write this file decides what root runs (bin_dir) and whose data goes where.
             if stat.S_IMODE(found.st_mode) & 0o022 or found.st_uid not in (0, os.geteuid()):
                 remedy = f"chown root {path} && chmod 0640 {path}"
@@ -142,7 +144,9 @@ def _decoded(data: bytes, source: str) -> t.Any:
         raise ValueError(f"{name} is not JSON")
 
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=once, parse_constant=no_constant)
+        found = json.loads(data.decode("utf-8"), object_pairs_hook=once, parse_constant=no_constant)
+        json.dumps(found, ensure_ascii=False).encode("utf-8", "surrogateescape")  # a path may be no UTF-8
+        return found
     except (ValueError, RecursionError) as error:
         raise UsageError(f"Cannot use {source}", f"it is not valid JSON: {error}", "correct it there") from error
 

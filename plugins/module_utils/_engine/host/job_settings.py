@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import typing as t
 
 from ..errors import UsageError
@@ -103,6 +104,10 @@ def _keep_from(fields: Fields, repositories: t.Sequence[str]) -> dict[str, Keep]
     for name, values in rules.items():
         if name not in repositories:
             known = ", ".join(repositories)
+            if not isinstance(values, dict):
+                near = difflib.get_close_matches(name, KEYS, 1)
+                hint = f"did you mean {near[0]}? " if near else ""
+                raise fields.refuse("keep", f"has {name}, which is no rule", f"{hint}known are {', '.join(KEYS)}")
             raise fields.refuse("keep", f"names {name}, which is no repository of the job", f"it has {known}")
         if not isinstance(values, dict):
             raise fields.refuse("keep", f"has no rules for {name}", 'write it as {"daily": 7, "weekly": 4}')

@@ -45,6 +45,9 @@ def checked_job(job: str) -> str:
 
 def checked_id(backup_id: str) -> str:
     """Return `backup_id` if it has the form of one. Raises UsageError."""
+    if backup_id in ("latest", "latest_good"):
+        cause = "only its id itself says here which one is meant"
+        raise UsageError(f"Cannot use {backup_id}", cause, "take the id from the list of backups")
     if not clock.is_backup_id(backup_id):
         raise UsageError(
             f"Cannot use {backup_id!r} as the id of a backup",

@@ -221,7 +221,7 @@ class _Work:
         sums = [key for key in self._seen.files if key.endswith(f"/{layout.SUMS}") and self._is_garbage(key, ())]
         if not sums:
             return found
-        cause = f"stored files of {len(sums)} whole backups are there, and no manifest at all"
+        cause = f"stored files of whole backups ({len(sums)}) are there, and no manifest at all"
         remedy = f"bring {layout.manifests(self._job)} back, or do it by force if these backups were deleted on purpose"
         return dataclasses.replace(found, refusals=(*found.refusals, Refusal("mass_removal", cause, remedy)))
 

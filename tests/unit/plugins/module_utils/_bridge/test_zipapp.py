@@ -8,6 +8,7 @@ import ast
 import io
 import pathlib
 import random
+import signal
 import subprocess
 import sys
 import zipfile
@@ -146,6 +147,24 @@ def test_the_first_line_names_the_interpreter(data):
 def test_the_end_of_main_is_the_exit_code():
     last = ast.parse(zipapp._MAIN).body[-1]
     assert ast.unparse(last) == "raise SystemExit(main())"
+
+
+def test_who_ends_it_while_it_is_loaded_gets_no_traceback(data, tmp_path):
+    (tmp_path / "lifeboat").write_bytes(data)
+    script = """
+import os, runpy, signal, sys
+
+class Ending:
+    def find_spec(self, name, *_more):
+        if name == "lifeboat.host.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Ending())
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+    words = [sys.executable, "-c", script, str(tmp_path / "lifeboat")]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
 
 
 def test_an_old_python_is_told_so_and_not_shown_a_traceback():

@@ -325,6 +325,7 @@ def test_names_that_cannot_be_part_of_a_path_are_refused(kind, name):
         (b"\xff", "not valid JSON"),
         (b'{"jobs": {}, "jobs": {}}', "key jobs is there twice"),
         (b'{"jobs": NaN}', "NaN is not JSON"),
+        (b'{"jobs": {"x\\ud800": {}}}', "surrogates not allowed"),
         (b"[]", "it is not an object"),
         (b"[" * 100000, "not valid JSON"),
     ],
@@ -337,6 +338,17 @@ def test_what_is_not_a_json_object_is_refused(data, words):
 def test_an_unknown_job_is_refused_with_those_that_there_are():
     with pytest.raises(UsageError, match="its jobs are: db1-shop"):
         parsed(GIVEN).job("db1-shops")
+
+
+def test_a_misspelt_rule_is_not_taken_for_a_repository():
+    error = refused(changed("jobs/db1-shop/keep", {"dayly": 7}))
+    assert "dayly, which is no rule" in error.cause and "did you mean daily?" in error.remedy
+
+
+def test_a_pipe_that_nobody_writes_to_does_not_block(tmp_path):
+    os.mkfifo(tmp_path / "config.json", 0o600)
+    with pytest.raises(UsageError, match="not valid JSON"):
+        config.load(str(tmp_path / "config.json"))
 
 
 def write(path, text, mode):

@@ -69,6 +69,11 @@ def test_a_backup_is_held_where_it_is_and_the_command_says_where_it_is_not(host)
     assert host.reasons("local") == ["an audit"] and host.reasons("site") == []
 
 
+def test_latest_is_no_id_for_a_hold(host):
+    code, _out, err = host.lifeboat("hold", JOB, "latest", "--reason", "an audit")
+    assert code == 2 and "say latest" not in err and "take the id" in err
+
+
 def test_a_second_hold_changes_nothing_and_a_release_ends_it(host):
     backup_id = host.back_up("local")
     words = ("hold", JOB, backup_id, "--repository", "local")
