@@ -16,6 +16,7 @@ from .._engine.errors import IncompleteError, LifeboatError, UsageError
 from .._engine.host import objects_restore
 from .._engine.host.objects_choice import Choice, parse_time
 from .._engine.host.objects_destination import Destination, Folder, Server
+from .._engine.host.objects_nothing import NOTHING, is_nothing
 from .._engine.host.objects_restore import Quarantine, RestorePlan, RestoreRequest, RestoreResult
 from .._engine.objects.restore_plan import ACTIONS, REMOVE
 from .._engine.objects.restore_work import THREADS
@@ -106,7 +107,8 @@ def run_restore(module: AnsibleModule, request_from: t.Callable[[Params], Restor
 
     def apply(planned: Planned) -> bridge.Result:
         try:
-            return restore_answer(objects_restore.restore(planned.plan))
+            answer = restore_answer(objects_restore.restore(planned.plan))
+            return {**answer, "warnings": [*_missed(planned.plan), *answer["warnings"]]}
         except IncompleteError as error:
             answer = {**planned.result(), **restore_answer(error.result), "changed": True}
             bridge.fail(module, error, answer)
@@ -183,8 +185,15 @@ def plan_answer(plan: RestorePlan) -> dict[str, t.Any]:
         "sample": [dict(each) for each in tally.sample],
         "destroyed": list(plan.destroyed[:_SHOWN]),
         **({"settings": list(plan.settings.shown[:_SHOWN])} if manifest.kind == "bucket" else {}),
-        "warnings": list(plan.notes),
+        "warnings": [*_missed(plan), *plan.notes],
     }
+
+
+def _missed(plan: RestorePlan) -> list[str]:
+    """Warn where nothing in the backup is what was asked for; roles go by the counts, so that it is no failure."""
+    if plan.work is None or plan.request.exact or not is_nothing(plan.tally, plan.request.selection):
+        return []
+    return [f"backup {plan.manifest.id} of {plan.manifest.job} {NOTHING}: nothing is restored"]
 
 
 def restore_answer(result: RestoreResult) -> dict[str, t.Any]:

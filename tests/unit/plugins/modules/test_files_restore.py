@@ -62,6 +62,14 @@ def test_what_is_as_in_the_backup_is_no_change(run):
     assert end["counts"]["keep"] >= 2 and "written" not in end.answer
 
 
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("options", [{"key": "about.htm"}, {"prefix": "abuot"}, {"include": ["*.pdf"]}])
+def test_what_the_backup_does_not_have_is_warned_of(run, tmp_path, options, check_mode):
+    end = run(check_mode, path=str(tmp_path / "out"), **options)
+    assert not end.failed and len(end.warnings) == 1 and "has nothing that matches" in end.warnings[0]
+    assert run(check_mode, key="about.html").warnings == []
+
+
 def test_check_mode_returns_the_plan_and_changes_nothing(run, root, tmp_path):
     (root / "index.html").unlink()
     end = run(check_mode=True, plan_file=str(tmp_path / "plan"))
