@@ -188,6 +188,4 @@ def _verified(request: VerifyRequest, copy: Candidate, say: Say) -> Verdict:
     except LifeboatError as error:
         problems = (error.summary,)
     seconds = clock.seconds_since(begun)
-    return Verdict(
-        copy.place.name, backup_id, request.level, not problems, problems, report, seconds, unrecorded
-    )
+    return Verdict(copy.place.name, backup_id, request.level, not problems, problems, report, seconds, unrecorded)

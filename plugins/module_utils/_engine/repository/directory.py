@@ -16,7 +16,18 @@ from .. import clock
 from ..child import CHUNK
 from ..errors import BusyError, DamagedError, UsageError
 from ..steps import reached
-from .store import ChangedError, DeniedError, Document, Entry, ExistsError, Store, StoreError, UnavailableError, Upload, Version
+from .store import (
+    ChangedError,
+    DeniedError,
+    Document,
+    Entry,
+    ExistsError,
+    Store,
+    StoreError,
+    UnavailableError,
+    Upload,
+    Version,
+)
 from .tree import TemporaryFile, Tree, explained, is_foreign, is_temporary, lock, store_error, sync_directory
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
@@ -200,7 +211,7 @@ class DirectoryStore(Store):
                 path = os.path.dirname(path)
             if not os.access(path, os.W_OK, effective_ids=True):
                 cause = f"this user cannot write to {path}"
-                raise DeniedError(self._problem("back up", job), cause, "check its owner and mode, and how it is mounted")
+                raise DeniedError(self._problem("back up", job), cause, "look at its owner, mode and mount")
 
     def read(self, key: str, offset: int = 0, length: int | None = None, version_id: str = "") -> t.Iterator[bytes]:
         problem = self._problem("read", key)
