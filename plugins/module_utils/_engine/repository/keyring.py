@@ -89,7 +89,9 @@ def require_writable(store: Store) -> None:
     newest = _document(store, names[-1])
     if newest is not None and newest.recovery is None and not newest.is_single:
         cause = "its keyring has no recovery key that was verified: with the secret, all backups would be lost"
-        raise GuardRefusal("keyring", problem, cause, "make one with backup_recovery_key, and verify it")
+        remedy = "verify the code of its recovery key by the playbook recovery_key or the module backup_recovery_key,"
+        remedy += " which also makes the key where there is none"
+        raise GuardRefusal("keyring", problem, cause, remedy)
 
 
 def fingerprint(documents: t.Sequence[EpochDocument]) -> str:

@@ -87,8 +87,9 @@ def test_the_keyring_is_ready_after_the_code_was_verified_and_not_before(tmp_pat
     keyrings.create([store], SECRET)
     code = keyrings.export([store], SECRET, tmp_path / "code")
     store.keys = keyring.read(store, Access(SECRET))
-    with pytest.raises(LifeboatError, match="verified"):
+    with pytest.raises(LifeboatError, match="verified") as refusal:
         keyring.require_writable(store)
+    assert refusal.value.remedy.startswith("verify the code of its recovery key")
     with pytest.raises(WrongSecretError):
         keyring.read(store, Access(code=code))
     keyrings.verify([store], SECRET, code)
