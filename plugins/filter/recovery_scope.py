@@ -29,7 +29,8 @@ positional: _input
 options:
   names:
     description:
-      - Names of jobs, or of one set, as a list or a text with commas. By default all jobs but sets.
+      - Names of jobs, or of one set, as a list or a text with commas. By default all jobs but sets, and but those that
+        have a folder of the operating system such as C(/etc), which belongs to the host that was lost.
     type: raw
   confirm:
     description:
@@ -78,7 +79,7 @@ _value:
       type: list
       elements: dict
     asked:
-      description: Names of those jobs that were named. It is empty if all are meant.
+      description: Names of those jobs that were named, or all but RV(_value.left_out). It is empty if all are meant.
       type: list
       elements: str
       sample: [all.shop, media]
@@ -99,6 +100,11 @@ _value:
     backups:
       description: Ids of backups by the names of jobs, as far as the recovery point has them.
       type: dict
+    left_out:
+      description: Names of jobs with folders of the operating system, if no job was named.
+      type: list
+      elements: str
+      sample: [etc]
 """
 
 Entries = t.Sequence[t.Mapping[str, t.Any]]
@@ -128,6 +134,7 @@ def recovery_scope(
         "confirmed": list(found.confirmed),
         "full_names": found.full_names,
         "backups": found.backups,
+        "left_out": list(found.left_out),
     }
 
 

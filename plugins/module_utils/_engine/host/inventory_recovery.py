@@ -5,14 +5,35 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing as t
 
+from ..errors import UsageError
 from .inventory_config import Entry, full_name, without_empty
 from .job_kinds import DATABASE, MINIO, SET
 
 RECOVERED = (DATABASE, "bucket", "files")  # kinds of jobs that a recovery of everything brings back
 # What a job for one database has no use for.
 _OF_SERVERS = ("databases", "exclude", "parallel", "on_gone")
+# Folders of the operating system: what is in them belongs to one host, and keeps another one from starting.
+_NAMES = (
+    "",
+    "bin",
+    "boot",
+    "dev",
+    "etc",
+    "lib",
+    "lib32",
+    "lib64",
+    "libx32",
+    "proc",
+    "run",
+    "sbin",
+    "sys",
+    "usr",
+    "var",
+)
+_SYSTEM = frozenset(f"/{name}" for name in _NAMES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +58,7 @@ class HostRecovery:
     confirmed: tuple[str, ...]  # names that were confirmed
     full_names: dict[str, str]  # by the names of `jobs`
     backups: dict[str, str]  # ids by the names of `jobs`, where they are those of a point
+    left_out: tuple[str, ...] = ()  # names of jobs with folders of the operating system, which nobody has named
 
     @property
     def databases(self) -> tuple[str, ...]:
@@ -52,7 +74,10 @@ def host_recovery(
     confirm: t.Sequence[str] = (),
     known: Known = _NOTHING,
 ) -> HostRecovery:
-    """Return what a recovery is about. `names` are those of jobs, or of one set. Raises UsageError."""
+    """Return what a recovery is about. `names` are those of jobs, or of one set. Raises UsageError.
+
+    Without names all jobs are meant, but for those with folders of the operating system: their files belong to a host.
+    """
     jobs = [without_empty(job) for job in jobs]
     the_set: Entry = next((job for job in jobs if job.get("kind") == SET and [job["name"]] == list(names)), {})
     named = [str(each) for each in the_set.get("members", ())] if the_set else list(names)
@@ -63,6 +88,10 @@ def host_recovery(
     passed_over = {job["name"] for job in jobs if job.get("kind") == MINIO} if the_set else set()
     kept = [name for name in named if name not in passed_over] or named  # nothing would be everything
     asked = tuple(each for name in kept for each in (parts.get(name) or [name]))
+    left_out = () if named else tuple(str(job["name"]) for _server, job in every if _is_of_system(job))
+    if left_out:
+        asked = tuple(str(job["name"]) for _server, job in every if job["name"] not in left_out) or servers
+        _require_others(asked, left_out)
     full_names = {str(job["name"]): full_name(host, job) for _server, job in every}
     ids = {str(each["job"]): str(each["backup"]) for each in known.members}
     return HostRecovery(
@@ -77,7 +106,24 @@ def host_recovery(
         ),
         full_names=full_names,
         backups={name: ids[full] for name, full in full_names.items() if full in ids},
+        left_out=left_out,
     )
+
+
+def _is_of_system(job: Entry) -> bool:
+    roots = job.get("roots") or ()
+    listed = [roots] if isinstance(roots, str) else roots
+    found = {f"/{os.path.normpath(str(each)).strip('/')}" for each in listed}  # two slashes at the beginning would stay
+    return job.get("kind") == "files" and not found.isdisjoint(_SYSTEM)
+
+
+def _require_others(asked: t.Sequence[str], left_out: t.Sequence[str]) -> None:
+    if not asked:  # no name would mean every job
+        raise UsageError(
+            f"Cannot choose what to recover but {', '.join(left_out)}",
+            "folders of the operating system belong to the host that was lost",
+            "name the job in lifeboat_job if they are to replace those of this host",
+        )
 
 
 def _of(host: str, job: Entry, found: t.Sequence[Entry]) -> t.Iterator[tuple[str, Entry]]:

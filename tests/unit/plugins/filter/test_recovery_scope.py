@@ -14,7 +14,7 @@ JOBS = [
     {"name": "all", "kind": "pg_database", "databases": "all", "exclude": ["old"], "login_port": 5433},
     {"name": "alone", "kind": "pg_database", "database": "alone", "job": "other-name"},
     {"name": "media", "kind": "bucket", "buckets": ["media"], "repositories": ["local", "site"]},
-    {"name": "etc", "kind": "files", "roots": ["/etc"]},
+    {"name": "web", "kind": "files", "roots": ["/etc/nginx", "/srv/web"]},
     {"name": "server", "kind": "minio"},
     {"name": "whole", "kind": "set", "members": ["all", "server", "media"]},
 ]
@@ -31,9 +31,24 @@ def names(jobs):
 
 def test_without_names_all_that_can_be_brought_back_is_meant():
     found = scope(databases=FOUND)
-    assert names(found["jobs"]) == ["all.shop", "all.blog", "alone", "media", "etc"]
+    assert names(found["jobs"]) == ["all.shop", "all.blog", "alone", "media", "web"]
     assert (found["asked"], found["set"], found["confirmed"], found["backups"]) == ([], {}, [], {})
     assert found["servers"] == ["all"] and found["databases"] == ["all.shop", "all.blog", "alone"]
+    assert found["left_out"] == []
+
+
+@pytest.mark.parametrize("roots", [["/etc"], ["/srv", "/etc/"], "/", ["//"], ["/usr/../var"]])
+def test_folders_of_the_operating_system_come_back_only_where_their_job_is_named(roots):
+    host = {"name": "etc", "kind": "files", "roots": roots}
+    jobs = [host, *JOBS]
+    found = scope(jobs, databases=FOUND)
+    assert (found["asked"], found["left_out"]) == (["all.shop", "all.blog", "alone", "media", "web"], ["etc"])
+    assert found["databases"] == ["all.shop", "all.blog", "alone"]
+    named = scope(jobs, names="etc,media", databases=FOUND)
+    assert (named["asked"], named["left_out"]) == (["etc", "media"], [])
+    assert scope([host, JOBS[0]])["asked"] == ["all"]
+    with pytest.raises(AnsibleFilterError, match="name the job in lifeboat_job"):
+        scope([host])
 
 
 def test_a_database_of_a_server_has_what_its_job_has_but_for_the_choice_of_databases():
@@ -89,7 +104,7 @@ def test_full_names_are_those_of_backups():
     found = scope(databases=FOUND)["full_names"]
     assert found == {
         **{"all.shop": "db1-all.shop", "all.blog": "db1-all.blog", "alone": "other-name"},
-        **{"media": "db1-media", "etc": "db1-etc"},
+        **{"media": "db1-media", "web": "db1-web"},
     }
     with pytest.raises(AnsibleFilterError, match="Remedy"):
         scope([{"name": "no/job", "kind": "files"}])
@@ -97,7 +112,7 @@ def test_full_names_are_those_of_backups():
 
 def test_jobs_can_be_kept_from_repositories_that_nobody_may_read():
     found = {job["name"]: job["repositories"] for job in scope(repositories=["site", "offsite"])["jobs"]}
-    assert found == {"alone": ["site", "offsite"], "media": ["site"], "etc": ["site", "offsite"]}
+    assert found == {"alone": ["site", "offsite"], "media": ["site"], "web": ["site", "offsite"]}
     assert "repositories" not in scope()["jobs"][0]
 
 
