@@ -46,6 +46,17 @@ def postgres() -> t.Iterator[t.Callable[[int], PostgresServer]]:
         yield of_major
 
 
+@pytest.fixture(scope="module")
+def western_postgres() -> t.Iterator[PostgresServer]:
+    """A server of its own: pg_dump reads the names of all roles, and those of other tests are not in every encoding."""
+    folder = quick_folder("lbt-")
+    try:
+        with PostgresServer(folder / "p", 15) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def login(server: PostgresServer, user: str = "postgres", **more: t.Any) -> Server:
     """Return how the engine reaches a test server by its socket."""
     return Server(

@@ -343,7 +343,8 @@ class Restores:
         assert ages[self.name] in ("old100", "new100"), step
         assert "old100" in ages.values(), step
         is_closed = not self.is_open(self.name)
-        assert is_closed is (is_killed and step in ("swapping/swap.closed#1", "swapping/swap.first_rename#1")), step
+        closing = ("swapping/swap.closed#1", "swapping/swap.emptied#1", "swapping/swap.first_rename#1")
+        assert is_closed is (is_killed and step in closing), step
         return ages
 
     def state(self, ages: t.Mapping[str, str]) -> t.Hashable:

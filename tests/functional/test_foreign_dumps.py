@@ -44,10 +44,11 @@ from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures im
     databases_of,
     login,
     postgres,
+    western_postgres,
 )
 from ansible_collections.lifeboat.recovery.tests.functional.quick_folder import quick_folder
 
-__all__ = ["postgres"]
+__all__ = ["postgres", "western_postgres"]
 Postgres = t.Callable[[int], PostgresServer]
 
 LAB = r"""
@@ -493,9 +494,9 @@ def test_a_dump_is_never_given_to_a_role_whose_powers_its_functions_would_have(
 
 @pytest.mark.parametrize("form", ["plain", "custom"])
 def test_a_dump_in_another_encoding_and_with_escaped_binary_data_is_compared_in_its_own_form(
-    postgres: Postgres, tmp_path: Path, form: str
+    western_postgres: PostgresServer, tmp_path: Path, form: str
 ) -> None:
-    server = postgres(15)
+    server = western_postgres
     script = r"CREATE TABLE t AS SELECT 'Müller'::text AS a, '\x00ff5c27'::bytea AS b"
     with database(server, "elsewhere", script):
         server.sql("ALTER DATABASE elsewhere SET bytea_output = 'escape'")

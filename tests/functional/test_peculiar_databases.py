@@ -30,9 +30,10 @@ from ansible_collections.lifeboat.recovery.tests.functional.postgres_fixtures im
     login,
     postgres,
     tools_of,
+    western_postgres,
 )
 
-__all__ = ["postgres"]
+__all__ = ["postgres", "western_postgres"]
 Postgres = t.Callable[[int], PostgresServer]
 
 
@@ -111,9 +112,9 @@ def test_time_limits_of_the_login_role_do_not_stop_a_dump(postgres: Postgres, tm
 )
 @pytest.mark.parametrize("option", ["--no-sync", "--quote-all-identifiers"])
 def test_an_archive_that_was_written_with_other_settings_is_restored(
-    postgres: Postgres, tmp_path: Path, setting: str, option: str
+    western_postgres: PostgresServer, tmp_path: Path, setting: str, option: str
 ) -> None:
-    server = postgres(15)
+    server = western_postgres
     script = r"""CREATE TABLE t AS SELECT '\x00ff5c27'::bytea AS a, 'Müller'::text AS b;
         CREATE TABLE "T " (a int); COMMENT ON TABLE t IS E'a\\b'; GRANT SELECT ON t TO pg_monitor"""
     with database(server, "lab", script):

@@ -175,7 +175,7 @@ def test_a_server_is_the_same_by_its_name_and_by_its_addresses(monkeypatch, one,
         return [(2, 1, 6, "", (host, port))]
 
     monkeypatch.setattr("socket.getaddrinfo", addresses)
-    assert is_same_server(one, other) is is_same is is_same_server(other, one)
+    assert {is_same_server(*pair) for pair in ((one, other), (other, one))} == {is_same}
 
 
 def test_a_bucket_and_a_folder_never_lie_in_each_other():
