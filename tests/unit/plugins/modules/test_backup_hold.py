@@ -65,7 +65,7 @@ def test_a_hold_that_cannot_be_read_can_be_released(run, local):
         ({"reason": "an audit", "until": "2020-01-01T00:00:00Z"}, "this time is over"),
         ({"reason": "an audit", "until": "tomorrow"}, "no time in UTC"),
         ({"reason": "an audit", "id": "20200101T000000Z-000000"}, "it is not there"),
-        ({"reason": "an audit", "id": "latest"}, "ids look like"),
+        ({"reason": "an audit", "id": "latest"}, "only its id"),
         ({"reason": "an audit", "repository": {"path": "/nowhere"}}, "/nowhere"),
     ],
 )
