@@ -162,8 +162,8 @@ def endpoint(url: str = "", region: str = "us-east-1") -> Endpoint:
         (endpoint("https://127.0.0.1:9000"), endpoint("https://127.0.0.1:9000"), True),
         (endpoint("https://127.0.0.1:9000"), endpoint("https://127.0.0.1:9001"), False),
         (endpoint("https://127.0.0.1:9000"), endpoint("https://127.0.0.2:9000"), False),
-        (endpoint("https://no.such.host.invalid:9000"), endpoint("https://NO.such.host.invalid:9000"), True),
-        (endpoint("https://no.such.host.invalid:9000"), endpoint("https://nor.this.invalid:9000"), False),
+        (endpoint("https://here.example:9000"), endpoint("https://HERE.example:9000"), True),
+        (endpoint("https://here.example:9000"), endpoint("https://there.example:9000"), False),
         (endpoint(), endpoint(region="eu-central-1"), True),  # names of buckets are those of all regions
         (endpoint(), endpoint("https://127.0.0.1"), False),
     ],
