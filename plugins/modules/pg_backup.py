@@ -159,9 +159,7 @@ id:
   type: str
   sample: 20261120T020000Z-0a1b2c
 copies:
-  description:
-    - The backup in each repository, in check mode where it would be.
-    - A repository that could not be used is named, too.
+  description: The backup in each repository, in check mode where it would be. One that could not be used is named, too.
   returned: success, and when a backup was written, without O(databases)
   type: list
   elements: dict

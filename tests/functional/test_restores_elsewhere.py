@@ -40,6 +40,16 @@ def counts(planned: t.Any) -> dict[str, int]:
     return {action: count for action, count in planned.tally.counts.items() if count}
 
 
+def harmed(world: World, client: S3Client) -> dict[str, bytes]:
+    """Delete twenty objects, write one as it was with a new ETag, and another one with other bytes; return this."""
+    keys = sorted(CONTENTS)
+    for key in keys[:20]:
+        client.delete(world.bucket, key)
+    forged = {keys[30]: CONTENTS[keys[30]].swapcase()}
+    world.put({**forged, keys[31]: CONTENTS[keys[31]]})
+    return forged
+
+
 def test_a_bucket_that_is_encrypted_with_kms_keys_comes_back_and_a_second_run_writes_nothing(
     kms: S3Client, tmp_path: Path
 ) -> None:
@@ -47,11 +57,7 @@ def test_a_bucket_that_is_encrypted_with_kms_keys_comes_back_and_a_second_run_wr
     kms.document("PUT", world.bucket, "encryption", KMS_ENCRYPTION)
     world.put(CONTENTS)
     world.back_up()
-    keys = sorted(CONTENTS)
-    for key in keys[:20]:
-        kms.delete(world.bucket, key)
-    forged = {keys[30]: CONTENTS[keys[30]].swapcase()}
-    world.put({**forged, keys[31]: CONTENTS[keys[31]]})  # the second one as it was, with a new ETag
+    forged = harmed(world, kms)
     assert counts(world.plan()) == {"write": 20, "overwrite": 1, "keep": len(CONTENTS) - 21}
 
     result = world.restore_over()
@@ -74,11 +80,7 @@ def test_a_server_that_makes_no_md5_sums_gets_everything_back_and_a_second_run_w
         world = World(client, tmp_path)
         world.put(CONTENTS)
         world.back_up()
-        keys = sorted(CONTENTS)
-        for key in keys[:20]:
-            client.delete(world.bucket, key)
-        forged = {keys[30]: CONTENTS[keys[30]].swapcase()}
-        world.put({**forged, keys[31]: CONTENTS[keys[31]]})  # the second one as it was, with a new ETag
+        forged = harmed(world, client)
 
         result = world.restore_over()
 

@@ -65,29 +65,29 @@ class Config:
     def places_of_run(self, job: JobSettings) -> tuple[Place, ...]:
         """Return all repositories of a job for those who write to them: one whose secrets cannot be read costs a copy,
         as one that is away does, and not the backup. Raises UsageError when that is so of all."""
-        found: list[Place] = []
-        errors: list[LifeboatError] = []
-        for name in job.repositories:
-            try:
-                found.append(self.repositories[name].opened())
-            except LifeboatError as error:
-                errors.append(error)
-                found.append(closed(name, self.repositories[name].site, error))
+        found = list(self._opened(job))
+        errors = [each for _name, each in found if isinstance(each, LifeboatError)]
         if errors and len(errors) == len(found):
             raise errors[0]
-        return tuple(found)
+        return tuple(
+            closed(name, self.repositories[name].site, each) if isinstance(each, LifeboatError) else each
+            for name, each in found
+        )
 
     def usable_places(self, job: JobSettings) -> tuple[tuple[Place, ...], dict[str, str]]:
         """Return the repositories of a job that can be opened, and why the others cannot: reading must not depend on
         all of them."""
-        found: list[Place] = []
-        refused: dict[str, str] = {}
+        found = list(self._opened(job))
+        refused = {name: each.summary for name, each in found if isinstance(each, LifeboatError)}
+        return tuple(each for _name, each in found if not isinstance(each, LifeboatError)), refused
+
+    def _opened(self, job: JobSettings) -> t.Iterator[tuple[str, Place | LifeboatError]]:
+        """Yield the repositories of a job by their names, or why one cannot be opened."""
         for name in job.repositories:
             try:
-                found.append(self.repositories[name].opened())
+                yield name, self.repositories[name].opened()
             except LifeboatError as error:
-                refused[name] = error.summary
-        return tuple(found), refused
+                yield name, error
 
 
 def load(path: str) -> Config:

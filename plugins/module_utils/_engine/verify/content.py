@@ -49,10 +49,8 @@ def check_content(store: Store, manifest: Manifest, bin_dir: str = "", container
             else:
                 for _chunk in chunks:
                     pass
-        except DamagedError as error:
-            return error.cause or error.problem
-        except ChildError as error:
-            if is_of_host(error):
+        except (DamagedError, ChildError) as error:
+            if isinstance(error, ChildError) and is_of_host(error):
                 raise
             return error.cause or error.problem
         figures["plain_bytes"] += each.file.facts.plain_size

@@ -56,10 +56,8 @@ def _drill(store: Store, manifest: Manifest, each: NeededFile, place: DrillPlace
                 user=place.user,
                 jobs=place.jobs,
             )
-    except DamagedError as error:
-        return error.cause or error.problem
-    except ChildError as error:
-        if is_of_host(error):
+    except (DamagedError, ChildError) as error:
+        if isinstance(error, ChildError) and is_of_host(error):
             raise _not_tried_out(manifest, place, error) from error
         return error.cause or error.problem
     report.update(drill.fingerprint.summary())
